@@ -1,0 +1,80 @@
+"""
+Every error that a user may be shown, with its HTTP status.
+
+One handler per surface turns them into a page, a toast or JSON; nothing else in the project
+knows about status codes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from app.domain.messages import Message, message
+
+
+class AppError(Exception):
+    """A failure that has a sentence for the user."""
+
+    status_code: ClassVar[int] = 400
+    kind: ClassVar[str] = "bad_request"
+
+    def __init__(self, text: Message) -> None:
+        """Keep the untranslated message; `str()` of the error is its English form."""
+        super().__init__(str(text))
+        self.message = text
+
+
+class NotFoundError(AppError):
+    """The thing named in the request does not exist."""
+
+    status_code = 404
+    kind = "not_found"
+
+
+class ConflictError(AppError):
+    """The thing exists, and its state does not allow what was asked."""
+
+    status_code = 409
+    kind = "conflict"
+
+
+class UnauthorizedError(AppError):
+    """The request carries no valid session or token."""
+
+    status_code = 401
+    kind = "unauthorized"
+
+
+class ForbiddenError(AppError):
+    """The request is understood and not allowed, whoever asks."""
+
+    status_code = 403
+    kind = "forbidden"
+
+
+class UnavailableError(AppError):
+    """Something Temper needs (the queue, the database) does not answer now."""
+
+    status_code = 503
+    kind = "unavailable"
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """What is wrong with one field: its dotted path in the recipe, and the sentence to show there."""
+
+    field: str
+    message: Message
+
+
+class InvalidError(AppError):
+    """One or more fields hold values that cannot be used."""
+
+    status_code = 422
+    kind = "invalid"
+
+    def __init__(self, fields: Sequence[FieldError]) -> None:
+        """Keep every field's error: a form shows all of them at once."""
+        names = ", ".join(dict.fromkeys(error.field for error in fields))
+        super().__init__(message("These fields need another value: {fields}.", fields=names))
+        self.fields = tuple(fields)

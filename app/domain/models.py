@@ -1,0 +1,270 @@
+"""Every table and every state, on one page."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, Column, DateTime, TypeDecorator, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlmodel import Field, Relationship, SQLModel
+
+
+def utc_now() -> datetime:
+    """Return the time as it is stored everywhere: aware, in UTC."""
+    return datetime.now(UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time with its zone on both databases; SQLite alone would hand it back without one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Put the zone back that SQLite drops."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class RunState(StrEnum):
+    """Where a run is in its life; the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can change the run any more."""
+        return self in {RunState.FINISHED, RunState.FAILED, RunState.CANCELLED}
+
+
+class ReasonKind(StrEnum):
+    """Why a run or an artifact failed; each has its sentence in `domain/reasons.py`."""
+
+    OUT_OF_MEMORY = "out-of-memory"
+    OUT_OF_GPU_MEMORY = "out-of-gpu-memory"
+    DISK_FULL = "disk-full"
+    BAD_MODEL = "bad-model"
+    BAD_DATA = "bad-data"
+    LOSS_NOT_FINITE = "loss-not-finite"
+    MISSING_PACKAGE = "missing-package"
+    KILLED = "killed"
+    NO_OUTPUT = "no-output"
+    WORKER_LOST = "worker-lost"
+    CRASHED = "crashed"
+
+
+class ModelState(StrEnum):
+    """Whether runs can start from a registered model."""
+
+    PREPARING = "preparing"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class ArtifactKind(StrEnum):
+    """What an artifact is."""
+
+    ADAPTER = "adapter"
+    MERGED = "merged"
+
+
+class ArtifactState(StrEnum):
+    """Where the making of an artifact is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class Role(StrEnum):
+    """What a user may do; each includes those before it."""
+
+    VIEWER = "viewer"
+    RUNNER = "runner"
+    ADMIN = "admin"
+
+
+class Model(SQLModel, table=True):
+    """A base model that runs may start from."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+    source: str
+    """What the admin gave: a folder, or a hub id."""
+    path: str = ""
+    """What the trainer loads: a link or folder under `TEMPER_HOME/models`, or the hub id."""
+    template: str
+    """xtuner's name of the prompt template."""
+    architecture: str = ""
+    parameters: int = 0
+    size_bytes: int = 0
+    state: ModelState = ModelState.PREPARING
+    reason: str = ""
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class Run(SQLModel, table=True):
+    """One recipe being trained, or trained. The row is the job: a queue message is only a hint."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
+    model_id: int = Field(foreign_key="model.id", index=True)
+    recipe: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    cloned_from_id: int | None = Field(default=None, foreign_key="run.id")
+    mix_sha256: str = ""
+    state: RunState = Field(default=RunState.QUEUED, index=True)
+    reason: ReasonKind | None = None
+    reason_detail: str = ""
+    log_tail: str = ""
+    """The trainer's last lines, kept when the run fails."""
+
+    phase: str = ""
+    iteration: int = 0
+    iterations: int = 0
+    """Planned; 0 until the data is packed."""
+    updates: int = 0
+    loss: float | None = None
+    seconds_per_iteration: float | None = None
+    newest_answer: str = ""
+
+    attempt: int = 0
+    """Number of the live or last attempt; fences late writers."""
+    worker: str = ""
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    stop_requested_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime, index=True)
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    model: Model = Relationship()
+    checkpoints: list["Checkpoint"] = Relationship(sa_relationship_kwargs={"order_by": "Checkpoint.iteration"})
+    probes: list["RunProbe"] = Relationship(sa_relationship_kwargs={"order_by": "RunProbe.position"})
+
+
+class Attempt(SQLModel, table=True):
+    """One trainer process of a run."""
+
+    __table_args__ = (UniqueConstraint("run_id", "number"),)
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id", index=True)
+    number: int
+    worker: str
+    pid: int | None = None
+    event_offset: int = 0
+    """Bytes of `events.jsonl` that are in the database."""
+    exit_code: int | None = None
+    started_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Event(SQLModel, table=True):
+    """One line of a run's ledger; its id is the id of the server-sent event."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id", index=True)
+    attempt: int
+    kind: str
+    """A trainer event's kind, or `state`."""
+    iteration: int = 0
+    data: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class RunProbe(SQLModel, table=True):
+    """A probe of a run's recipe, as a row that answers can point to."""
+
+    __table_args__ = (UniqueConstraint("run_id", "position"),)
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id", index=True)
+    position: int
+    group: str
+    question: str
+    reference: str = ""
+
+
+class Checkpoint(SQLModel, table=True):
+    """What a run saved at an iteration; iteration 0 is the untuned base model and has no file."""
+
+    __table_args__ = (UniqueConstraint("run_id", "iteration"),)
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id", index=True)
+    iteration: int
+    updates: int = 0
+    file: str = ""
+    adapter: str = ""
+    size_bytes: int = 0
+    deleted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When retention deleted the files; answers stay."""
+    answered_seconds: float | None = None
+    dtype: str = ""
+    quantised: bool = False
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+    run: Run = Relationship(sa_relationship_kwargs={"overlaps": "checkpoints"})
+    answers: list["Answer"] = Relationship()
+    artifacts: list["Artifact"] = Relationship(sa_relationship_kwargs={"order_by": "Artifact.id"})
+
+
+class Answer(SQLModel, table=True):
+    """What one checkpoint said to one probe."""
+
+    __table_args__ = (UniqueConstraint("checkpoint_id", "probe_id"),)
+    id: int | None = Field(default=None, primary_key=True)
+    checkpoint_id: int = Field(foreign_key="checkpoint.id", index=True)
+    probe_id: int = Field(foreign_key="runprobe.id", index=True)
+    text: str
+    tokens: int
+    ended: str
+    """`stop`, or `length` when cut at the limit of new tokens."""
+
+
+class Artifact(SQLModel, table=True):
+    """An adapter or merged model made from a checkpoint."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    checkpoint_id: int = Field(foreign_key="checkpoint.id", index=True)
+    kind: ArtifactKind
+    state: ArtifactState = ArtifactState.QUEUED
+    reason: ReasonKind | None = None
+    reason_detail: str = ""
+    folder: str = ""
+    """Relative to the run's folder."""
+    files: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """`{"name", "size_bytes", "sha256"}` of each file."""
+    size_bytes: int = 0
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    checkpoint: Checkpoint = Relationship(sa_relationship_kwargs={"overlaps": "artifacts"})
+
+
+class User(SQLModel, table=True):
+    """A person who may log in."""
+
+    __tablename__ = "user_account"  # `user` is a reserved word in Postgres
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+    role: Role = Role.ADMIN
+    password_hash: str = ""
+    """Empty until one is set; then only a one-time link lets the user in."""
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class Credential(SQLModel, table=True):
+    """A secret that lets a user in: a browser session, a one-time link or an API token."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="user_account.id", index=True)
+    kind: str
+    """`session`, `link` or `token`."""
+    name: str = ""
+    secret_sha256: str = Field(unique=True)
+    """Of 256 random bits: a plain hash cannot be reversed, and the secret itself is stored nowhere."""
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)

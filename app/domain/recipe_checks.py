@@ -1,0 +1,129 @@
+"""
+From untrusted data to a recipe, or to one sentence for each field that is wrong.
+
+Pydantic finds what is wrong within a field; the checks below find what is wrong between fields.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from app.domain.errors import FieldError, InvalidError
+from app.domain.messages import Message, message
+from app.domain.mixes import count_rows
+from app.domain.recipes import MAX_ROWS, Recipe
+
+
+def parse_recipe(data: Mapping[str, Any]) -> Recipe:
+    """
+    Read a recipe out of untrusted data.
+
+    Raises:
+        InvalidError: naming every field that needs another value, each with its sentence.
+    """
+    try:
+        recipe = Recipe.model_validate(data)
+    except ValidationError as error:
+        raise InvalidError([_field_error(detail) for detail in error.errors()]) from None
+    problems = list(check_recipe(recipe))
+    if problems:
+        raise InvalidError(problems)
+    return recipe
+
+
+def check_recipe(recipe: Recipe) -> Iterator[FieldError]:
+    """Yield what is wrong between fields that are each right alone."""
+    yield from _check_mix(recipe)
+    yield from _check_length(recipe)
+    yield from _check_varlen(recipe)
+    yield from _check_cadence(recipe)
+    if recipe.checkpoints.evaluate and not recipe.probes:
+        yield FieldError("probes", message("Add at least one probe, or switch answering off."))
+
+
+def _check_mix(recipe: Recipe) -> Iterator[FieldError]:
+    rows = count_rows(recipe.mix).total
+    if rows == 0:
+        yield FieldError("mix", message("The mix is empty. Add an identity pair or a general pair."))
+    if rows > MAX_ROWS:
+        text = message("{rows} rows are too many; {limit} is the most. Lower n or m.", rows=rows, limit=MAX_ROWS)
+        yield FieldError("mix", text)
+
+
+def _check_length(recipe: Recipe) -> Iterator[FieldError]:
+    training = recipe.training
+    if training.epochs is None and training.iterations is None:
+        yield FieldError("training.epochs", message("Say how long to train: in epochs or in iterations."))
+    if training.epochs is not None and training.iterations is not None:
+        yield FieldError("training.iterations", message("Give epochs or iterations, not both."))
+
+
+def _check_varlen(recipe: Recipe) -> Iterator[FieldError]:
+    training = recipe.training
+    if training.varlen_attention and training.batch_size != 1:
+        text = message("Variable-length attention takes batch size 1 only. Set it to 1 and raise the maximum length.")
+        yield FieldError("training.batch_size", text)
+    if training.varlen_attention and not training.packing:
+        text = message("Variable-length attention works on packs. Switch packing on.")
+        yield FieldError("training.packing", text)
+
+
+def _check_cadence(recipe: Recipe) -> Iterator[FieldError]:
+    every, keep, iterations = recipe.checkpoints.every, recipe.checkpoints.keep, recipe.training.iterations
+    if keep == 0:
+        yield FieldError("checkpoints.keep", message("Keep at least 1 checkpoint, or -1 for all."))
+    if iterations is not None and every > iterations:
+        text = message(
+            "The run ends at iteration {iterations}, before the first save. Give {iterations} or less.",
+            iterations=iterations,
+        )
+        yield FieldError("checkpoints.every", text)
+
+
+def _field_error(detail: ErrorDetails) -> FieldError:
+    path = ".".join(str(part) for part in detail["loc"])
+    make = _SENTENCES.get(detail["type"])
+    if make is None:
+        return FieldError(path, message("This value cannot be used: {detail}.", detail=detail["msg"]))
+    return FieldError(path, make(detail.get("input"), detail.get("ctx", {})))
+
+
+def _shown(value: object) -> str:
+    """Quote what the user gave, short enough for a line beside a field."""
+    text = str(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+_Sentence = Callable[[object, Mapping[str, Any]], Message]
+
+_SENTENCES: dict[str, _Sentence] = {
+    "missing": lambda _, __: message("This is needed."),
+    "extra_forbidden": lambda _, __: message("There is no setting of this name."),
+    "finite_number": lambda value, _: message("{value} is not a finite number. Give one such as 2e-4.", value=_shown(value)),
+    "float_parsing": lambda value, _: message("“{value}” is not a number. Give one such as 0.001.", value=_shown(value)),
+    "float_type": lambda value, _: message("“{value}” is not a number. Give one such as 0.001.", value=_shown(value)),
+    "int_parsing": lambda value, _: message("“{value}” is not a whole number.", value=_shown(value)),
+    "int_type": lambda value, _: message("“{value}” is not a whole number.", value=_shown(value)),
+    "int_from_float": lambda value, _: message("{value} is not a whole number.", value=_shown(value)),
+    "int_parsing_size": lambda _, __: message("This number is far too large."),
+    "bool_parsing": lambda _, __: message("Say true or false."),
+    "greater_than": lambda value, ctx: message(
+        "{value} is too small. Give a value above {bound}.", value=_shown(value), bound=ctx["gt"]
+    ),
+    "greater_than_equal": lambda value, ctx: message(
+        "{value} is too small. Give {bound} or more.", value=_shown(value), bound=ctx["ge"]
+    ),
+    "less_than_equal": lambda value, ctx: message(
+        "{value} is too large. Give {bound} or less.", value=_shown(value), bound=ctx["le"]
+    ),
+    "string_too_short": lambda _, __: message("Write something here."),
+    "string_too_long": lambda _, ctx: message("This text is too long; {limit} characters fit.", limit=ctx["max_length"]),
+    "string_type": lambda _, __: message("Give a text."),
+    "too_long": lambda _, ctx: message("These are too many; {limit} fit.", limit=ctx["max_length"]),
+    "enum": lambda value, ctx: message("“{value}” is none of {choices}.", value=_shown(value), choices=ctx["expected"]),
+    "model_type": lambda _, __: message("Give an object with named settings."),
+    "model_attributes_type": lambda _, __: message("Give an object with named settings."),
+    "tuple_type": lambda _, __: message("Give a list."),
+}
