@@ -1,0 +1,95 @@
+"""Every knob of Temper: `TEMPER_` in the environment, or a `.env` file in the working directory."""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings with their units, and the reason for each default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TEMPER_", env_file=".env", extra="ignore", use_attribute_docstrings=True
+    )
+
+    # Where things are
+    home: Path = Path.home() / ".temper"
+    """Folder of models, runs, the embedded database and the embedded queue. Hosts that share work share it."""
+    database_url: str = ""
+    """SQLAlchemy URL of Postgres (`postgresql+psycopg://…`). Empty: SQLite in `home`."""
+    redis_url: str = ""
+    """URL of a Redis server. Empty: `temper up` starts one of its own on a unix socket in `home`."""
+
+    # The web server
+    host: str = "127.0.0.1"
+    """Address to listen on. Another machine reaches Temper only when this is changed on purpose."""
+    port: int = Field(default=8321, ge=0, le=65535)
+    """Port to listen on; 0 lets the system choose a free one."""
+    allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+    """Names the server answers to; a request for another name is refused, which stops DNS rebinding."""
+    secure_cookies: bool = False
+    """Set it behind TLS: the session cookie is then never sent in the clear."""
+    assets: Literal["cdn", "local"] = "cdn"
+    """`cdn`: htmx from its CDN with an integrity hash, and from this server if that fails. `local`: never ask the CDN."""
+    cdn_timeout_seconds: float = Field(default=2.0, gt=0)
+    """A page waits so long for the CDN before it takes the copy of this server."""
+
+    # Login
+    session_days: int = Field(default=14, ge=1)
+    """A login lasts so long after its last use."""
+    login_link_minutes: int = Field(default=15, ge=1)
+    """A one-time login link works so long: enough to copy it from a terminal."""
+
+    # Work
+    worker_slots: int = Field(default=1, ge=1)
+    """Runs that train at once on this host. A GPU host sets the number of its GPUs."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What trains. `auto`: CUDA where a driver answers, else the CPU."""
+    lease_seconds: float = Field(default=30.0, gt=0)
+    """A worker that has not renewed its claim for so long has lost the run."""
+    stop_grace_seconds: float = Field(default=5.0, ge=0)
+    """Time between asking a trainer to end and ending it."""
+    min_free_bytes: int = Field(default=1 << 30, ge=0)
+    """A run is not started with less free disk than this beside its checkpoint plan."""
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL that is in force."""
+        return self.database_url or f"sqlite:///{self.home / 'temper.db'}"
+
+    @property
+    def broker(self) -> str:
+        """Celery broker URL that is in force."""
+        return self.redis_url or f"redis+socket://{self.home / 'redis.sock'}"
+
+    @property
+    def redis(self) -> str:
+        """The same server, as redis-py spells it."""
+        return self.redis_url or f"unix://{self.home / 'redis.sock'}"
+
+    @property
+    def models_folder(self) -> Path:
+        """Where registered models are linked or kept."""
+        return self.home / "models"
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where runs keep their files."""
+        return self.home / "runs"
+
+    @property
+    def locks_folder(self) -> Path:
+        """Where devices are locked; local to a host."""
+        return self.home / "locks"
+
+    token: SecretStr | None = None
+    """API token that the `temper` command uses. Empty: the one that `temper up` left in `home`, readable by its owner."""
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return Settings()

@@ -1,0 +1,64 @@
+"""
+The database: one engine, and one unit of work for each request or task.
+
+Whoever opens a unit of work commits it by leaving it; nothing else in the project commits.
+Queue messages wait in the unit of work and are sent after the commit, so that a worker never
+hears of a row that is not there yet.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Engine, event
+from sqlmodel import Session, create_engine
+
+from app.config import settings
+from app.domain import queue
+
+SQLITE_BUSY_MS = 5_000  # SQLite has one writer; a writer waits so long for the one before it
+
+
+def make_engine(url: str) -> Engine:
+    """Open an engine with what this project needs of each database."""
+    engine = create_engine(url, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_immediately)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
+    connection.isolation_level = None  # this module says BEGIN itself; the driver would say it too late
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={SQLITE_BUSY_MS}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediately(connection: Any) -> None:  # noqa: ANN401 - either of SQLAlchemy's connections
+    # A transaction that reads first and writes later fails at once with "database is locked"
+    # if somebody wrote in between; taking the write lock first makes it wait its turn instead.
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+@cache
+def engine() -> Engine:
+    """Return this process's engine."""
+    return make_engine(settings().database)
+
+
+@contextmanager
+def unit_of_work() -> Iterator[Session]:
+    """Open a session, commit it at the end, then send the messages it left; on an error, neither."""
+    with queue.collecting() as messages, Session(engine(), expire_on_commit=False) as session:
+        yield session
+        session.commit()
+    queue.send(messages)
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """Open a session that only reads: it never waits for a writer."""
+    with engine().connect().execution_options(read_only=True) as connection, Session(connection) as session:
+        yield session
