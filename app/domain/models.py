@@ -104,6 +104,7 @@ class Model(SQLModel, table=True):
     size_bytes: int = 0
     state: ModelState = ModelState.PREPARING
     reason: str = ""
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
@@ -236,6 +237,7 @@ class Artifact(SQLModel, table=True):
     files: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     """`{"name", "size_bytes", "sha256"}` of each file."""
     size_bytes: int = 0
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
