@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     """Runs that train at once on this host. A GPU host sets the number of its GPUs."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What trains. `auto`: CUDA where a driver answers, else the CPU."""
+    engine: str = "worker.engine.launch"
+    """Module that trains, converts and merges: run as `python -m` in a child process."""
     lease_seconds: float = Field(default=30.0, gt=0)
     """A worker that has not renewed its claim for so long has lost the run."""
     stop_grace_seconds: float = Field(default=5.0, ge=0)

@@ -1,0 +1,47 @@
+"""
+The Celery application of the workers: `celery -A worker.main worker`.
+
+Messages are acknowledged before their work, since they are hints: what a dead worker leaves is
+found in the database. Nothing here depends on the broker's visibility timeout.
+"""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_process_init, worker_ready, worker_shutting_down
+
+from app.config import settings
+from app.domain import db, presence, queue
+from worker.gpus import devices
+from worker.reconciler import Reconciler
+
+app = Celery("temper", broker=settings().broker, include=["worker.tasks"])
+app.conf.update(
+    accept_content=["json"],
+    task_serializer="json",
+    task_ignore_result=True,
+    task_acks_late=False,
+    worker_prefetch_multiplier=1,
+    worker_concurrency=len(devices()) + 1,  # one more than can train, so that converting never waits for a run
+    worker_hijack_root_logger=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,  # a blip of Redis must not end a training
+    broker_connection_retry_on_startup=True,
+)
+_reconciler = Reconciler()
+
+
+@worker_process_init.connect
+def _forget_connections(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    """Give each pool process connections of its own: a socket shared across a fork mixes answers."""
+    for cached in (db.engine, presence.redis, queue.sender):
+        cached.cache_clear()
+
+
+@worker_ready.connect
+def _start_reconciler(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    _reconciler.start()
+
+
+@worker_shutting_down.connect
+def _stop_reconciler(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    _reconciler.stop()

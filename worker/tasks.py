@@ -1,0 +1,30 @@
+"""The tasks that a queue message can name. Each is a hint: the row says what there is to do."""
+
+from celery import shared_task
+from celery.utils.nodenames import gethostname
+
+from worker import exporter, supervisor
+
+
+@shared_task(name="runs.train", ignore_result=True)
+def train(run_id: int) -> None:
+    """Look at a run, and train it if it waits."""
+    supervisor.train_run(run_id, worker=gethostname())
+
+
+@shared_task(name="checkpoints.convert", ignore_result=True)
+def convert(artifact_id: int) -> None:
+    """Look at an adapter that was asked for, and make it if it waits."""
+    exporter.make_artifact(artifact_id)
+
+
+@shared_task(name="checkpoints.merge", ignore_result=True)
+def merge(artifact_id: int) -> None:
+    """Look at a merged model that was asked for, and make it if it waits."""
+    exporter.make_artifact(artifact_id)
+
+
+@shared_task(name="models.prepare", ignore_result=True)
+def prepare(model_id: int) -> None:
+    """Look at a registered model, and make it ready to train if it is not."""
+    exporter.prepare_model(model_id)
