@@ -4,9 +4,17 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Enum, Index, TypeDecorator, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlmodel import Field, Relationship, SQLModel
+
+# A constraint without a name cannot be dropped by a later migration on both databases.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(column_0_N_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
 
 
 def utc_now() -> datetime:
@@ -23,6 +31,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Put the zone back that SQLite drops."""
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def words_of(kind: type[StrEnum]) -> Any:  # noqa: ANN401 - SQLModel asks for a class here and takes a type as well
+    """Store an enum as its own words: a new word then needs no migration, unlike Postgres' enum types."""
+    return Enum(kind, native_enum=False, length=32, values_callable=lambda words: [word.value for word in words])
 
 
 class RunState(StrEnum):
@@ -100,9 +113,9 @@ class Model(SQLModel, table=True):
     template: str
     """xtuner's name of the prompt template."""
     architecture: str = ""
-    parameters: int = 0
-    size_bytes: int = 0
-    state: ModelState = ModelState.PREPARING
+    parameters: int = Field(default=0, sa_type=BigInteger)
+    size_bytes: int = Field(default=0, sa_type=BigInteger)
+    state: ModelState = Field(default=ModelState.PREPARING, sa_type=words_of(ModelState))
     reason: str = ""
     lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
@@ -117,8 +130,8 @@ class Run(SQLModel, table=True):
     recipe: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     cloned_from_id: int | None = Field(default=None, foreign_key="run.id")
     mix_sha256: str = ""
-    state: RunState = Field(default=RunState.QUEUED, index=True)
-    reason: ReasonKind | None = None
+    state: RunState = Field(default=RunState.QUEUED, index=True, sa_type=words_of(RunState))
+    reason: ReasonKind | None = Field(default=None, sa_type=words_of(ReasonKind))
     reason_detail: str = ""
     log_tail: str = ""
     """The trainer's last lines, kept when the run fails."""
@@ -155,7 +168,7 @@ class Attempt(SQLModel, table=True):
     number: int
     worker: str
     pid: int | None = None
-    event_offset: int = 0
+    event_offset: int = Field(default=0, sa_type=BigInteger)
     """Bytes of `events.jsonl` that are in the database."""
     exit_code: int | None = None
     started_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
@@ -165,8 +178,9 @@ class Attempt(SQLModel, table=True):
 class Event(SQLModel, table=True):
     """One line of a run's ledger; its id is the id of the server-sent event."""
 
+    __table_args__ = (Index(None, "run_id", "id"),)  # what a page reads: one run's lines after an id, in order
     id: int | None = Field(default=None, primary_key=True)
-    run_id: int = Field(foreign_key="run.id", index=True)
+    run_id: int = Field(foreign_key="run.id")
     attempt: int
     kind: str
     """A trainer event's kind, or `state`."""
@@ -197,7 +211,7 @@ class Checkpoint(SQLModel, table=True):
     updates: int = 0
     file: str = ""
     adapter: str = ""
-    size_bytes: int = 0
+    size_bytes: int = Field(default=0, sa_type=BigInteger)
     deleted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     """When retention deleted the files; answers stay."""
     answered_seconds: float | None = None
@@ -228,15 +242,15 @@ class Artifact(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     checkpoint_id: int = Field(foreign_key="checkpoint.id", index=True)
-    kind: ArtifactKind
-    state: ArtifactState = ArtifactState.QUEUED
-    reason: ReasonKind | None = None
+    kind: ArtifactKind = Field(sa_type=words_of(ArtifactKind))
+    state: ArtifactState = Field(default=ArtifactState.QUEUED, sa_type=words_of(ArtifactState))
+    reason: ReasonKind | None = Field(default=None, sa_type=words_of(ReasonKind))
     reason_detail: str = ""
     folder: str = ""
     """Relative to the run's folder."""
     files: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     """`{"name", "size_bytes", "sha256"}` of each file."""
-    size_bytes: int = 0
+    size_bytes: int = Field(default=0, sa_type=BigInteger)
     lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -250,7 +264,7 @@ class User(SQLModel, table=True):
     __tablename__ = "user_account"  # `user` is a reserved word in Postgres
     id: int | None = Field(default=None, primary_key=True)
     name: str = Field(unique=True)
-    role: Role = Role.ADMIN
+    role: Role = Field(default=Role.ADMIN, sa_type=words_of(Role))
     password_hash: str = ""
     """Empty until one is set; then only a one-time link lets the user in."""
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
