@@ -1,0 +1,46 @@
+"""
+What a route asks for: a session that writes, or one that only reads, and the settings.
+
+A route that changes something takes `WriteSession`, which is committed before the answer is
+sent; every other route takes `ReadSession`, which never waits for a writer.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.concurrency import run_in_threadpool
+from sqlmodel import Session
+
+from app.config import Settings, settings
+from app.domain import db, queue
+
+
+async def write_session() -> AsyncIterator[Session]:
+    """
+    Open the request's unit of work.
+
+    It is `db.unit_of_work` taken apart: what `enqueue` collects is in a context variable, which a
+    route's thread inherits only from the request's own task, while the commit must not hold up
+    that task's event loop.
+    """
+    with queue.collecting() as messages:
+        session = Session(db.engine(), expire_on_commit=False)
+        try:
+            yield session
+            await run_in_threadpool(session.commit)
+        finally:
+            await run_in_threadpool(session.close)
+    await run_in_threadpool(queue.send, messages)
+
+
+def read_session() -> Iterator[Session]:
+    """Open a session that only reads."""
+    with db.reading() as session:
+        yield session
+
+
+# "function": left before the answer is sent, so that whoever follows a redirect sees the change
+WriteSession = Annotated[Session, Depends(write_session, scope="function")]
+ReadSession = Annotated[Session, Depends(read_session, scope="function")]
+CurrentSettings = Annotated[Settings, Depends(settings)]

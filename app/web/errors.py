@@ -1,0 +1,107 @@
+"""
+Errors as a reader sees them: a page, or for htmx a toast, always with the true status.
+
+Errors under `/api/` are JSON; `app/api/errors.py` writes them.
+"""
+
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, Response
+from starlette.exceptions import HTTPException
+
+from app.domain.errors import AppError
+from app.domain.messages import Message, N_, message
+from app.web.render import render
+
+log = logging.getLogger(__name__)
+
+TITLES = {
+    400: N_("That could not be read"),
+    401: N_("Please log in"),
+    403: N_("That is not allowed"),
+    404: N_("There is nothing here"),
+    405: N_("That is not how this address works"),
+    409: N_("That does not fit the present state"),
+    422: N_("Something needs another value"),
+    500: N_("Temper made a mistake"),
+    503: N_("Something does not answer"),
+}
+UNREADABLE = message("The address or the form holds a value that cannot be read.")
+UNEXPECTED = message(
+    "The mistake is in the server's log. Your runs go on: they do not depend on this page. Try again, and if it "
+    "stays, the log says where it happened."
+)
+
+
+@dataclass(frozen=True)
+class ErrorPage:
+    """What went wrong, in words."""
+
+    status: int
+    title: str
+    text: Message
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers."""
+    app.add_exception_handler(AppError, _app_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def answer(request: Request, status: int, text: Message) -> HTMLResponse:
+    """Answer with an error as a page or, for htmx, as a toast."""
+    page = ErrorPage(status=status, title=TITLES.get(status, TITLES[400]), text=text)
+    is_htmx = request.headers.get("hx-request") == "true"
+    return render(request, "errors/_toast.html" if is_htmx else "errors/error.html", page, status)
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith(("/api/", "/healthz", "/readyz"))
+
+
+def _api_answer(request: Request, error: Exception) -> Response:
+    from app.api.errors import api_error  # noqa: PLC0415 - app.api is not needed to show a page
+
+    return api_error(request, error)
+
+
+def _app_error(request: Request, error: Exception) -> Response:
+    if _is_api(request):
+        return _api_answer(request, error)
+    if not isinstance(error, AppError):
+        raise error
+    return answer(request, error.status_code, error.message)
+
+
+def _validation_error(request: Request, error: Exception) -> Response:
+    if _is_api(request):
+        return _api_answer(request, error)
+    return answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, UNREADABLE)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    if _is_api(request):
+        return _api_answer(request, error)
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return answer(request, status, _http_text(status))
+
+
+def _http_text(status: int) -> Message:
+    if status == HTTPStatus.NOT_FOUND:
+        return message("The address may be mistyped, or what it named is gone.")
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return message("This address exists, and does something else.")
+    return message("{reason}", reason=HTTPStatus(status).phrase)
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
+    if _is_api(request):
+        return _api_answer(request, error)
+    return answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)

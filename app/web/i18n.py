@@ -1,0 +1,139 @@
+"""
+Languages: which one a reader gets, and the sentences in it.
+
+English is in the code. A catalogue is a `.po` file, read at start-up: there is nothing to
+compile. The language of the request in hand is in a context variable that `LanguageMiddleware`
+sets, so that neither routes nor templates pass it around.
+"""
+
+import gettext as gnu
+import io
+from contextvars import ContextVar
+from enum import Enum
+from functools import cache
+from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from babel import negotiate_locale
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from fastapi import APIRouter, Form
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.config import settings
+from app.domain.messages import Message
+
+LOCALE_FOLDER = Path(__file__).resolve().parents[1] / "locale"
+LANGUAGES = {"en": "English", "zh": "中文"}
+DEFAULT = "en"
+COOKIE = "language"
+COOKIE_SECONDS = 365 * 24 * 3600
+
+router = APIRouter(include_in_schema=False)
+_language: ContextVar[str] = ContextVar("language", default=DEFAULT)
+
+
+def language() -> str:
+    """Return the language of the request in hand."""
+    return _language.get()
+
+
+@cache
+def catalogue(code: str) -> gnu.NullTranslations:
+    """Read a language's catalogue; one that has no file yet leaves every sentence in English."""
+    path = LOCALE_FOLDER / code / "LC_MESSAGES" / "temper.po"
+    if not path.exists():
+        return gnu.NullTranslations()
+    compiled = io.BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=code))
+    compiled.seek(0)
+    return gnu.GNUTranslations(compiled)
+
+
+def gettext(text: str, **values: object) -> str:
+    """Translate a sentence, then fill its `%(name)s` places."""
+    translated = catalogue(language()).gettext(text) if text else ""
+    return translated % values if values else translated
+
+
+def ngettext(one: str, many: str, count: int, **values: object) -> str:
+    """Translate a sentence that has a number in it; `%(num)s` is the number."""
+    return catalogue(language()).ngettext(one, many, count) % {"num": count, **values}
+
+
+def translate(text: Message | str) -> str:
+    """Translate a message of the domain, or a text that the domain marked with `N_`."""
+    if isinstance(text, str):
+        return gettext(text)
+    return gettext(text.template).format(**{name: _translate_value(value) for name, value in text.values.items()})
+
+
+def _translate_value(value: object) -> object:
+    if isinstance(value, Message):
+        return translate(value)
+    return gettext(str(value.value)) if isinstance(value, Enum) else value
+
+
+class LanguageMiddleware:
+    """Set the language of each request: the reader's choice, else the browser's, else English."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an ASGI application."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Set the language and go on; it stays set, because error pages are made further out."""
+        if scope["type"] == "http":
+            _language.set(language_of(Headers(scope=scope)))
+        await self.app(scope, receive, send)
+
+
+def language_of(headers: Headers) -> str:
+    """Choose a language for a request."""
+    chosen = _cookie(headers.get("cookie", ""))
+    if chosen in LANGUAGES:
+        return chosen
+    return negotiate_locale(_accepted(headers.get("accept-language", "")), LANGUAGES, sep="-") or DEFAULT
+
+
+def _cookie(header: str) -> str:
+    try:
+        cookies: SimpleCookie = SimpleCookie(header)
+    except CookieError:
+        return ""
+    return cookies[COOKIE].value if COOKIE in cookies else ""
+
+
+def _accepted(header: str) -> list[str]:
+    """Return the languages of an Accept-Language header, the best first, each also without its region."""
+    weighted: list[tuple[float, str]] = []
+    for part in header.split(","):
+        name, _, weight = part.strip().partition(";q=")
+        try:
+            weighted.append((float(weight or 1), name))
+        except ValueError:
+            continue
+    best_first = [name for _, name in sorted(weighted, key=lambda pair: -pair[0])]
+    return [form for name in best_first for form in (name, name.split("-")[0])]
+
+
+@router.post("/language", name="language.choose")
+def choose(language: Annotated[str, Form()], back: Annotated[str, Form()] = "/") -> RedirectResponse:
+    """Remember a language and go back to the page it was chosen on."""
+    reply = RedirectResponse(path_on_this_server(back), status_code=303)
+    if language in LANGUAGES:
+        secure = settings().secure_cookies
+        reply.set_cookie(COOKIE, language, max_age=COOKIE_SECONDS, samesite="lax", httponly=True, secure=secure)
+    return reply
+
+
+def path_on_this_server(address: str) -> str:
+    """Return the path and query of an address; `/` for one that leads to another server."""
+    parts: Any = urlsplit(address)
+    is_here = not parts.scheme and not parts.netloc and address.startswith("/") and not address.startswith(("//", "/\\"))
+    return address if is_here else "/"

@@ -1,0 +1,93 @@
+"""
+Templates: the one environment, and the one place that decides between a page and a fragment.
+
+A page's context is a frozen dataclass; its fields are the template's variables and nothing else
+is, so a name that is missing fails at once.
+"""
+
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from app.config import settings
+from app.web import assets, formats, i18n, workers
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+else:
+    DataclassInstance = Any
+
+FILTERS = {
+    "ago": formats.ago,
+    "bytes": formats.size,
+    "clock": formats.clock,
+    "duration": formats.duration,
+    "lang_of": formats.language_of_text,
+    "number": formats.number,
+    "percent": formats.percent,
+    "rate": formats.rate,
+    "scientific": formats.scientific,
+    "t": i18n.translate,
+}
+
+
+@cache
+def environment() -> Environment:
+    """Build the template environment."""
+    env = Environment(
+        loader=FileSystemLoader(assets.TEMPLATES_FOLDER),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
+    )
+    env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    env.filters.update(FILTERS)
+    env.globals.update(
+        static=assets.static_url,
+        heat=formats.heat,
+        language=i18n.language,
+        languages=i18n.LANGUAGES,
+        loader_list=assets.loader_list,
+        vendored=assets.VENDORED,
+        settings=settings,
+        workers_line=workers.workers_line,
+    )
+    return env
+
+
+def is_fragment(request: Request) -> bool:
+    """Whether htmx asks for a part of a page and not for all of it."""
+    return request.headers.get("hx-request-type") == "partial"
+
+
+def render(
+    request: Request,
+    template: str,
+    context: DataclassInstance,
+    status_code: int = 200,
+    *,
+    partial: str | None = None,
+) -> HTMLResponse:
+    """
+    Render a page.
+
+    Args:
+        partial: the template to render instead when htmx asks for a part of the page only.
+    """
+    name = partial if partial is not None and is_fragment(request) else template
+    html = render_text(request, name, context)
+    headers = {"Vary": "HX-Request-Type, Cookie, Accept-Language"}
+    return HTMLResponse(html, status_code=status_code, headers=headers)
+
+
+def render_text(request: Request, template: str, context: DataclassInstance) -> str:
+    """Render a template to text: a part of an answer that is put together elsewhere."""
+    values = {field.name: getattr(context, field.name) for field in fields(context)}
+    user = getattr(request.state, "user", None)
+    return environment().get_template(template).render(request=request, user=user, **values)
