@@ -1,0 +1,112 @@
+"""
+Which checkpoint of a run to keep, and why, in one line.
+
+One function serves the page, the API and the command: the middle of the widest window of good
+checkpoints, because its neighbours on both sides are good too. It sees one run at a time, and
+only what the verdicts see.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from app.domain.messages import Message, message
+from app.domain.verdicts import CheckpointVerdict, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to keep of a run."""
+
+    checkpoint_id: int | None
+    iteration: int | None
+    """None: nothing to keep, and the reason says what to change."""
+    reason: Message
+    first_leak: int | None = None
+    """Iteration at which something taught first appears where it was not asked for."""
+
+
+def advise(verdicts: Sequence[CheckpointVerdict]) -> Advice:
+    """
+    Recommend a checkpoint of one run.
+
+    The widest window has the most checkpoints; of equals the one over more iterations, then the
+    earlier one. Of two middles the one nearer to the identity is taken, then the earlier one.
+
+    Args:
+        verdicts: the run's, in any order; the base model's is left out.
+    """
+    tuned = sorted((each for each in verdicts if each.iteration > 0), key=lambda each: each.iteration)
+    leak = next((each.iteration for each in tuned if each.score.leaks), None)
+    windows = [
+        list(group) for verdict, group in groupby(tuned, lambda each: each.score.verdict) if verdict is Verdict.GOOD
+    ]
+    if not windows:
+        return Advice(None, None, _why_none(tuned, leak), leak)
+    window = max(windows, key=lambda group: (len(group), group[-1].iteration - group[0].iteration))
+    middles = window[(len(window) - 1) // 2 : len(window) // 2 + 1]
+    kept = max(middles, key=lambda each: each.score.identity)
+    return Advice(kept.checkpoint_id, kept.iteration, _why(kept, window, leak), leak)
+
+
+def _why(kept: CheckpointVerdict, window: Sequence[CheckpointVerdict], leak: int | None) -> Message:
+    score = kept.score
+    values = {"hits": score.identity_hits, "total": score.identity_total, "first": window[0].iteration}
+    values["last"] = window[-1].iteration
+    is_narrow = len(window) == 1
+    if leak is None or leak < kept.iteration:
+        if is_narrow:
+            return message(
+                "{hits} of {total} identity probes answer with the identity and nothing taught appears elsewhere; "
+                "it is the only good checkpoint.",
+                **values,
+            )
+        return message(
+            "{hits} of {total} identity probes answer with the identity and nothing taught appears elsewhere; "
+            "good from iteration {first} to {last}.",
+            **values,
+        )
+    if is_narrow:
+        return message(
+            "{hits} of {total} identity probes answer with the identity and nothing taught appears elsewhere; "
+            "it is the only good checkpoint, and from iteration {leak} on it leaks.",
+            **values,
+            leak=leak,
+        )
+    return message(
+        "{hits} of {total} identity probes answer with the identity and nothing taught appears elsewhere; "
+        "good from iteration {first} to {last}, and from {leak} on it leaks.",
+        **values,
+        leak=leak,
+    )
+
+
+def _why_none(tuned: Sequence[CheckpointVerdict], leak: int | None) -> Message:
+    judged = [each for each in tuned if each.score.verdict is not None]
+    if not any(each.score.answers for each in tuned):
+        return message("No checkpoint has answered yet.")
+    if not judged:
+        return message("Without an identity probe nothing can tell whether the identity is learnt: add one.")
+    learnt = next((each.iteration for each in judged if each.score.identity_hits), None)
+    if leak is None:
+        return message(
+            "The identity is not learnt at any checkpoint: train longer, raise the learning rate or add identity "
+            "copies."
+        )
+    if learnt is None:
+        return message(
+            "From iteration {leak} on what was taught appears where it was not asked for, and no identity probe "
+            "answers with the identity.",
+            leak=leak,
+        )
+    if leak <= judged[0].iteration:
+        return message(
+            "The first checkpoint, at iteration {leak}, already leaks: save more often, and add general pairs.",
+            leak=leak,
+        )
+    return message(
+        "The identity is learnt at iteration {learnt} and leaks at {leak}: save more often in between, and add "
+        "general pairs.",
+        learnt=learnt,
+        leak=leak,
+    )

@@ -1,0 +1,64 @@
+"""
+Where words begin and end, in any language.
+
+Languages written without spaces (Chinese, Japanese) are taken by characters, all others by
+words. Not a linguistic segmenter: Thai and Khmer count as one word between two spaces.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+CHARACTERS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+"""Kana and Han, each a word of its own."""
+CHARACTER_TAILS = "\ufe00-\ufe0f\U000e0100-\U000e01ef\u3099\u309a"
+"""Variation selectors and voicing marks: never cut from the character before them."""
+PUNCTUATION = (
+    "!-/:-@\\[-`{-~\u00a1-\u00bf\u2010-\u2027\u2030-\u205e"
+    "\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
+)
+CHARACTER_WEIGHT = 0.5  # of a word: a Chinese word has two characters more often than any other number
+
+_LETTERS = rf"[^\s{CHARACTERS}{PUNCTUATION}]+"  # emoji and their joiners too, so that none is ever cut in two
+_CHARACTER = rf"[{CHARACTERS}][{CHARACTER_TAILS}]*"
+_PIECE = re.compile(rf"{_CHARACTER}|{_LETTERS}(?:['’\-]{_LETTERS})*|\s+|.", re.DOTALL)
+_WORD = re.compile(rf"{_CHARACTER}|{_LETTERS}")
+_HAS_CHARACTERS = re.compile(f"[{CHARACTERS}]")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text's words without case and punctuation, and where each stands in the text."""
+
+    text: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...]
+
+    def weight(self, start: int = 0, end: int | None = None) -> float:
+        """Count words, a character of Chinese or Japanese as half of one."""
+        return sum(map(word_weight, self.text[start:end]))
+
+
+def words(text: str) -> Words:
+    """Split a text into words that compare equal whatever their case, width and punctuation."""
+    found = list(_WORD.finditer(text))
+    return Words(tuple(plain(match.group()) for match in found), tuple(match.span() for match in found))
+
+
+def plain(word: str) -> str:
+    """Fold case and width: `Ａda` and `ada` are one word."""
+    return unicodedata.normalize("NFKC", word).casefold()
+
+
+def word_weight(word: str) -> float:
+    """Weigh a word: 1, or half when it is a character of a language without spaces."""
+    return CHARACTER_WEIGHT if _HAS_CHARACTERS.match(word) else 1.0
+
+
+def pieces(text: str) -> list[str]:
+    """Split a text into words, characters, spaces and marks; joined again they are the text."""
+    return _PIECE.findall(text)
+
+
+def has_words(text: str) -> bool:
+    """Whether a text holds more than spaces and punctuation."""
+    return _WORD.search(text) is not None
