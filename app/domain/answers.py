@@ -1,0 +1,298 @@
+"""
+Answers as a matrix: probes as rows, checkpoints as columns, the base model first.
+
+Reads with a fixed number of statements, however many columns and rows there are. Probes of
+different runs meet in one row when they ask the same question.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from sqlmodel import Session
+
+from app.domain.advice import Advice, advise
+from app.domain.errors import FieldError, InvalidError
+from app.domain.messages import message
+from app.domain.models import Checkpoint, Run, RunProbe, RunState
+from app.domain.recipes import ProbeGroup, Recipe
+from app.domain.runs import id_of, recipe_of
+from app.domain.stored_answers import Question, Stored, read_answers, runs_of
+from app.domain.taught import taught_by
+from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict, judge
+
+MAX_RUNS = 24  # a class of students; each more costs about 5 ms
+MAX_COLUMNS = 120  # more cannot be read side by side, and the page would pass 2 MB
+
+GROUP_ORDER = {group: place for place, group in enumerate(ProbeGroup)}
+
+
+class CellState(StrEnum):
+    """Whether a cell has an answer, and if not, why."""
+
+    GIVEN = "given"
+    WAITING = "waiting"
+    """The checkpoint's run still works, so the answer may come."""
+    MISSING = "missing"
+    """Asked for, and never answered: the run ended before, or was told not to answer."""
+    NOT_ASKED = "not-asked"
+    """The probe is not one of this column's run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one column says to one probe."""
+
+    state: CellState
+    text: str = ""
+    tokens: int = 0
+    ended: str = ""
+    score: AnswerScore | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One checkpoint; a base model that several runs share is one column."""
+
+    checkpoint_id: int
+    run_id: int
+    run_name: str
+    iteration: int
+    iterations: int
+    """Planned for the run, for the column's place on the ramp."""
+    updates: int
+    score: CheckpointScore
+    is_kept: bool
+    """The advice for its run is to keep it."""
+    is_first_leak: bool
+    is_deleted: bool
+    """Retention deleted its files; its answers are here."""
+    is_answered: bool
+    seconds: float | None
+    dtype: str
+    quantised: bool
+    max_new_tokens: int
+    run_ids: tuple[int, ...] = ()
+    """The runs it stands for: several only where they share their base model."""
+
+    @property
+    def is_base(self) -> bool:
+        """Whether it is an untuned model."""
+        return self.iteration == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question."""
+
+    probe_id: int
+    """Of the first run that asks it: names the row in an address."""
+    group: ProbeGroup
+    question: str
+    reference: str
+    taught_rows: Mapping[int, int]
+    """Rows of each run's mix that ask it, by run id; only of runs that have the probe."""
+    cells: Mapping[int, Cell] = field(default_factory=dict)
+    """By checkpoint id, of every column, shown or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRun:
+    """A run of the matrix, with all its checkpoints and what to keep of them."""
+
+    id: int
+    name: str
+    model: str
+    state: RunState
+    recipe: Recipe
+    advice: Advice
+    checkpoints: tuple[Column, ...]
+    base_id: int | None
+    """The checkpoint id of the base column that stands for this run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Everything a comparison shows."""
+
+    runs: tuple[ComparedRun, ...]
+    columns: tuple[Column, ...]
+    """Shown ones, in the order they stand."""
+    rows: tuple[Row, ...]
+
+    def column(self, checkpoint_id: int) -> Column | None:
+        """Return a column by its checkpoint, hidden ones too."""
+        every = (column for run in self.runs for column in run.checkpoints)
+        return next((column for column in every if column.checkpoint_id == checkpoint_id), None)
+
+    def base_of(self, column: Column) -> Column | None:
+        """Return the column of the base model that a column was trained from."""
+        base_id = next((run.base_id for run in self.runs if run.id == column.run_id), None)
+        return None if base_id is None else self.column(base_id)
+
+
+def compare(
+    session: Session,
+    *,
+    run_ids: Sequence[int] = (),
+    checkpoint_ids: Sequence[int] = (),
+    hidden_ids: Iterable[int] = (),
+) -> Matrix:
+    """
+    Read a comparison.
+
+    Args:
+        run_ids: show these runs with all their checkpoints.
+        checkpoint_ids: show these checkpoints, and the base model of each run they are from.
+        hidden_ids: checkpoints to leave out of the columns; their verdicts are still there.
+
+    Raises:
+        NotFoundError: a run or a checkpoint does not exist.
+        InvalidError: too many runs.
+    """
+    wanted = list(dict.fromkeys([*run_ids, *runs_of(session, checkpoint_ids)]))
+    if len(wanted) > MAX_RUNS:
+        raise InvalidError([FieldError("runs", message("Compare at most {n} runs at once.", n=MAX_RUNS))])
+    loaded = read_answers(session, wanted)
+    runs = _share_bases([_compared(run, loaded) for run in loaded.runs], loaded)
+    chosen, hidden, whole = set(checkpoint_ids), set(hidden_ids), set(run_ids)
+    bases = {run.base_id for run in runs}
+    columns = [
+        column
+        for run in runs
+        for column in run.checkpoints
+        if column.checkpoint_id not in hidden
+        and (
+            column.checkpoint_id in bases
+            if column.is_base
+            else column.run_id in whole or column.checkpoint_id in chosen
+        )
+    ]
+    return Matrix(tuple(runs), tuple(_limited(columns)), _rows(runs, loaded))
+
+
+def _limited(columns: list[Column]) -> list[Column]:
+    if len(columns) <= MAX_COLUMNS:
+        return columns
+    step = len(columns) / MAX_COLUMNS
+    kept = {int(index * step) for index in range(MAX_COLUMNS)}
+    return [column for index, column in enumerate(columns) if index in kept or column.is_kept or column.is_first_leak]
+
+
+# ── Columns ────────────────────────────────────────────────────────────────
+
+
+def _compared(run: Run, loaded: Stored) -> ComparedRun:
+    run_id, recipe = id_of(run), recipe_of(run)
+    checkpoints = loaded.checkpoints[run_id]
+    positions = {id_of(probe): probe.position for probe in loaded.probes[run_id]}
+    texts = {
+        id_of(each): {positions[probe_id]: given.text for probe_id, given in loaded.answers[id_of(each)].items()}
+        for each in checkpoints
+    }
+    base_id = next((id_of(each) for each in checkpoints if each.iteration == 0), None)
+    base = texts.get(base_id) if base_id is not None else None
+    verdicts = [
+        CheckpointVerdict(id_of(each), each.iteration, judge(recipe, texts[id_of(each)], base)) for each in checkpoints
+    ]
+    advice = advise(verdicts)
+    columns = tuple(
+        _column(run, recipe, checkpoint, verdict.score, advice)
+        for checkpoint, verdict in zip(checkpoints, verdicts, strict=True)
+    )
+    return ComparedRun(run_id, run.name, loaded.models[run_id], run.state, recipe, advice, columns, base_id)
+
+
+def _column(run: Run, recipe: Recipe, checkpoint: Checkpoint, score: CheckpointScore, advice: Advice) -> Column:
+    return Column(
+        checkpoint_id=id_of(checkpoint),
+        run_id=id_of(run),
+        run_name=run.name,
+        iteration=checkpoint.iteration,
+        iterations=run.iterations,
+        updates=checkpoint.updates,
+        score=score,
+        is_kept=checkpoint.id == advice.checkpoint_id,
+        is_first_leak=checkpoint.iteration == advice.first_leak,
+        is_deleted=checkpoint.deleted_at is not None,
+        is_answered=checkpoint.answered_seconds is not None,
+        seconds=checkpoint.answered_seconds,
+        dtype=checkpoint.dtype,
+        quantised=checkpoint.quantised,
+        max_new_tokens=recipe.checkpoints.max_new_tokens,
+        run_ids=(id_of(run),),
+    )
+
+
+def _share_bases(runs: list[ComparedRun], loaded: Stored) -> list[ComparedRun]:
+    """Let runs of one model share its column, where the base model said the same in each of them."""
+    shared: list[ComparedRun] = []
+    for run in runs:
+        twin = next((other for other in shared if _has_same_base(other, run, loaded)), None)
+        if twin is None:
+            shared.append(run)
+            continue
+        first, *rest = twin.checkpoints
+        together = replace(first, run_ids=(*first.run_ids, run.id))
+        shared[shared.index(twin)] = replace(twin, checkpoints=(together, *rest))
+        shared.append(replace(run, base_id=twin.base_id))
+    return shared
+
+
+def _has_same_base(one: ComparedRun, other: ComparedRun, loaded: Stored) -> bool:
+    if one.model != other.model or not (one.checkpoints and other.checkpoints):
+        return False
+    first, second = one.checkpoints[0], other.checkpoints[0]
+    if one.base_id != first.checkpoint_id or other.base_id != second.checkpoint_id:
+        return False  # has no base model, or borrows another run's already
+    said, also_said = _texts(first, loaded), _texts(second, loaded)
+    both = said.keys() & also_said.keys()
+    return bool(both) and all(said[question] == also_said[question] for question in both)
+
+
+def _texts(column: Column, loaded: Stored) -> dict[Question, str]:
+    given = loaded.answers[column.checkpoint_id]
+    questions = loaded.questions(column.run_id)
+    return {question: given[id_of(probe)].text for question, probe in questions.items() if id_of(probe) in given}
+
+
+# ── Rows ───────────────────────────────────────────────────────────────────
+
+
+def _rows(runs: Sequence[ComparedRun], loaded: Stored) -> tuple[Row, ...]:
+    questions = {run.id: loaded.questions(run.id) for run in runs}
+    every = dict.fromkeys(question for run in runs for question in questions[run.id])
+    rows = []
+    for question in every:
+        asking = [(run, questions[run.id][question]) for run in runs if question in questions[run.id]]
+        first = asking[0][1]
+        taught = {run.id: taught_by(run.recipe.mix).rows_of(probe.question) for run, probe in asking}
+        cells = {
+            column.checkpoint_id: _cell(column, question, questions, loaded)
+            for run in runs
+            for column in run.checkpoints
+        }
+        rows.append(Row(id_of(first), ProbeGroup(first.group), first.question, first.reference, taught, cells))
+    return tuple(sorted(rows, key=lambda row: GROUP_ORDER[row.group]))
+
+
+def _cell(
+    column: Column, question: Question, questions: Mapping[int, Mapping[Question, RunProbe]], loaded: Stored
+) -> Cell:
+    state = CellState.NOT_ASKED
+    for run_id in column.run_ids:  # a shared base model: whichever of its runs asked
+        probe = questions[run_id].get(question)
+        if probe is None:
+            continue
+        base_id = column.checkpoint_id if run_id == column.run_id else _base_id(run_id, loaded)
+        given = loaded.answers[base_id].get(id_of(probe))
+        if given is not None:
+            score = column.score.answers.get(probe.position) if run_id == column.run_id else None
+            return Cell(CellState.GIVEN, given.text, given.tokens, given.ended, score)
+        is_over = next(run for run in loaded.runs if run.id == run_id).state.is_final
+        state = CellState.MISSING if is_over else CellState.WAITING
+    return Cell(state)
+
+
+def _base_id(run_id: int, loaded: Stored) -> int:
+    return next(id_of(each) for each in loaded.checkpoints[run_id] if each.iteration == 0)

@@ -1,0 +1,90 @@
+"""
+What the database holds of some runs' answers, in a fixed number of statements.
+
+How many columns and rows there are changes how much is read, never how often the database is
+asked.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select as sa_select
+from sqlmodel import Session, col, select
+
+from app.domain.errors import NotFoundError
+from app.domain.messages import message
+from app.domain.models import Answer, Checkpoint, Model, Run, RunProbe
+from app.domain.runs import id_of
+
+Question = tuple[str, int]
+"""A question and its number among the same ones of its run: what joins rows across runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One answer as it was given."""
+
+    text: str
+    tokens: int
+    ended: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Some runs with everything they answered."""
+
+    runs: list[Run]
+    models: dict[int, str]
+    probes: dict[int, list[RunProbe]]
+    checkpoints: dict[int, list[Checkpoint]]
+    answers: dict[int, dict[int, Given]]
+    """By checkpoint id, then by probe id."""
+
+    def questions(self, run_id: int) -> dict[Question, RunProbe]:
+        """Return a run's probes by what joins them with those of other runs."""
+        seen: Counter[str] = Counter()
+        questions: dict[Question, RunProbe] = {}
+        for probe in self.probes[run_id]:
+            question = probe.question.strip()
+            questions[question, seen[question]] = probe
+            seen[question] += 1
+        return questions
+
+
+def runs_of(session: Session, checkpoint_ids: Sequence[int]) -> list[int]:
+    """Return the run of each checkpoint; NotFoundError when one does not exist."""
+    if not checkpoint_ids:
+        return []
+    statement = sa_select(col(Checkpoint.id), col(Checkpoint.run_id)).where(col(Checkpoint.id).in_(checkpoint_ids))
+    run_of = {found or 0: run_id for found, run_id in session.execute(statement)}
+    for checkpoint_id in checkpoint_ids:
+        if checkpoint_id not in run_of:
+            raise NotFoundError(message("There is no checkpoint {id}.", id=checkpoint_id))
+    return [run_of[checkpoint_id] for checkpoint_id in checkpoint_ids]
+
+
+def read_answers(session: Session, run_ids: Sequence[int]) -> Stored:
+    """Read runs, in the order asked for, with four statements; NotFoundError when one does not exist."""
+    found = {
+        id_of(run): (run, name)
+        for run, name in session.exec(select(Run, Model.name).join(Model).where(col(Run.id).in_(run_ids)))
+    }
+    for run_id in run_ids:
+        if run_id not in found:
+            raise NotFoundError(message("There is no run {id}.", id=run_id))
+    probes: dict[int, list[RunProbe]] = defaultdict(list)
+    checkpoints: dict[int, list[Checkpoint]] = defaultdict(list)
+    of_runs = col(RunProbe.run_id).in_(run_ids)
+    for probe in session.exec(select(RunProbe).where(of_runs).order_by(col(RunProbe.position))):
+        probes[probe.run_id].append(probe)
+    of_runs = col(Checkpoint.run_id).in_(run_ids)
+    for checkpoint in session.exec(select(Checkpoint).where(of_runs).order_by(col(Checkpoint.iteration))):
+        checkpoints[checkpoint.run_id].append(checkpoint)
+    answers: dict[int, dict[int, Given]] = defaultdict(dict)
+    # Columns and not rows of the table: a thousand objects would cost more than all the rest of the page.
+    given = sa_select(*map(col, (Answer.checkpoint_id, Answer.probe_id, Answer.text, Answer.tokens, Answer.ended)))
+    for checkpoint_id, probe_id, text, tokens, ended in session.execute(given.join(Checkpoint).where(of_runs)):
+        answers[checkpoint_id][probe_id] = Given(text, tokens, ended)
+    runs = [found[run_id][0] for run_id in run_ids]
+    return Stored(runs, {run_id: found[run_id][1] for run_id in run_ids}, probes, checkpoints, answers)
