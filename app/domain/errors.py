@@ -78,3 +78,10 @@ class InvalidError(AppError):
         names = ", ".join(dict.fromkeys(error.field for error in fields))
         super().__init__(message("These fields need another value: {fields}.", fields=names))
         self.fields = tuple(fields)
+
+
+class TooManyError(AppError):
+    """The same was tried too often; it may be tried again soon."""
+
+    status_code = 429
+    kind = "too_many"

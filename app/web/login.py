@@ -1,0 +1,135 @@
+"""
+Logging in, by a one-time link or a password, and out.
+
+Opening a link shows a button, and pressing it uses the link up: previews and prefetches open
+links too.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import RedirectResponse, Response
+
+from app.config import settings
+from app.domain import accounts
+from app.domain.errors import TooManyError
+from app.domain.login_tries import LoginTries
+from app.domain.messages import Message, message
+from app.domain.models import User
+from app.web.deps import ReadSession, WriteSession
+from app.web.i18n import path_on_this_server
+from app.web.render import render
+from app.web.security import cookie_name, login_lifetime
+
+router = APIRouter(include_in_schema=False)
+
+Address = Annotated[str, Form(alias="next", max_length=2_000)]
+HOME = "/runs"
+
+
+@dataclass(frozen=True)
+class LoginPage:
+    """The way in: a password where one is set, else a word on the one-time link."""
+
+    next: str
+    has_password: bool
+    name: str
+    error: Message | None = None
+
+
+@dataclass(frozen=True)
+class LinkPage:
+    """A one-time link that was opened, and whether it still lets somebody in."""
+
+    next: str
+    code: str
+    is_usable: bool
+
+
+@cache
+def tries() -> LoginTries:
+    """Return this process's count of wrong passwords."""
+    return LoginTries()
+
+
+@router.get("/login", name="login.show")
+def show_login(request: Request, session: ReadSession, next: str = "") -> Response:  # noqa: A002 - the word in the URL
+    """Show the way in; who is in already goes on."""
+    if request.state.user is not None:
+        return _go(next)
+    page = LoginPage(next=next, has_password=accounts.is_password_set(session), name=accounts.FIRST_ADMIN)
+    return render(request, "login/login.html", page)
+
+
+@router.post("/login", name="login.password")
+def log_in_by_password(
+    request: Request,
+    session: WriteSession,
+    name: Annotated[str, Form(max_length=200)] = "",
+    password: Annotated[str, Form(max_length=accounts.LONGEST_PASSWORD)] = "",
+    next: Address = "",  # noqa: A002 - the word in the form
+) -> Response:
+    """Let in who knows the password."""
+    address = request.client.host if request.client else ""
+    try:
+        left = tries().take(address)
+    except TooManyError as error:
+        return _show_again(request, next, name, error.message, HTTPStatus.TOO_MANY_REQUESTS)
+    user = accounts.check_password(session, name, password)
+    if user is None:
+        text = message("That name and password do not fit. {left} tries left this minute.", left=left)
+        return _show_again(request, next, name, text, HTTPStatus.UNPROCESSABLE_ENTITY)
+    tries().forget(address)
+    return _let_in(request, session, user, next)
+
+
+def _show_again(request: Request, next_page: str, name: str, error: Message, status: HTTPStatus) -> Response:
+    page = LoginPage(next=next_page, has_password=True, name=name, error=error)
+    return render(request, "login/login.html", page, status)
+
+
+@router.get("/login/{code}", name="login.link")
+def show_link(request: Request, session: ReadSession, code: str, next: str = "") -> Response:  # noqa: A002
+    """Show the button of a one-time link, or say that the link is used up."""
+    page = LinkPage(next=next, code=code, is_usable=accounts.is_link_usable(session, code))
+    return render(request, "login/link.html", page, HTTPStatus.OK if page.is_usable else HTTPStatus.GONE)
+
+
+@router.post("/login/{code}", name="login.use_link")
+def log_in_by_link(request: Request, session: WriteSession, code: str, next: Address = "") -> Response:  # noqa: A002
+    """Use a one-time link up and let its user in."""
+    user = accounts.use_login_link(session, code)
+    if user is None:
+        return render(request, "login/link.html", LinkPage(next=next, code=code, is_usable=False), HTTPStatus.GONE)
+    return _let_in(request, session, user, next)
+
+
+@router.post("/logout", name="login.out")
+def log_out(request: Request, session: WriteSession) -> Response:
+    """End the browser session."""
+    accounts.log_out(session, request.state.user)
+    reply = RedirectResponse("/login", status_code=HTTPStatus.SEE_OTHER)
+    reply.delete_cookie(cookie_name(request), secure=settings().secure_cookies, httponly=True, samesite="lax")
+    return reply
+
+
+def _let_in(request: Request, session: WriteSession, user: User, next_page: str) -> Response:
+    secret = accounts.log_in(session, user, lifetime=login_lifetime())
+    reply = _go(next_page)
+    reply.set_cookie(
+        cookie_name(request),
+        secret,
+        max_age=int(login_lifetime().total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=settings().secure_cookies,
+    )
+    return reply
+
+
+def _go(next_page: str) -> RedirectResponse:
+    path = path_on_this_server(next_page)
+    return RedirectResponse(HOME if path == "/" else path, status_code=HTTPStatus.SEE_OTHER)

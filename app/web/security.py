@@ -1,0 +1,279 @@
+"""
+The door: who may come in, from where, and what a browser may do with what it gets.
+
+One ASGI middleware looks at every request before any route does. What is not on the written
+list below needs a caller; what changes something needs a role and a request of this very site.
+It passes answers on as they come, so that streams are not held up.
+"""
+
+from datetime import timedelta
+from http import HTTPStatus
+from urllib.parse import quote, urlsplit
+
+from fastapi import FastAPI, Request
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response
+from sqlalchemy.exc import OperationalError
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.errors import api_error
+from app.config import settings
+from app.domain import accounts, db
+from app.domain.accounts import Caller, CredentialKind
+from app.domain.errors import AppError, ForbiddenError, UnauthorizedError, UnavailableError
+from app.domain.messages import message
+from app.domain.models import Role
+from app.web import errors
+from app.web.assets import CDN_ORIGIN
+
+# Everything that answers without a login. Whatever is not here does not.
+PUBLIC_PATHS = frozenset({"/login", "/language", "/healthz", "/readyz", "/favicon.ico"})
+PUBLIC_PREFIXES = ("/login/", "/static/")
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+ROLES = (  # of requests that change something: the first path that fits counts
+    ("/logout", Role.VIEWER),
+    ("/models", Role.ADMIN),
+    ("/api/v1/models", Role.ADMIN),
+    ("/", Role.RUNNER),
+)
+API_PREFIX = "/api/"
+MAX_BODY_BYTES = 32 << 20  # the largest recipe there can be, and a file of the form, fit
+COOKIE = "temper_session"
+
+
+def install(app: FastAPI) -> None:
+    """Put the door before every route."""
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
+    app.add_middleware(Door)
+
+
+class Door:
+    """Refuse what may not come in; say who is calling in `request.state.user` for what may."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an ASGI application."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request in, or answer it here."""
+        if scope["type"] != "http":
+            await self._pass_lifespan(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        send = _hardened(send)
+        refusal = _wrong_host(request) or await run_in_threadpool(_refusal, request)
+        if refusal is None:
+            await self.app(scope, receive, send)
+        else:
+            await refusal(scope, receive, send)
+
+    async def _pass_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        else:  # Temper speaks no web sockets
+            await send({"type": "websocket.close", "code": 1008})
+
+
+def _refusal(request: Request) -> Response | None:
+    """Return the answer to a request that may not come in, None for one that may."""
+    try:
+        check_origin(request)
+        request.state.user = find_caller(request)
+        if is_public(request.url.path):
+            return None
+        check_role(request, request.state.user)
+    except UnauthorizedError as error:
+        return _ask_to_log_in(request, error)
+    except AppError as error:
+        return _explain(request, error)
+    except OperationalError:
+        return _explain(request, UnavailableError(message("The database does not answer. Try again in a moment.")))
+    return None
+
+
+# ── Where a request comes from ─────────────────────────────────────────────
+
+
+def _wrong_host(request: Request) -> Response | None:
+    """Refuse a name that is not this server's: a page elsewhere can make a browser's DNS point here."""
+    if _host_name(request.headers.get("host", "")) in settings().allowed_hosts:
+        return None
+    text = "This name is not in TEMPER_ALLOWED_HOSTS."
+    return PlainTextResponse(text, status_code=HTTPStatus.BAD_REQUEST)
+
+
+def _host_name(host: str) -> str:
+    name, colon, port = host.lower().rpartition(":")
+    return name if colon and port.isdigit() else host.lower()
+
+
+def check_origin(request: Request) -> None:
+    """
+    Refuse a change that another site asks for with this reader's cookie.
+
+    A browser says where a request comes from in `Sec-Fetch-Site`, older ones in `Origin`. Scripts
+    say neither; they have no cookie either, so only a request with a cookie must say it.
+
+    Raises:
+        ForbiddenError: another site asks, or nobody says who does.
+    """
+    if request.method in SAFE_METHODS:
+        return
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        is_ours = site == "same-origin"
+    elif origin is not None:
+        is_ours = urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+    else:
+        is_ours = cookie_name(request) not in request.cookies
+    if not is_ours:
+        raise ForbiddenError(message("This request comes from another site. Open Temper itself and try there."))
+
+
+# ── Who is calling ─────────────────────────────────────────────────────────
+
+
+def cookie_name(request: Request) -> str:
+    """Return the session cookie's name: with the port, since browsers share cookies among ports."""
+    port = request.url.port
+    name = f"{COOKIE}_{port}" if port else COOKIE
+    return f"__Host-{name}" if settings().secure_cookies else name
+
+
+def is_public(path: str) -> bool:
+    """Whether a path answers without a login."""
+    return path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES)
+
+
+def find_caller(request: Request) -> Caller | None:
+    """
+    Return who is calling.
+
+    The API takes a token. It takes a browser's session too, to read only: a page links to
+    downloads and data, while a change needs a secret that a browser never sends by itself.
+    """
+    is_api = request.url.path.startswith(API_PREFIX)
+    token = _bearer(request) if is_api else None
+    if token is not None:
+        return _known(CredentialKind.TOKEN, token)
+    cookie = request.cookies.get(cookie_name(request))
+    if cookie is None or (is_api and request.method not in SAFE_METHODS):
+        return None
+    return _known(CredentialKind.SESSION, cookie)
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _known(kind: CredentialKind, secret: str) -> Caller | None:
+    with db.reading() as session:
+        caller = accounts.find_caller(session, kind, secret)
+        is_due = caller is not None and accounts.is_renewal_due(session, caller.credential_id)
+    if caller is not None and is_due:
+        with db.unit_of_work() as session:
+            if kind is CredentialKind.SESSION:
+                accounts.renew_login(session, caller.credential_id, lifetime=login_lifetime())
+            else:
+                accounts.note_use(session, caller.credential_id)
+    return caller
+
+
+def login_lifetime() -> timedelta:
+    """Return how long a login lasts after its last use."""
+    return timedelta(days=settings().session_days)
+
+
+def check_role(request: Request, caller: Caller | None) -> None:
+    """
+    Refuse what the caller may not do.
+
+    Raises:
+        UnauthorizedError: nobody known is calling.
+        ForbiddenError: the caller's role does not include this.
+    """
+    if caller is None:
+        raise UnauthorizedError(message("Log in, or send an API token: Authorization: Bearer …"))
+    role = needed_role(request.method, request.url.path)
+    if not caller.may(role):
+        raise ForbiddenError(message("Your role, {role}, does not allow this; it takes {needed}.",
+                                     role=caller.role, needed=role))  # fmt: skip
+
+
+def needed_role(method: str, path: str) -> Role:
+    """Return the least role that a request needs."""
+    if method in SAFE_METHODS:
+        return Role.VIEWER
+    return next(role for start, role in ROLES if path == start or path.startswith(f"{start.rstrip('/')}/"))
+
+
+# ── Answers at the door ────────────────────────────────────────────────────
+
+
+def _ask_to_log_in(request: Request, error: UnauthorizedError) -> Response:
+    if _is_api(request):
+        reply = api_error(request, error)
+        reply.headers["WWW-Authenticate"] = "Bearer"
+        return reply
+    headers = request.headers
+    if headers.get("hx-request") == "true":
+        page = urlsplit(headers.get("hx-current-url", ""))
+        here = f"{page.path}?{page.query}" if page.query else page.path
+        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": _login_path(here)})
+    if "text/event-stream" in headers.get("accept", ""):  # would read the login page as a broken stream
+        return Response(status_code=HTTPStatus.UNAUTHORIZED)
+    if request.method not in {"GET", "HEAD"}:
+        return RedirectResponse("/login", status_code=HTTPStatus.SEE_OTHER)
+    wanted = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    return RedirectResponse(_login_path(wanted), status_code=HTTPStatus.SEE_OTHER)
+
+
+def _login_path(wanted: str) -> str:
+    return "/login" if wanted in {"", "/"} else f"/login?next={quote(wanted, safe='/')}"
+
+
+def _explain(request: Request, error: AppError) -> Response:
+    if _is_api(request):
+        return api_error(request, error)
+    return errors.answer(request, error.status_code, error.message)
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith(API_PREFIX)
+
+
+# ── What a browser may do with an answer ───────────────────────────────────
+
+
+def content_security_policy() -> str:
+    """Return the policy: our own files, the CDN's scripts where it is used, nothing inline, no frame."""
+    scripts = f"'self' {CDN_ORIGIN}" if settings().assets == "cdn" else "'self'"
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self'; font-src 'self'; "
+        "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def harden(headers: MutableHeaders) -> None:
+    """Add the headers that every answer carries; what a route set itself stays."""
+    headers.setdefault("Content-Security-Policy", content_security_policy())
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("X-Frame-Options", "DENY")
+    headers.setdefault("Referrer-Policy", "same-origin")  # with no-referrer, forms would send `Origin: null`
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
+    headers.setdefault("Cache-Control", "private, no-cache")  # what one reader may see is nobody else's
+
+
+def _hardened(send: Send) -> Send:
+    async def send_hardened(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            harden(MutableHeaders(scope=message))
+        await send(message)
+
+    return send_hardened
