@@ -1,0 +1,78 @@
+"""
+Files and folders that are whole or absent.
+
+Everything is written under a name that nothing reads, forced to disk and then renamed, so that
+a reader, or a trainer after a crash, never meets half of it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+READ_BYTES = 1 << 22
+
+
+@contextmanager
+def file_aside(path: Path) -> Iterator[Path]:
+    """Give a name to write to; it becomes `path` once the block has ended well."""
+    aside = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield aside
+        sync(aside)
+        aside.replace(path)
+        sync(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_aside(path: Path) -> Iterator[Path]:
+    """Give an empty folder to fill; it takes the place of `path` once the block has ended well."""
+    aside = path.with_name(f".{path.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)  # what an earlier, killed attempt left
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        for file in aside.iterdir():
+            sync(file)
+        sync(aside)
+        shutil.rmtree(path, ignore_errors=True)  # a folder cannot be renamed over one that is not empty
+        aside.rename(path)
+        sync(path.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Force a file's bytes, or a folder's names, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_manifest(folder: Path) -> None:
+    """Write what the folder holds, so that whoever gets it can check it."""
+    files = [_entry(file) for file in sorted(folder.iterdir()) if file.is_file() and file.name != MANIFEST]
+    (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=2), "utf-8")
+
+
+def _entry(file: Path) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while part := content.read(READ_BYTES):
+            digest.update(part)
+    return {"name": file.name, "size_bytes": file.stat().st_size, "sha256": digest.hexdigest()}
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files under a folder."""
+    return path.stat().st_size if path.is_file() else sum(size_of(part) for part in path.iterdir())

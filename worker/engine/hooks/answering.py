@@ -1,0 +1,92 @@
+"""Ask the probes of the base model and of every checkpoint."""
+
+import time
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from peft import PeftModel
+from transformers import PreTrainedModel
+from xtuner.registry import BUILDER
+
+from app.domain.trainer_events import AnswersGiven
+from worker.engine.events import events
+from worker.engine.generate import Asking, answer_all, arithmetic_of, prompts_of, stop_ids_of
+from worker.engine.hooks.progress import begin_phase, is_main
+
+
+class AnswerHook(Hook):  # type: ignore[misc] - mmengine has no types
+    """Answers all probes in one batch, after the checkpoint is safe on disk."""
+
+    priority = "LOWEST"
+
+    def __init__(  # noqa: PLR0913 - one keyword for each name in the config
+        self,
+        *,
+        tokenizer: dict[str, Any],
+        prompt_template: dict[str, Any],
+        system: str,
+        evaluation_inputs: list[str],
+        every: int,
+        max_new_tokens: int,
+    ) -> None:
+        """Lay out the questions once; `every` is in iterations and should be the checkpoints' own."""
+        self._tokenizer = BUILDER.build(tokenizer)
+        self._every = every
+        self._asking = Asking(
+            prompts=prompts_of(prompt_template, system, evaluation_inputs),
+            stop_ids=stop_ids_of(self._tokenizer, prompt_template),
+            max_new_tokens=max_new_tokens,
+        )
+
+    def before_train(self, runner: Runner) -> None:
+        """Ask the base model, unless the run is resumed and did so before."""
+        if is_main() and runner.iter == 0:
+            with _untuned(runner):
+                self._answer(runner, 0)
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,  # noqa: ARG002
+        data_batch: Any = None,  # noqa: ANN401, ARG002
+        outputs: Any = None,  # noqa: ANN401, ARG002
+    ) -> None:
+        """Ask the checkpoint that was just saved."""
+        iteration = runner.iter + 1
+        if is_main() and (iteration % self._every == 0 or iteration == runner.max_iters):
+            self._answer(runner, iteration)
+
+    def _answer(self, runner: Runner, iteration: int) -> None:
+        begin_phase("answering", iteration)
+        began, model = time.perf_counter(), _inner_model(runner)
+        answers = answer_all(model, self._tokenizer, self._asking)
+        dtype, is_quantised = arithmetic_of(model)
+        events.write(
+            AnswersGiven,
+            iteration=iteration,
+            answers=answers,
+            seconds=time.perf_counter() - began,
+            dtype=dtype,
+            quantised=is_quantised,
+        )
+
+
+def _llm(runner: Runner) -> PreTrainedModel | PeftModel:
+    llm: PreTrainedModel | PeftModel = getattr(runner.model, "module", runner.model).llm
+    return llm
+
+
+def _inner_model(runner: Runner) -> PreTrainedModel:
+    """Return the model whose layers hold the adapter, without PEFT's own `generate` around it."""
+    llm = _llm(runner)
+    inner: PreTrainedModel = llm.get_base_model() if isinstance(llm, PeftModel) else llm
+    return inner
+
+
+def _untuned(runner: Runner) -> Any:  # noqa: ANN401 - PEFT's context manager has no public type
+    """Switch the adapter off: a fresh one adds nothing, but adding nothing takes time."""
+    from contextlib import nullcontext
+
+    llm = _llm(runner)
+    return llm.disable_adapter() if isinstance(llm, PeftModel) else nullcontext()

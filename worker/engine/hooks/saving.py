@@ -1,0 +1,135 @@
+"""
+Save checkpoints that are whole or absent, each with its adapter beside it.
+
+`iter_N.pth` has the layout of mmengine's, so that xtuner's own tools read it, but holds nothing
+except tensors and plain values: it loads with `weights_only=True`, and running it is not needed
+to read it. Beside what mmengine saves it keeps the random numbers' state and the gradients
+of an unfinished accumulation, so that a resumed run goes on as if it had not been interrupted.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from app.domain.trainer_events import CheckpointRetired, CheckpointSaved
+from worker.engine.adapters import write_adapter
+from worker.engine.events import events
+from worker.engine.folders import file_aside, size_of
+from worker.engine.hooks.progress import begin_phase, is_main, updates_at
+
+# mmengine demands these keys; with its own content the file could not be read without running code.
+EMPTY_MESSAGE_HUB: dict[str, dict[str, Any]] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
+
+
+class SaveHook(Hook):  # type: ignore[misc] - mmengine has no types
+    """Saves at every so many iterations and at the last one, then deletes the oldest."""
+
+    priority = "VERY_LOW"  # after the schedule has moved on, as a resumed run expects
+
+    def __init__(self, *, every: int, keep: int) -> None:
+        """
+        Take the cadence and the retention.
+
+        Args:
+            every: Iterations.
+            keep: Checkpoints that stay; -1 for all.
+        """
+        self._every, self._keep = every, keep
+        self._resumed: dict[str, Any] | None = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Remember what the resumed checkpoint says beyond mmengine's own content."""
+        self._resumed = checkpoint.get("temper")
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ANN401, ARG002
+        """Continue where the resumed checkpoint was; skipping its data has used up random numbers."""
+        if self._resumed is not None:
+            _restore(_bare(runner), self._resumed)
+            self._resumed = None
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,  # noqa: ARG002
+        data_batch: Any = None,  # noqa: ANN401, ARG002
+        outputs: Any = None,  # noqa: ANN401, ARG002
+    ) -> None:
+        """Save when it is time."""
+        iteration = runner.iter + 1
+        if is_main() and (iteration % self._every == 0 or iteration == runner.max_iters):
+            begin_phase("saving", iteration)
+            self._save(runner, iteration)
+            retire(Path(runner.work_dir), keep=self._keep)
+
+    def _save(self, runner: Runner, iteration: int) -> None:
+        folder, model = Path(runner.work_dir), _bare(runner)
+        file, state = folder / f"iter_{iteration}.pth", model.state_dict()
+        with file_aside(file) as aside:
+            torch.save(_content(runner, state, iteration), aside)
+        adapter = folder / "adapters" / f"iter_{iteration}" if model.use_lora else None
+        if adapter:
+            write_adapter(adapter, state, model.llm.peft_config["default"], base=model.llm.base_model.model.name_or_path)
+        (folder / "last_checkpoint").write_text(str(file), "utf-8")
+        events.write(
+            CheckpointSaved,
+            iteration=iteration,
+            updates=updates_at(runner, iteration),
+            file=file.name,
+            adapter=str(adapter.relative_to(folder)) if adapter else None,
+            size_bytes=size_of(file) + (size_of(adapter) if adapter else 0),
+        )
+
+
+def retire(folder: Path, *, keep: int) -> None:
+    """Delete the oldest checkpoints beyond `keep`; at least the newest stays."""
+    saved = sorted(int(file.stem.removeprefix("iter_")) for file in folder.glob("iter_*.pth"))
+    for iteration in saved[: -max(keep, 1)] if keep >= 0 else ():
+        shutil.rmtree(folder / "adapters" / f"iter_{iteration}", ignore_errors=True)
+        (folder / f"iter_{iteration}.pth").unlink()
+        events.write(CheckpointRetired, iteration=iteration)
+
+
+def _bare(runner: Runner) -> nn.Module:
+    """Return the model without the wrapper that several GPUs need."""
+    model: nn.Module = getattr(runner.model, "module", runner.model)
+    return model
+
+
+def _content(runner: Runner, state: dict[str, Tensor], iteration: int) -> dict[str, Any]:
+    return {
+        "meta": {"epoch": 0, "iter": iteration, "seed": runner.seed, "experiment_name": runner.experiment_name},
+        "state_dict": state,
+        "message_hub": EMPTY_MESSAGE_HUB,
+        "optimizer": runner.optim_wrapper.state_dict(),
+        "param_schedulers": [_plain(scheduler.state_dict()) for scheduler in runner.param_schedulers],
+        "temper": _continuation(_bare(runner)),
+    }
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    """Keep the numbers of a schedule's state; mmengine also puts a bound method in."""
+    return {name: value for name, value in state.items() if not callable(value)}
+
+
+def _continuation(model: nn.Module) -> dict[str, Any]:
+    """Collect what a run needs beside the model and the optimizer to go on as if not interrupted."""
+    return {
+        "random": torch.get_rng_state(),
+        "random_cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+        "gradients": {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None},
+    }
+
+
+def _restore(model: nn.Module, continuation: dict[str, Any]) -> None:
+    torch.set_rng_state(continuation["random"].cpu())
+    if torch.cuda.is_available() and continuation["random_cuda"] is not None:
+        torch.cuda.set_rng_state(continuation["random_cuda"].cpu())
+    gradients = continuation["gradients"]
+    for name, weight in model.named_parameters():
+        if name in gradients:
+            weight.grad = gradients[name].to(weight.device, weight.dtype)

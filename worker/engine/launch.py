@@ -1,0 +1,121 @@
+"""
+The one entry point of everything that needs torch: `python -m worker.engine.launch COMMAND ...`.
+
+Runs xtuner's own code in this process, not through its `xtuner` command: that one exits with 0
+whatever happens, and leaves its child behind when it is terminated. Here the exit code is
+honest, and a failing training says why in the last line of its events.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from app.domain.trainer_events import PhaseBegan, TrainerEnded
+from worker.engine.compat import make_compatible, patch_xtuner
+from worker.engine.events import events
+from worker.engine.failures import explain
+
+FAILED = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the process's exit code."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], None] = options.run
+    try:
+        run(options)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
+        traceback.print_exc()
+        reason, detail = explain(error)
+        print(f"{reason}: {detail}", file=sys.stderr)  # noqa: T201
+        _end(outcome="failed", reason=reason, detail=detail)
+        return FAILED
+    _end(outcome="finished")
+    return 0
+
+
+def _end(*, outcome: str, reason: str = "", detail: str = "") -> None:
+    try:
+        events.write(TrainerEnded, outcome=outcome, reason=reason, detail=detail)
+    except OSError:  # the disk is full: the exit code and the log have to say it
+        traceback.print_exc()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="worker.engine.launch", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    train = commands.add_parser("train", help="train a rendered config")
+    train.add_argument("config", type=Path)
+    train.add_argument("--work-dir", type=Path, required=True, help="where checkpoints go")
+    train.add_argument("--events", type=Path, required=True, help="the file to append events to")
+    train.add_argument("--resume", type=Path, help="go on from this checkpoint")
+    train.set_defaults(run=_train)
+    convert = commands.add_parser("convert", help="make an adapter, or a whole model, of a checkpoint")
+    convert.add_argument("config", type=Path)
+    convert.add_argument("checkpoint", type=Path)
+    convert.add_argument("folder", type=Path)
+    convert.set_defaults(run=_convert)
+    merge = commands.add_parser("merge", help="put an adapter into its base model")
+    merge.add_argument("model")
+    merge.add_argument("adapter", type=Path, help="an adapter folder, or a checkpoint of a full fine-tune")
+    merge.add_argument("folder", type=Path)
+    merge.set_defaults(run=_merge)
+    for name, run, words in (
+        ("prepare-small", _prepare_small, "fetch the small model that demos and tests use"),
+        ("relay", _relay, "lay an InternLM2 model out as Llama"),
+    ):
+        command = commands.add_parser(name, help=words)
+        if name == "relay":
+            command.add_argument("source", type=Path)
+        command.add_argument("folder", type=Path)
+        command.set_defaults(run=run)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Train with xtuner's own program."""
+    if os.environ.get("RANK", "0") == "0":  # of several processes, the first alone tells
+        events.open(options.events)
+    events.write(PhaseBegan, phase="loading")
+    make_compatible()
+    from xtuner.tools import train  # noqa: PLC0415 - after the remedies
+
+    patch_xtuner()
+    sys.argv = ["train", str(options.config), "--work-dir", str(options.work_dir)]
+    if options.resume:
+        sys.argv += ["--resume", str(options.resume)]
+    if "RANK" in os.environ:
+        sys.argv += ["--launcher", "pytorch"]
+    train.main()
+
+
+def _convert(options: argparse.Namespace) -> None:
+    make_compatible()
+    from worker.engine.convert import convert_checkpoint  # noqa: PLC0415
+
+    convert_checkpoint(options.config, options.checkpoint, options.folder)
+
+
+def _merge(options: argparse.Namespace) -> None:
+    from worker.engine.merge import merge_model  # noqa: PLC0415
+
+    merge_model(options.model, options.adapter, options.folder)
+
+
+def _prepare_small(options: argparse.Namespace) -> None:
+    from worker.engine.small_model import prepare_small  # noqa: PLC0415
+
+    prepare_small(options.folder)
+
+
+def _relay(options: argparse.Namespace) -> None:
+    from worker.engine.relay import relay_model  # noqa: PLC0415
+
+    relay_model(options.source, options.folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
