@@ -41,6 +41,7 @@ def folder_aside(path: Path) -> Iterator[Path]:
     try:
         yield aside
         for file in aside.iterdir():
+            file.chmod(0o644)  # safetensors makes its files the owner's alone; the web process may be another user
             sync(file)
         sync(aside)
         shutil.rmtree(path, ignore_errors=True)  # a folder cannot be renamed over one that is not empty
