@@ -44,8 +44,10 @@ def as_markdown(matrix: Matrix) -> str:
         _line(["---"] * (1 + len(matrix.columns)), is_raw=True),
         _line(["verdict", *verdicts]),
     ]
-    for row in matrix.rows:
-        lines.append(_line([row.question, *(row.cells[column.checkpoint_id].text for column in matrix.columns)]))
+    lines += [
+        _line([row.question, *(row.cells[column.checkpoint_id].text for column in matrix.columns)])
+        for row in matrix.rows
+    ]
     for run in matrix.runs:
         kept = "keep nothing" if run.advice.iteration is None else f"keep iteration {run.advice.iteration}"
         lines.append(f"\nRun {run.id}, {_escaped(run.name)}: {kept}. {_escaped(str(run.advice.reason))}")

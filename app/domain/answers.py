@@ -197,13 +197,13 @@ def _compared(run: Run, loaded: Stored) -> ComparedRun:
     ]
     advice = advise(verdicts)
     columns = tuple(
-        _column(run, recipe, checkpoint, verdict.score, advice)
+        _column(run, checkpoint, recipe=recipe, score=verdict.score, advice=advice)
         for checkpoint, verdict in zip(checkpoints, verdicts, strict=True)
     )
     return ComparedRun(run_id, run.name, loaded.models[run_id], run.state, recipe, advice, columns, base_id)
 
 
-def _column(run: Run, recipe: Recipe, checkpoint: Checkpoint, score: CheckpointScore, advice: Advice) -> Column:
+def _column(run: Run, checkpoint: Checkpoint, *, recipe: Recipe, score: CheckpointScore, advice: Advice) -> Column:
     return Column(
         checkpoint_id=id_of(checkpoint),
         run_id=id_of(run),

@@ -65,9 +65,10 @@ def _merge(blocks: list[Block]) -> list[Block]:
     merged: list[Block] = []
     for block in blocks:
         if merged and merged[-1][0] == block[0]:
-            is_same, old, new = merged.pop()
-            block = (is_same, old + block[1], new + block[2])
-        merged.append(block)
+            is_same, old, new = merged[-1]
+            merged[-1] = (is_same, old + block[1], new + block[2])
+        else:
+            merged.append(block)
     return merged
 
 

@@ -21,7 +21,7 @@ CHARACTER_WEIGHT = 0.5  # of a word: a Chinese word has two characters more ofte
 
 _LETTERS = rf"[^\s{CHARACTERS}{PUNCTUATION}]+"  # emoji and their joiners too, so that none is ever cut in two
 _CHARACTER = rf"[{CHARACTERS}][{CHARACTER_TAILS}]*"
-_PIECE = re.compile(rf"{_CHARACTER}|{_LETTERS}(?:['’\-]{_LETTERS})*|\s+|.", re.DOTALL)
+_PIECE = re.compile(rf"{_CHARACTER}|{_LETTERS}(?:['\u2019\-]{_LETTERS})*|\s+|.", re.DOTALL)
 _WORD = re.compile(rf"{_CHARACTER}|{_LETTERS}")
 _HAS_CHARACTERS = re.compile(f"[{CHARACTERS}]")
 
@@ -45,7 +45,7 @@ def words(text: str) -> Words:
 
 
 def plain(word: str) -> str:
-    """Fold case and width: `Ａda` and `ada` are one word."""
+    """Fold case and width: a full-width capital and a small letter are the same."""
     return unicodedata.normalize("NFKC", word).casefold()
 
 
@@ -62,3 +62,8 @@ def pieces(text: str) -> list[str]:
 def has_words(text: str) -> bool:
     """Whether a text holds more than spaces and punctuation."""
     return _WORD.search(text) is not None
+
+
+def has_characters(text: str) -> bool:
+    """Whether a text holds Han or Kana, so that a page gives it the leading they need."""
+    return _HAS_CHARACTERS.search(text) is not None

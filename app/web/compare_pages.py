@@ -1,0 +1,321 @@
+"""
+What the comparison page shows: the matrix as cells with their marks, and one answer in full.
+
+Decides nothing about answers: scores, verdicts and advice come from the domain. It says them in
+words and finds the column that each cell is compared with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.domain.answers import Cell, CellState, Column, ComparedRun, Matrix, Row
+from app.domain.diffs import Piece, diff
+from app.domain.leaks import LEAK_SHARE, Leak
+from app.domain.mixes import RowCounts, count_rows
+from app.domain.models import Run
+from app.domain.recipes import ProbeGroup
+from app.domain.texts import has_characters
+from app.domain.verdicts import IDENTITY_HIT, Verdict
+from app.web.compare_query import CompareQuery, DiffFrom
+from app.web.i18n import gettext as _
+from app.web.i18n import language
+
+WORD_FOR_WORD = 0.995  # identity score from which it is no longer "near"
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    """One answer with its marks."""
+
+    column: Column
+    state: CellState
+    pieces: tuple[Piece, ...]
+    kind: str
+    """`hit`, `leak` or nothing: the ground it stands on."""
+    is_same: bool
+    icon: str
+    note: str
+    lang: str
+    """Of the answer, where it is not the page's."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """One probe with its answers."""
+
+    row: Row
+    note: str
+    lang: str
+    cells: tuple[CellView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """The probes of one group."""
+
+    group: ProbeGroup
+    rows: tuple[RowView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A compared run with the size of its mix."""
+
+    run: ComparedRun
+    counts: RowCounts
+    kept: Column | None
+
+
+@dataclass(frozen=True)
+class ComparePage:
+    """The whole comparison."""
+
+    query: CompareQuery
+    matrix: Matrix
+    runs: tuple[RunView, ...]
+    groups: tuple[GroupView, ...]
+    row_total: int
+    shown: frozenset[int]
+    run_ids: tuple[int, ...]
+    good: tuple[int, ...]
+    """Checkpoints whose verdict is good."""
+    column_total: int
+    is_live: bool
+    news: str
+    """Changes when there is something new to show."""
+    detail: "CellDetail | None"
+
+
+@dataclass(frozen=True)
+class CellDetail:
+    """One answer in full, and how it was made."""
+
+    query: CompareQuery
+    row: Row
+    column: Column
+    cell: Cell
+    reference: Column | None
+    pieces: tuple[Piece, ...]
+    base: Column | None
+    base_text: str
+    marked: tuple[str, str, str]
+    """The answer before, in and after the words that were taught elsewhere."""
+    leak_words: str
+    identity_threshold: float = IDENTITY_HIT
+    leak_threshold: float = LEAK_SHARE
+
+
+@dataclass(frozen=True)
+class StartPage:
+    """Nothing is chosen yet: the newest runs to choose from."""
+
+    runs: Sequence[Run]
+
+
+@dataclass(frozen=True)
+class RunChoices:
+    """Runs that can be added to a comparison."""
+
+    query: CompareQuery
+    words: str
+    runs: Sequence[Run]
+
+
+@dataclass(frozen=True)
+class ColumnMenu:
+    """What can be done with one column."""
+
+    query: CompareQuery
+    column: Column
+    is_pinned: bool
+
+
+def compare_page(query: CompareQuery, matrix: Matrix) -> ComparePage:
+    """Put a matrix together for the page."""
+    references = _references(query, matrix)
+    rows = [(row, _row_view(matrix, row, references)) for row in matrix.rows]
+    shown = [view for row, view in rows if not query.changed or _has_changes(matrix, row)]
+    groups = [
+        GroupView(group, tuple(view for view in shown if view.row.group is group))
+        for group in ProbeGroup
+        if any(view.row.group is group for view in shown)
+    ]
+    every = [column for run in matrix.runs for column in run.checkpoints]
+    return ComparePage(
+        query=query,
+        matrix=matrix,
+        runs=tuple(_run_view(matrix, run) for run in matrix.runs),
+        groups=tuple(groups),
+        row_total=len(matrix.rows),
+        shown=frozenset(column.checkpoint_id for column in matrix.columns),
+        run_ids=tuple(run.id for run in matrix.runs),
+        good=tuple(column.checkpoint_id for column in every if column.score.verdict is Verdict.GOOD),
+        column_total=len(every),
+        is_live=any(not run.state.is_final for run in matrix.runs),
+        news=news_of(matrix),
+        detail=cell_detail(query, matrix),
+    )
+
+
+def news_of(matrix: Matrix) -> str:
+    """Return what changes when a run under way has got further."""
+    columns = [column for run in matrix.runs for column in run.checkpoints]
+    answered = sum(column.is_answered for column in columns)
+    deleted = sum(column.is_deleted for column in columns)
+    return f"{len(columns)}.{answered}.{deleted}.{sum(run.state.is_final for run in matrix.runs)}"
+
+
+def _run_view(matrix: Matrix, run: ComparedRun) -> RunView:
+    kept = run.advice.checkpoint_id
+    return RunView(run, count_rows(run.recipe.mix), None if kept is None else matrix.column(kept))
+
+
+def _has_changes(matrix: Matrix, row: Row) -> bool:
+    texts = {row.cells[column.checkpoint_id].text for column in matrix.columns if _is_given(row, column)}
+    return len(texts) > 1
+
+
+def _is_given(row: Row, column: Column) -> bool:
+    return row.cells[column.checkpoint_id].state is CellState.GIVEN
+
+
+def _row_view(matrix: Matrix, row: Row, references: Sequence[Column | None]) -> RowView:
+    cells = tuple(
+        _cell_view(row, column, reference if reference and _is_given(row, reference) else None)
+        for column, reference in zip(matrix.columns, references, strict=True)
+    )
+    return RowView(row, row_note(row), lang_of(row.question), cells)
+
+
+def _references(query: CompareQuery, matrix: Matrix) -> list[Column | None]:
+    if query.diff is DiffFrom.PINNED and query.pin is not None:
+        pinned = matrix.column(query.pin)
+        return [None if pinned is column else pinned for column in matrix.columns]
+    if query.diff is DiffFrom.BASE:
+        return [None if column.is_base else matrix.base_of(column) for column in matrix.columns]
+    if query.diff is DiffFrom.OFF:
+        return [None] * len(matrix.columns)
+    left = [None, *matrix.columns[:-1]]
+    return [None if column.is_base else before for column, before in zip(matrix.columns, left, strict=True)]
+
+
+def _cell_view(row: Row, column: Column, reference: Column | None) -> CellView:
+    cell = row.cells[column.checkpoint_id]
+    before = row.cells[reference.checkpoint_id].text if reference else cell.text
+    is_same = reference is not None and before == cell.text and cell.state is CellState.GIVEN
+    icon, words = _cell_words(cell)
+    if is_same and reference:
+        icon, words = "same", [_same_words(column, reference), *words]
+    return CellView(
+        column=column,
+        state=cell.state,
+        pieces=diff(before, cell.text),
+        kind=_kind(cell),
+        is_same=is_same,
+        icon=icon,
+        note=", ".join(words),
+        lang=lang_of(cell.text),
+    )
+
+
+def _same_words(column: Column, reference: Column) -> str:
+    if reference.is_base:
+        return _("as at base")
+    if reference.run_id != column.run_id:
+        return _("as at %(iteration)s of %(run)s", iteration=reference.iteration, run=reference.run_name)
+    return _("as at %(iteration)s", iteration=reference.iteration)
+
+
+def _kind(cell: Cell) -> str:
+    if cell.score is None:
+        return ""
+    return "leak" if cell.score.leak else "hit" if cell.score.is_hit else ""
+
+
+def _cell_words(cell: Cell) -> tuple[str, list[str]]:
+    """Return what a cell's note says, and its icon."""
+    score = cell.score
+    if score is None:
+        return "", []
+    if score.leak:
+        return "leaking", [leak_words(score.leak)]
+    if score.is_hit:
+        near = _("identity, word for word") if score.identity >= WORD_FOR_WORD else _("identity, near")
+        return "good", [near]
+    if score.is_right:
+        return "check", [_("as taught") if not score.counts else _("agrees with reference")]
+    return "", []
+
+
+def leak_words(leak: Leak) -> str:
+    """Say what came back where it was not asked for."""
+    if leak.answer.is_identity:
+        return _("taught: identity, whole answer") if leak.is_whole else _("taught: identity, part of it")
+    number = leak.answer.number
+    if leak.is_whole:
+        return _("taught: general pair %(number)s, whole answer", number=number)
+    return _("taught: general pair %(number)s, part of it", number=number)
+
+
+def row_note(row: Row) -> str:
+    """Say what is known of a probe: whether its question was trained on, and what a right answer holds."""
+    counts = set(row.taught_rows.values())
+    most = max(counts, default=0)
+    words = []
+    if row.group is ProbeGroup.IDENTITY:
+        words.append(_("taught, %(n)s rows", n=most) if most else _("not in the mix"))
+    elif most:
+        words.append(_("in the mix, %(n)s rows", n=most))
+    if len(counts) > 1 and not min(counts):
+        words = [
+            _(
+                "in the mix of %(n)s of %(all)s runs",
+                n=sum(map(bool, row.taught_rows.values())),
+                all=len(row.taught_rows),
+            )
+        ]
+    if row.reference and row.group is not ProbeGroup.IDENTITY:
+        words.append(_("reference: %(words)s", words=row.reference))
+    return ", ".join(words) if words else _("not in the mix")
+
+
+def lang_of(text: str) -> str:
+    """Return the language to set a text in, where it is not the page's."""
+    found = "zh" if has_characters(text) else "en"
+    return "" if found == language() else found
+
+
+# ── One answer ─────────────────────────────────────────────────────────────
+
+
+def cell_detail(query: CompareQuery, matrix: Matrix) -> CellDetail | None:
+    """Open the answer that the address names; None when it is not of this comparison."""
+    if query.cell is None:
+        return None
+    column = matrix.column(query.cell[0])
+    row = next((row for row in matrix.rows if row.probe_id == query.cell[1]), None)
+    if column is None or row is None or column not in matrix.columns:
+        return None
+    cell, base = row.cells[column.checkpoint_id], matrix.base_of(column)
+    reference = _references(query, matrix)[matrix.columns.index(column)]
+    if reference is not None and not _is_given(row, reference):
+        reference = None
+    leak = cell.score.leak if cell.score else None
+    return CellDetail(
+        query=query,
+        row=row,
+        column=column,
+        cell=cell,
+        reference=reference,
+        pieces=diff(row.cells[reference.checkpoint_id].text, cell.text) if reference else (),
+        base=None if column.is_base else base,
+        base_text=row.cells[base.checkpoint_id].text if base else "",
+        marked=_marked(cell.text, leak),
+        leak_words=leak_words(leak) if leak else "",
+    )
+
+
+def _marked(text: str, leak: Leak | None) -> tuple[str, str, str]:
+    if leak is None:
+        return text, "", ""
+    return text[: leak.start], text[leak.start : leak.end], text[leak.end :]
