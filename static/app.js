@@ -55,11 +55,36 @@
   });
   document.addEventListener("htmx:after:swap", () => { delete root.dataset.offline; });
 
-  // A dialog is open while its page lives on underneath: a button pressed says that it works.
+  // A button that was pressed says that it works, until its answer is there.
   document.addEventListener("submit", (event) => {
-    event.submitter?.setAttribute("aria-busy", "true");
+    const button = event.submitter;
+    if (!button?.matches(".button")) return;
+    if (button.matches("[data-closes]")) button.closest("dialog").close();
+    else if (!event.target.matches("[method='get']")) button.setAttribute("aria-busy", "true");
   });
-  addEventListener("pageshow", () => document.querySelectorAll("[aria-busy='true'].button").forEach((button) => button.removeAttribute("aria-busy")));
+  const rest = () => document.querySelectorAll(".button[aria-busy='true']").forEach((button) => button.removeAttribute("aria-busy"));
+  addEventListener("pageshow", rest);
+  document.addEventListener("htmx:after:request", rest);
+
+  // A button that counts the boxes of its form: "Compare 2".
+  function count(button) {
+    const chosen = document.querySelectorAll(`input[form="${button.dataset.counts}"]:checked`).length;
+    button.disabled = chosen === 0;
+    button.querySelector("span").textContent = chosen ? `${button.dataset.word} ${chosen}` : button.dataset.word;
+  }
+  const countAll = () => document.querySelectorAll("[data-counts]").forEach(count);
+  document.addEventListener("change", countAll);
+  document.addEventListener("htmx:after:swap", countAll);
+  addEventListener("pageshow", countAll);
+
+  // A log follows its end unless somebody scrolled up to read.
+  const isAtEnd = (log) => log.scrollHeight - log.scrollTop - log.clientHeight < 24;
+  const logs = () => [...document.querySelectorAll(".log[data-follows]")];
+  const toEnd = (log) => { log.scrollTop = log.scrollHeight; };
+  let following = new Set();
+  document.addEventListener("htmx:before:swap", () => { following = new Set(logs().filter(isAtEnd)); });
+  document.addEventListener("htmx:after:swap", () => logs().forEach((log) => { if (following.has(log)) toEnd(log); }));
+  logs().forEach(toEnd);
 
   // A progress strip shows where it is.
   const now = document.querySelector(".strip [data-current], .strip [data-keep]");

@@ -126,6 +126,11 @@ def list_runs(
     return RunPage(session.exec(statement).all(), total, by_state)
 
 
+def count_runs(session: Session, state: RunState) -> int:
+    """Count the runs in one state."""
+    return session.exec(select(func.count()).where(Run.state == state)).one()
+
+
 def _matching(query: str) -> list[ColumnElement[bool]]:
     matches: list[ColumnElement[bool]] = []
     for word in query.split():

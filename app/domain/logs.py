@@ -1,0 +1,50 @@
+"""
+A trainer's log: text for people, one file for each attempt, read from its end.
+
+Nothing is parsed out of it; what the project must know comes from events.
+"""
+
+from pathlib import Path
+
+from app.config import settings
+from app.domain.errors import NotFoundError
+from app.domain.messages import message
+from app.domain.models import Run
+
+TAIL_LINES = 200
+TAIL_BYTES = 64 << 10  # a page shows no more, however long a line is
+
+
+def log_path(run_id: int, attempt: int) -> Path:
+    """Return where the trainer of an attempt writes its log."""
+    return settings().runs_folder / str(run_id) / "attempts" / str(attempt) / "trainer.log"
+
+
+def log_file(run: Run) -> Path:
+    """
+    Return the log of a run's live or last attempt.
+
+    Raises:
+        NotFoundError: no attempt has written one yet.
+    """
+    path = log_path(run.id or 0, run.attempt)
+    if not path.is_file():
+        raise NotFoundError(message("Run {id} has no log yet.", id=run.id))
+    return path
+
+
+def tail_of_log(run: Run, *, lines: int = TAIL_LINES) -> list[str]:
+    """Return the last lines of a run's log; those kept in the database when its file is gone."""
+    try:
+        with log_path(run.id or 0, run.attempt).open("rb") as file:
+            end = file.seek(0, 2)
+            file.seek(max(0, end - TAIL_BYTES))
+            text = file.read(TAIL_BYTES).decode("utf-8", "replace")
+    except OSError:
+        text = run.log_tail
+    return [last_state(line) for line in text.split("\n") if line.strip()][-lines:]
+
+
+def last_state(line: str) -> str:
+    """Return what a terminal would show of a line that rewrites itself, as progress bars do."""
+    return line.rstrip("\r").rpartition("\r")[2]

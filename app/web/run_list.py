@@ -1,0 +1,147 @@
+"""What the list of runs shows of each run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from sqlalchemy.orm import selectinload
+from sqlmodel import Session, col, select
+
+from app.domain.advice import advise
+from app.domain.mixes import count_rows, general_of
+from app.domain.models import Checkpoint, Run, RunState
+from app.domain.progress import Block, answer_times, bar_blocks, seconds_left
+from app.domain.recipes import Mix
+from app.domain.runs import LIVE_STATES, RunPage, count_runs, id_of, list_runs, queued_run_ids, recipe_of
+from app.domain.verdicts import Verdict, judge_checkpoints
+
+PAGE_SIZE = 25
+MAX_PAGE = 1_000_000  # beyond it an offset no longer fits what databases count with
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """What of the list is asked for, as it stands in the address."""
+
+    words: str = ""
+    state: RunState | None = None
+    sort: str = "-created"
+    page: int = 1
+
+    def url(self, **changes: object) -> str:
+        """Return the address of the list with some of it changed; what is the default is left out."""
+        values = {"q": self.words, "state": self.state, "sort": self.sort, "page": self.page} | {"page": 1} | changes
+        defaults = {"q": "", "state": None, "sort": "-created", "page": 1}
+        query = urlencode({name: value for name, value in values.items() if value != defaults[name]})
+        return f"/runs?{query}" if query else "/runs"
+
+    def sorted_by(self, key: str) -> str:
+        """Return the address that sorts by a column; the other way round when it does already."""
+        return self.url(sort=key if self.sort == f"-{key}" else f"-{key}")
+
+    def direction(self, key: str) -> str:
+        """Return `ascending` or `descending` when the list is sorted by this column, else nothing."""
+        return {f"-{key}": "descending", key: "ascending"}.get(self.sort, "")
+
+
+@dataclass(frozen=True)
+class MixFacts:
+    """A mix in three numbers."""
+
+    identity_rows: int
+    general_pairs: int
+    general_copies: int
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run of the list."""
+
+    run: Run
+    mix: MixFacts
+    blocks: Sequence[Block]
+    seconds_left: float | None
+    waits_for: int | None
+    """The run that must end before this one starts, where it waits."""
+    keep: int | None
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class RunsPage:
+    """The list of runs, and what it was asked for."""
+
+    query: ListQuery
+    rows: Sequence[RunRow]
+    found: RunPage
+    states: Sequence[RunState]
+    all_runs: int
+    """With or without the state that is asked for."""
+    running: int
+    queued: int
+    first: int
+    pages: int
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a row may change by itself."""
+        return any(row.run.state in LIVE_STATES for row in self.rows)
+
+
+def mix_facts(mix: Mix) -> MixFacts:
+    """Return a mix as the list writes it: `300 identity + 80 × 4`."""
+    return MixFacts(count_rows(mix).identity, len(general_of(mix)), 1 + mix.general_count)
+
+
+def build_runs_page(session: Session, query: ListQuery) -> RunsPage:
+    """Read one page of the list."""
+    first = (query.page - 1) * PAGE_SIZE
+    found = list_runs(
+        session, query=query.words, state=query.state, sort=query.sort, offset=first, limit=PAGE_SIZE
+    )
+    checkpoints = _checkpoints_of(session, [id_of(run) for run in found.runs])
+    waiting = list(queued_run_ids(session))
+    return RunsPage(
+        query=query,
+        rows=[_row(run, checkpoints.get(id_of(run), []), waiting) for run in found.runs],
+        found=found,
+        states=tuple(RunState),
+        all_runs=sum(found.by_state.values()),
+        running=count_runs(session, RunState.RUNNING),
+        queued=len(waiting),
+        first=first + 1,
+        pages=max(1, -(-found.total // PAGE_SIZE)),
+    )
+
+
+def _checkpoints_of(session: Session, run_ids: Sequence[int]) -> dict[int, list[Checkpoint]]:
+    """Read the checkpoints of all runs of a page, answers included, in two statements."""
+    statement = (
+        select(Checkpoint)
+        .where(col(Checkpoint.run_id).in_(run_ids))
+        .order_by(col(Checkpoint.iteration))
+        .options(selectinload(Checkpoint.answers))  # type: ignore[arg-type]
+    )
+    found: dict[int, list[Checkpoint]] = {}
+    for checkpoint in session.exec(statement):
+        found.setdefault(checkpoint.run_id, []).append(checkpoint)
+    return found
+
+
+def _row(run: Run, checkpoints: Sequence[Checkpoint], waiting: Sequence[int]) -> RunRow:
+    recipe = recipe_of(run)
+    judged = judge_checkpoints(recipe, run.probes, checkpoints)
+    verdicts = [each.score.verdict for each in judged if each.iteration > 0 and each.score.verdict]
+    return RunRow(
+        run=run,
+        mix=mix_facts(recipe.mix),
+        blocks=bar_blocks(run.iteration, run.iterations or recipe.checkpoints.every, recipe.checkpoints.every),
+        seconds_left=seconds_left(run, recipe, answer_times(checkpoints)),
+        waits_for=_before(id_of(run), waiting) if run.state is RunState.QUEUED else None,
+        keep=advise(judged).iteration if run.state.is_final else None,
+        verdict=verdicts[-1] if verdicts else None,
+    )
+
+
+def _before(run_id: int, waiting: Sequence[int]) -> int | None:
+    return max((other for other in waiting if other < run_id), default=None)

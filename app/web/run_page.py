@@ -1,0 +1,195 @@
+"""What the page of one run shows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import selectinload
+from sqlmodel import Session, col, select
+
+from app.domain.advice import Advice, advise
+from app.domain.events import last_event_id
+from app.domain.logs import tail_of_log
+from app.domain.messages import Message
+from app.domain.mixes import RowCounts, count_rows
+from app.domain.models import Answer, Artifact, ArtifactState, Checkpoint, Run, RunProbe, RunState
+from app.domain.progress import answer_times, planned_checkpoints, planned_updates, seconds_left, seconds_until
+from app.domain.reasons import reason_text
+from app.domain.recipes import Recipe
+from app.domain.runs import get_run, queued_run_ids, recipe_of
+from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict, judge_checkpoints
+from app.web.run_list import MixFacts, mix_facts
+from app.web.workers import live_workers
+
+FAILURE_LINES = 12  # of the log, right under the reason
+MOST_STRIP_BLOCKS = 200  # a strip is scrolled through by hand
+
+
+@dataclass(frozen=True)
+class StripBlock:
+    """One checkpoint of the strip: there already, being trained towards, or still to come."""
+
+    iteration: int
+    checkpoint: Checkpoint | None
+    score: CheckpointScore | None
+    filled: float
+    seconds_until: float | None
+
+
+@dataclass(frozen=True)
+class AnswerRow:
+    """One probe's answer on the run page."""
+
+    probe: RunProbe
+    answer: Answer | None
+    score: AnswerScore | None
+
+
+@dataclass(frozen=True)
+class ArrivedAnswers:
+    """The newest checkpoint that has answered, and all it said."""
+
+    iteration: int | None
+    """None: none has answered yet."""
+    rows: Sequence[AnswerRow]
+    is_waiting: bool
+    """Answers of a newer checkpoint are being made now."""
+
+
+@dataclass(frozen=True)
+class CheckpointRow:
+    """One line of the table of checkpoints."""
+
+    checkpoint: Checkpoint
+    score: CheckpointScore
+    artifacts: Sequence[Artifact]
+    problems: Mapping[int, Message]
+    """By artifact id: why it could not be made."""
+    is_kept: bool
+
+
+@dataclass(frozen=True)
+class RunView:
+    """The page of one run; every part of it takes this."""
+
+    run: Run
+    recipe: Recipe
+    mix: MixFacts
+    rows: RowCounts
+    updates: int
+    """Planned."""
+    seconds_left: float | None
+    last_event: int
+    strip: Sequence[StripBlock]
+    answers: ArrivedAnswers
+    checkpoints: Sequence[CheckpointRow]
+    """The newest first."""
+    judged: Sequence[CheckpointVerdict]
+    """By iteration; only those that have answered."""
+    advice: Advice
+    reason: Message | None
+    failure: Sequence[str]
+    """The last lines of a failed run's log."""
+    log: Sequence[str]
+    waits_for: Run | None
+    has_worker: bool
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the run was asked to stop and has not ended yet."""
+        return self.run.stop_requested_at is not None and not self.run.state.is_final
+
+    @property
+    def makes_artifacts(self) -> bool:
+        """Whether an artifact is on its way, which no event of the run will tell."""
+        pending = (ArtifactState.QUEUED, ArtifactState.RUNNING)
+        return any(artifact.state in pending for row in self.checkpoints for artifact in row.artifacts)
+
+    @property
+    def newest_score(self) -> CheckpointVerdict | None:
+        """The verdict that the figures show."""
+        return self.judged[-1] if self.judged else None
+
+
+def build_run_view(session: Session, run_id: int) -> RunView:
+    """Read everything that the page of a run shows."""
+    run = get_run(session, run_id)
+    recipe, checkpoints = recipe_of(run), _checkpoints_of(session, run_id)
+    judged = judge_checkpoints(recipe, run.probes, checkpoints)
+    answered = [each for each in judged if each.score.answers]
+    advice, log = advise(judged), tail_of_log(run)
+    return RunView(
+        run=run,
+        recipe=recipe,
+        mix=mix_facts(recipe.mix),
+        rows=count_rows(recipe.mix),
+        updates=planned_updates(run, recipe),
+        seconds_left=seconds_left(run, recipe, answer_times(checkpoints)),
+        last_event=last_event_id(session, run_id),
+        strip=_strip(run, recipe, checkpoints, judged),
+        answers=_arrived(run, checkpoints, answered),
+        checkpoints=[
+            _checkpoint_row(row, score, advice) for row, score in zip(reversed(checkpoints), reversed(judged), strict=True)
+        ],
+        judged=answered,
+        advice=advice,
+        reason=reason_text(run.reason, run.reason_detail) if run.reason else None,
+        failure=log[-FAILURE_LINES:] if run.state is RunState.FAILED else (),
+        log=log,
+        waits_for=_waits_for(session, run),
+        has_worker=bool(live_workers()),
+    )
+
+
+def _checkpoints_of(session: Session, run_id: int) -> Sequence[Checkpoint]:
+    statement = (
+        select(Checkpoint)
+        .where(Checkpoint.run_id == run_id)
+        .order_by(col(Checkpoint.iteration))
+        .options(selectinload(Checkpoint.answers), selectinload(Checkpoint.artifacts))  # type: ignore[arg-type]
+    )
+    return session.exec(statement).all()
+
+
+def _strip(
+    run: Run, recipe: Recipe, checkpoints: Sequence[Checkpoint], judged: Sequence[CheckpointVerdict]
+) -> list[StripBlock]:
+    """Lay saved and planned checkpoints side by side; those that a stopped run never reached stay empty."""
+    every, times = recipe.checkpoints.every, answer_times(checkpoints)
+    saved = {row.iteration: (row, each.score) for row, each in zip(checkpoints, judged, strict=True)}
+    iterations = sorted({0, *planned_checkpoints(run.iterations, every), *saved})[:MOST_STRIP_BLOCKS]
+    blocks = []
+    for before, iteration in zip([0, *iterations], iterations, strict=False):
+        row, score = saved.get(iteration, (None, None))
+        done = (run.iteration - before) / max(1, iteration - before)
+        due = seconds_until(run, recipe, times, iteration) if row is None else None
+        blocks.append(StripBlock(iteration, row, score, min(1.0, max(0.0, done)), due))
+    return blocks
+
+
+def _arrived(run: Run, checkpoints: Sequence[Checkpoint], answered: Sequence[CheckpointVerdict]) -> ArrivedAnswers:
+    is_waiting = run.state is RunState.RUNNING and run.phase == "answering"
+    if not answered:
+        rows = [AnswerRow(probe, None, None) for probe in run.probes]
+        return ArrivedAnswers(None, rows, is_waiting)
+    newest = answered[-1]
+    given = next(row.answers for row in checkpoints if row.iteration == newest.iteration)
+    by_probe = {answer.probe_id: answer for answer in given}
+    rows = [AnswerRow(probe, by_probe.get(probe.id or 0), newest.score.answers.get(probe.position)) for probe in run.probes]
+    return ArrivedAnswers(newest.iteration, rows, is_waiting)
+
+
+def _checkpoint_row(row: Checkpoint, judged: CheckpointVerdict, advice: Advice) -> CheckpointRow:
+    problems = {
+        artifact.id or 0: reason_text(artifact.reason, artifact.reason_detail)
+        for artifact in row.artifacts
+        if artifact.reason is not None
+    }
+    return CheckpointRow(row, judged.score, row.artifacts, problems, is_kept=row.id == advice.checkpoint_id)
+
+
+def _waits_for(session: Session, run: Run) -> Run | None:
+    if run.state is not RunState.QUEUED:
+        return None
+    ahead = [other for other in queued_run_ids(session) if other < (run.id or 0)]
+    running = select(Run).where(Run.state == RunState.RUNNING).order_by(col(Run.id))
+    return session.get(Run, ahead[-1]) if ahead else session.exec(running).first()

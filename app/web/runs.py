@@ -1,0 +1,122 @@
+"""Runs on pages: the list, one run, its config and its log, and Stop."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import FileResponse, RedirectResponse, Response
+
+from app.config import settings
+from app.domain.errors import NotFoundError
+from app.domain.logs import log_file
+from app.domain.messages import message
+from app.domain.mixes import count_rows
+from app.domain.models import Run, RunState
+from app.domain.runs import get_run, id_of, recipe_of, request_stop
+from app.domain.xtuner_config import render_config
+from app.web.deps import ReadSession, WriteSession
+from app.web.render import render
+from app.web.run_list import MAX_PAGE, ListQuery, build_runs_page
+from app.web.run_page import build_run_view
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/", name="home")
+def show_home() -> Response:
+    """Lead to the list of runs."""
+    return RedirectResponse("/runs", status_code=307)
+
+
+def list_query(q: str = "", state: str = "", sort: str = "-created", page: str = "1") -> ListQuery:
+    """Read the list's address; what cannot be read is as if it were not there, as links grow old."""
+    return ListQuery(
+        words=q.strip()[:200],
+        state=RunState(state) if state in set(RunState) else None,
+        sort=sort,
+        page=min(max(1, int(page)), MAX_PAGE) if page.isdecimal() and len(page) < len(str(MAX_PAGE)) else 1,
+    )
+
+
+@router.get("/runs", name="runs.index")
+def list_runs(request: Request, query: Annotated[ListQuery, Depends(list_query)], session: ReadSession) -> Response:
+    """Show a page of the list."""
+    return render(request, "runs/index.html", build_runs_page(session, query), partial="runs/_list.html")
+
+
+@router.get("/runs/{run_id}", name="runs.show")
+def show_run(request: Request, run_id: int, session: ReadSession) -> Response:
+    """Show one run."""
+    return render(request, "runs/show.html", build_run_view(session, run_id), partial="runs/_panel.html")
+
+
+@router.post("/runs/{run_id}/stop", name="runs.stop")
+def stop_run(run_id: int, session: WriteSession) -> Response:
+    """Stop a run, and show it again."""
+    request_stop(session, run_id)
+    return RedirectResponse(f"/runs/{run_id}", status_code=303)
+
+
+@router.get("/runs/{run_id}/log", name="runs.log")
+def show_log(run_id: int, session: ReadSession, download: Annotated[bool, Query()] = True) -> Response:
+    """Send the whole log of the run's live or last attempt."""
+    path = log_file(get_run(session, run_id))
+    name = f"run-{run_id}.log" if download else None
+    return FileResponse(path, media_type="text/plain; charset=utf-8", filename=name)
+
+
+@dataclass(frozen=True)
+class ConfigPage:
+    """The xtuner config of a run, in its five parts."""
+
+    run: Run
+    parts: Sequence[tuple[str, str]]
+    is_written: bool
+    """It is the file that the trainer read; else it is what a trainer would read now."""
+
+
+@router.get("/runs/{run_id}/config", name="runs.config")
+def show_config(request: Request, run_id: int, session: ReadSession) -> Response:
+    """Show the config that the run was trained with, read-only."""
+    run = get_run(session, run_id)
+    written = _written_config(run_id)
+    return render(request, "runs/config.html", ConfigPage(run, written or _rendered_config(run), bool(written)))
+
+
+@router.get("/runs/{run_id}/config.py", name="runs.config_file")
+def download_config(run_id: int, session: ReadSession) -> Response:
+    """Send the config file that the trainer read."""
+    get_run(session, run_id)
+    path = settings().runs_folder / str(run_id) / "config.py"
+    if not path.is_file():
+        raise NotFoundError(message("Run {id} has not started yet: its config is not written.", id=run_id))
+    return FileResponse(path, media_type="text/x-python; charset=utf-8", filename=f"run-{run_id}-config.py")
+
+
+_HEADING = re.compile(r"^#{71}\n#(?P<heading>.{69})#\n#{71}\n", re.MULTILINE)
+
+
+def _written_config(run_id: int) -> list[tuple[str, str]]:
+    try:
+        text = (settings().runs_folder / str(run_id) / "config.py").read_text("utf-8")
+    except OSError:
+        return []
+    _, *pieces = _HEADING.split(text)
+    return [(heading.strip(), body.strip("\n")) for heading, body in zip(pieces[::2], pieces[1::2], strict=True)]
+
+
+def _rendered_config(run: Run) -> list[tuple[str, str]]:
+    recipe = recipe_of(run)
+    folder = settings().runs_folder / str(id_of(run))
+    parts = render_config(
+        recipe,
+        model_path=run.model.path,
+        template=run.model.template,
+        run_folder=str(folder),
+        data_file=str(folder / "mix.jsonl"),
+        rows=count_rows(recipe.mix).total,
+        device="cuda" if settings().device == "cuda" else "cpu",
+    )
+    return [(heading, body.strip("\n")) for heading, body in parts.parts]

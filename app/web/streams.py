@@ -1,0 +1,147 @@
+"""
+A run as it happens: server-sent events, and the curve's history as JSON.
+
+The id of an event is the id of its row in the ledger. A reader who comes back says which one it
+had last, and everything after it is read from the database, so that neither a reload nor a
+hidden tab loses anything. Redis only says that it is time to look; without it the ledger is
+looked at every two seconds.
+
+Three named events: `metric` carries one point of the curve, `status` says that the page's panel
+should fetch itself anew, `end` says that nothing more will come.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import redis.asyncio
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from redis.exceptions import RedisError
+
+from app.config import settings
+from app.domain import db
+from app.domain.events import events_after, last_event_id, metrics_of
+from app.domain.models import Event
+from app.domain.presence import run_channel
+from app.domain.runs import get_run
+from app.web.deps import ReadSession
+
+LOOK_SECONDS = 2.0  # between two looks at the ledger when nobody wakes us
+STATUS_SECONDS = 1.0  # between two cues: each makes the page fetch its panel
+GATHER_SECONDS = 0.25  # a burst of wake-ups is one look
+LIFE_SECONDS = 600.0  # then the browser comes back: no connection outlives its login or its server for long
+MOST_POINTS = 4_000  # of a curve's history; a screen has fewer columns
+REDIS_WAIT_SECONDS = 1.0
+LARGEST_ID = 2**63 - 1
+
+router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at the ledger found."""
+
+    events: Sequence[Event]
+    is_over: bool
+    """The run has ended, and these are the last of its events."""
+
+
+def watched_run(run_id: int) -> int:
+    """Check that the run exists, in a session that is closed before the stream begins."""
+    with db.reading() as session:
+        get_run(session, run_id)
+    return run_id
+
+
+def first_event(
+    after: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0,
+    last_event_id: Annotated[str, Header()] = "",  # not an int: a browser's garbage must not end the stream
+) -> int:
+    """Return the id after which to read: the browser's own count wins over the page's."""
+    return int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < len(str(LARGEST_ID)) else after
+
+
+@router.get("/runs/{run_id}/events", name="runs.events", response_class=EventSourceResponse)
+async def stream_events(
+    run_id: Annotated[int, Depends(watched_run)], after: Annotated[int, Depends(first_event)]
+) -> AsyncIterator[ServerSentEvent]:
+    """Stream a run's events after one, until the run ends or the connection is old."""
+    ends_at, cued_at, is_cue_due = time.monotonic() + LIFE_SECONDS, float("-inf"), False
+    async with _wake_ups(run_id) as wake_up:
+        while time.monotonic() < ends_at:
+            look = await run_in_threadpool(_look, run_id, after)
+            for event in look.events:
+                after = event.id or after
+                if event.kind == "metric":
+                    yield ServerSentEvent(event="metric", data=_point(event.data), id=str(after))
+            is_cue_due = is_cue_due or bool(look.events)
+            if look.is_over:
+                yield ServerSentEvent(event="status", data=after, id=str(after))
+                yield ServerSentEvent(event="end", data=after, id=str(after))
+                return
+            if is_cue_due and time.monotonic() - cued_at >= STATUS_SECONDS:
+                yield ServerSentEvent(event="status", data=after, id=str(after))
+                cued_at, is_cue_due = time.monotonic(), False
+            await wake_up(STATUS_SECONDS if is_cue_due else LOOK_SECONDS)
+
+
+def _look(run_id: int, after: int) -> Look:
+    with db.reading() as session:
+        is_final = get_run(session, run_id).state.is_final  # before the events: none can follow it then
+        events = events_after(session, run_id, after)
+        is_last = not events or events[-1].id == last_event_id(session, run_id)
+        return Look(events, is_over=is_final and is_last)
+
+
+def _point(data: dict[str, Any]) -> list[float | None]:
+    return [data["iteration"], data["loss"], data["learning_rate"]]
+
+
+@asynccontextmanager
+async def _wake_ups(run_id: int) -> AsyncIterator[Any]:
+    """Listen on the run's channel; yields a function that waits for a wake-up, or a time."""
+    client = redis.asyncio.Redis.from_url(
+        settings().redis, socket_connect_timeout=REDIS_WAIT_SECONDS, socket_timeout=LOOK_SECONDS + REDIS_WAIT_SECONDS
+    )
+    pubsub = client.pubsub(ignore_subscribe_messages=True)
+
+    async def wait(seconds: float) -> None:
+        began = time.monotonic()
+        try:
+            if not pubsub.subscribed:
+                await pubsub.subscribe(run_channel(run_id))
+            heard = await pubsub.get_message(timeout=seconds)
+        except (RedisError, OSError):
+            heard = None
+        # a message that is none of ours, and a Redis that is down, both come back at once
+        await asyncio.sleep(GATHER_SECONDS if heard else max(GATHER_SECONDS, seconds - (time.monotonic() - began)))
+
+    with suppress(RedisError, OSError):
+        await pubsub.subscribe(run_channel(run_id))
+    try:
+        yield wait
+    finally:
+        with suppress(RedisError, OSError):
+            await pubsub.aclose()
+        with suppress(RedisError, OSError):
+            await client.aclose()
+
+
+@router.get("/runs/{run_id}/metrics.json", name="runs.metrics")
+def show_metrics(run_id: int, session: ReadSession) -> dict[str, Any]:
+    """Answer with a run's curve so far: `points` are (iteration, loss, learning rate)."""
+    run = get_run(session, run_id)
+    metrics = metrics_of(session, run_id)
+    points = [[metric.iteration, metric.loss, metric.learning_rate] for metric in metrics]
+    return {"iterations": run.iterations, "points": thinned(points)}
+
+
+def thinned(points: list[Any], most: int = MOST_POINTS) -> list[Any]:
+    """Return every k-th point and the last one, so that no more than about `most` are left."""
+    step = -(-len(points) // most)
+    return points if step <= 1 else [*points[:-1][::step], points[-1]]
