@@ -87,6 +87,8 @@ class Settings(BaseSettings):
         """Where devices are locked; local to a host."""
         return self.home / "locks"
 
+    url: str = ""
+    """Address of the server that the `temper` command talks to. Empty: the one that `temper up` left in `home`."""
     token: SecretStr | None = None
     """API token that the `temper` command uses. Empty: the one that `temper up` left in `home`, readable by its owner."""
 

@@ -1,0 +1,52 @@
+"""The REST API, `/api/v1`: the same domain calls as the pages, as JSON. Assembles only."""
+
+from functools import cache
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+
+from app.api import artifacts, checkpoints, compare, health, models, presets, runs
+from app.api.errors import documented
+
+VERSION = "1"
+DESCRIPTION = """\
+Start runs, follow them, and read what every checkpoint answers.
+
+Send a token that `temper token create` made: `Authorization: Bearer temper_…`. A browser's login
+may read, too; whatever changes something takes a token. Every answer that is not a success has
+the body of `ErrorReply`.
+"""
+TAGS = [
+    {"name": "runs", "description": "One recipe being trained, or trained."},
+    {"name": "checkpoints", "description": "What a run saved at an iteration."},
+    {"name": "answers", "description": "What checkpoints said to probes, side by side."},
+    {"name": "artifacts", "description": "Adapters and merged models, and their files."},
+    {"name": "models", "description": "Base models that runs start from."},
+    {"name": "presets", "description": "Recipes to start from."},
+    {"name": "health", "description": "For probes of containers and balancers; needs no token."},
+]
+
+_bearer = HTTPBearer(auto_error=False, description="Made by `temper token create`.")  # documents; the door checks
+api = APIRouter(prefix="/api/v1", dependencies=[Depends(_bearer)], responses=documented(401, 403))
+for _module in (runs, checkpoints, compare, artifacts, models, presets):
+    api.include_router(_module.router)
+
+router = APIRouter(generate_unique_id_function=lambda route: route.name)  # operation ids: `create_run`, `list_runs`
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return get_openapi(title="Temper", version=VERSION, description=DESCRIPTION, routes=router.routes, tags=TAGS)
+
+
+@api.get("/openapi.json", include_in_schema=False)
+def get_openapi_document() -> dict[str, Any]:
+    """Return the description of this API."""
+    return _document()
+
+
+router.include_router(api)
+router.include_router(health.router)

@@ -98,7 +98,7 @@ def stream_archive(download: Download) -> Iterator[bytes]:
     """Yield the files as one tar archive, never holding more than a chunk; weights do not compress."""
     for file in download.files:
         yield _header(download, file)
-        yield from _chunks(file)
+        yield from stream_file(file)
         yield bytes(_padded(file.size_bytes) - file.size_bytes)
     yield bytes(2 * BLOCK_BYTES)
 
@@ -113,7 +113,7 @@ def _padded(size_bytes: int) -> int:
     return -(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES
 
 
-def _chunks(file: DownloadFile) -> Iterator[bytes]:
+def stream_file(file: DownloadFile) -> Iterator[bytes]:
     """Yield exactly the bytes that the header promised; a file that changed meanwhile breaks the transfer off."""
     left = file.size_bytes
     with open_plain_file(file.path) as source:

@@ -26,7 +26,7 @@ def parse_recipe(data: Mapping[str, Any]) -> Recipe:
     try:
         recipe = Recipe.model_validate(data)
     except ValidationError as error:
-        raise InvalidError([_field_error(detail) for detail in error.errors()]) from None
+        raise InvalidError([field_error(detail) for detail in error.errors()]) from None
     problems = list(check_recipe(recipe))
     if problems:
         raise InvalidError(problems)
@@ -82,7 +82,8 @@ def _check_cadence(recipe: Recipe) -> Iterator[FieldError]:
         yield FieldError("checkpoints.every", text)
 
 
-def _field_error(detail: ErrorDetails) -> FieldError:
+def field_error(detail: ErrorDetails) -> FieldError:
+    """Say in words what pydantic found wrong with one field."""
     path = ".".join(str(part) for part in detail["loc"])
     make = _SENTENCES.get(detail["type"])
     if make is None:

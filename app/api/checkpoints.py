@@ -1,0 +1,76 @@
+"""Checkpoints: what a run saved, and asking for an adapter or a merged model of it."""
+
+from datetime import datetime
+
+from fastapi import APIRouter, Response
+
+from app.api.artifacts import ArtifactReply, artifact_reply
+from app.api.compare import ScoreReply, score_reply
+from app.api.errors import documented
+from app.api.types import Id, Reply
+from app.domain import checkpoints
+from app.domain.answers import Matrix
+from app.domain.models import ArtifactKind, Run
+from app.domain.runs import id_of
+from app.web.deps import WriteSession
+
+router = APIRouter(prefix="/checkpoints", tags=["checkpoints"])
+
+
+class CheckpointReply(Reply):
+    """What a run saved at an iteration."""
+
+    id: int
+    run_id: int
+    iteration: int
+    """0 is the untuned base model, which has no files."""
+    updates: int
+    size_bytes: int
+    is_deleted: bool
+    """Retention deleted its files; its answers stay."""
+    is_answered: bool
+    is_kept: bool
+    """The advice for its run is to keep it."""
+    score: ScoreReply
+    artifacts: list[ArtifactReply]
+    created_at: datetime
+
+
+@router.post("/{checkpoint_id}/convert", status_code=202, summary="Make an adapter", responses=documented(404, 409))
+def convert_checkpoint(checkpoint_id: Id, session: WriteSession, response: Response) -> ArtifactReply:
+    """Ask for the adapter in Hugging Face form; one that is there or on its way is returned as it is."""
+    return _requested(session, checkpoint_id, ArtifactKind.ADAPTER, response)
+
+
+@router.post("/{checkpoint_id}/merge", status_code=202, summary="Make a merged model", responses=documented(404, 409))
+def merge_checkpoint(checkpoint_id: Id, session: WriteSession, response: Response) -> ArtifactReply:
+    """Ask for the whole model with the adapter in it; one that is there or on its way is returned as it is."""
+    return _requested(session, checkpoint_id, ArtifactKind.MERGED, response)
+
+
+def _requested(session: WriteSession, checkpoint_id: int, kind: ArtifactKind, response: Response) -> ArtifactReply:
+    artifact = checkpoints.request_artifact(session, checkpoint_id, kind)
+    response.headers["Location"] = f"/api/v1/artifacts/{artifact.id}"
+    return artifact_reply(artifact)
+
+
+def checkpoint_replies(run: Run, matrix: Matrix) -> list[CheckpointReply]:
+    """Return a run's checkpoints by iteration, each with its score out of the run's matrix."""
+    columns = {column.checkpoint_id: column for column in matrix.runs[0].checkpoints}
+    return [
+        CheckpointReply(
+            id=id_of(checkpoint),
+            run_id=checkpoint.run_id,
+            iteration=checkpoint.iteration,
+            updates=checkpoint.updates,
+            size_bytes=checkpoint.size_bytes,
+            is_deleted=checkpoint.deleted_at is not None,
+            is_answered=checkpoint.answered_seconds is not None,
+            is_kept=columns[id_of(checkpoint)].is_kept,
+            score=score_reply(columns[id_of(checkpoint)].score),
+            artifacts=[artifact_reply(artifact) for artifact in checkpoint.artifacts],
+            created_at=checkpoint.created_at,
+        )
+        for checkpoint in run.checkpoints
+        if id_of(checkpoint) in columns
+    ]

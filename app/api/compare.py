@@ -1,0 +1,209 @@
+"""The comparison: what several checkpoints said to the same probes, and which one to keep."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from app.api.errors import documented
+from app.api.types import Reply, parse_ids
+from app.domain import answers
+from app.domain.answer_exports import as_csv, as_markdown
+from app.domain.answers import Cell, CellState, Column, ComparedRun, Matrix, Row
+from app.domain.errors import FieldError, InvalidError
+from app.domain.messages import message
+from app.domain.models import RunState
+from app.domain.recipes import ProbeGroup
+from app.domain.verdicts import CheckpointScore, Verdict
+from app.web.deps import ReadSession
+
+router = APIRouter(tags=["answers"])
+
+Format = Literal["json", "csv", "markdown"]
+
+
+class ScoreReply(Reply):
+    """The counts behind a verdict, over the probes that have an answer."""
+
+    verdict: Verdict | None
+    """Null while there are no answers, or no identity probe that could tell."""
+    identity_hits: int
+    identity_total: int
+    leaks: int
+    leak_total: int
+    right: int
+    right_total: int
+
+
+class AdviceReply(Reply):
+    """Which checkpoint of a run to keep, and why."""
+
+    checkpoint_id: int | None
+    iteration: int | None
+    reason: str
+    first_leak: int | None
+
+
+class ComparedRunReply(Reply):
+    """A run of the comparison."""
+
+    id: int
+    name: str
+    model: str
+    state: RunState
+    advice: AdviceReply
+
+
+class ColumnReply(Reply):
+    """One checkpoint; iteration 0 is the untuned base model, one column for all runs that share it."""
+
+    checkpoint_id: int
+    run_id: int
+    run_name: str
+    iteration: int
+    updates: int
+    score: ScoreReply
+    is_kept: bool
+    dtype: str
+    quantised: bool
+
+
+class CellReply(Reply):
+    """What one column says to one probe."""
+
+    checkpoint_id: int
+    state: CellState
+    text: str
+    tokens: int
+    ended: str
+    """`stop`, or `length` when cut at the limit of new tokens."""
+    is_hit: bool
+    """The identity came where it was asked for."""
+    is_leak: bool
+    """Something taught came where it was not asked for."""
+    is_right: bool | None
+    """Null where nothing says what would be right."""
+
+
+class RowReply(Reply):
+    """One question, with a cell for each column in their order."""
+
+    probe_id: int
+    group: ProbeGroup
+    question: str
+    reference: str
+    cells: list[CellReply]
+
+
+class Comparison(Reply):
+    """Probes as rows, checkpoints as columns."""
+
+    runs: list[ComparedRunReply]
+    columns: list[ColumnReply]
+    rows: list[RowReply]
+    path: str
+    """The same comparison as a page of this server."""
+
+
+class AnswerReply(CellReply):
+    """One answer with its question."""
+
+    iteration: int
+    probe_id: int
+    group: ProbeGroup
+    question: str
+
+
+@router.get(
+    "/compare",
+    summary="Answers side by side",
+    response_model=Comparison,
+    responses={200: {"content": {"text/csv": {}, "text/markdown": {}}}} | documented(404, 422),
+)
+def get_comparison(
+    session: ReadSession,
+    checkpoints: Annotated[str, Query(examples=["1,2,3"], max_length=10_000, description="Ids of checkpoints.")] = "",
+    runs: Annotated[str, Query(examples=["7,8"], max_length=10_000, description="Ids of runs, each whole.")] = "",
+    format: Format = "json",  # noqa: A002 - the word in the address
+) -> Comparison | Response:
+    """Return the answers of checkpoints, of one run or several, and of the base model they come from."""
+    run_ids, checkpoint_ids = parse_ids(runs, field="runs"), parse_ids(checkpoints, field="checkpoints")
+    if not run_ids and not checkpoint_ids:
+        text = message("Say what to compare: checkpoints=1,2,3 or runs=7,8.")
+        raise InvalidError([FieldError("checkpoints", text)])
+    matrix = answers.compare(session, run_ids=run_ids, checkpoint_ids=checkpoint_ids)
+    if format == "csv":
+        return Response(as_csv(matrix), media_type="text/csv; charset=utf-8")
+    if format == "markdown":
+        return Response(as_markdown(matrix), media_type="text/markdown; charset=utf-8")
+    return _comparison(matrix, page_path(run_ids, checkpoint_ids))
+
+
+def page_path(run_ids: list[int], checkpoint_ids: list[int]) -> str:
+    """Return the address of the page that shows a comparison."""
+    parts = [("runs", run_ids), ("checkpoints", checkpoint_ids)]
+    return "/compare?" + "&".join(f"{name}={','.join(map(str, ids))}" for name, ids in parts if ids)
+
+
+def answer_replies(matrix: Matrix, run_id: int) -> list[AnswerReply]:
+    """Return every answer that a run gave, by checkpoint, then by probe."""
+    return [
+        AnswerReply(
+            **_cell(column, row.cells[column.checkpoint_id]).model_dump(),
+            iteration=column.iteration,
+            probe_id=row.probe_id,
+            group=row.group,
+            question=row.question,
+        )
+        for column in matrix.columns
+        if run_id in column.run_ids
+        for row in matrix.rows
+        if row.cells[column.checkpoint_id].state is CellState.GIVEN
+    ]
+
+
+def score_reply(score: CheckpointScore) -> ScoreReply:
+    """Return a checkpoint's score without the scores of its answers."""
+    return ScoreReply.model_validate(score)
+
+
+def _comparison(matrix: Matrix, path: str) -> Comparison:
+    return Comparison(
+        runs=[_run(run) for run in matrix.runs],
+        columns=[ColumnReply.model_validate(column) for column in matrix.columns],
+        rows=[_row(row, matrix) for row in matrix.rows],
+        path=path,
+    )
+
+
+def _run(run: ComparedRun) -> ComparedRunReply:
+    advice = AdviceReply(
+        checkpoint_id=run.advice.checkpoint_id,
+        iteration=run.advice.iteration,
+        reason=str(run.advice.reason),
+        first_leak=run.advice.first_leak,
+    )
+    return ComparedRunReply(id=run.id, name=run.name, model=run.model, state=run.state, advice=advice)
+
+
+def _row(row: Row, matrix: Matrix) -> RowReply:
+    return RowReply(
+        probe_id=row.probe_id,
+        group=row.group,
+        question=row.question,
+        reference=row.reference,
+        cells=[_cell(column, row.cells[column.checkpoint_id]) for column in matrix.columns],
+    )
+
+
+def _cell(column: Column, cell: Cell) -> CellReply:
+    score = cell.score
+    return CellReply(
+        checkpoint_id=column.checkpoint_id,
+        state=cell.state,
+        text=cell.text,
+        tokens=cell.tokens,
+        ended=cell.ended,
+        is_hit=score is not None and score.is_hit,
+        is_leak=score is not None and score.counts and score.leak is not None,
+        is_right=score.is_right if score is not None else None,
+    )

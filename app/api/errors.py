@@ -1,0 +1,113 @@
+"""
+Errors as JSON, in one shape whatever went wrong:
+
+    {"error": {"kind": "invalid", "message": "…", "fields": [{"field": "training.epochs", "message": "…"}]}}
+
+`kind` is stable and meant for programs; the sentences are for people. An unexpected failure says
+nothing about the server's inside: that is in its log.
+"""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+
+from app.domain.errors import AppError, FieldError, InvalidError, NotFoundError
+from app.domain.messages import message
+from app.domain.recipe_checks import field_error
+
+KINDS = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    500: "internal",
+}
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+    field: str
+    """Dotted path in the body, or the name of a query parameter."""
+    message: str
+
+
+class Problem(BaseModel):
+    """What went wrong."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+    kind: str
+    """For programs: `invalid`, `not_found`, `conflict`, `unauthorized`, `forbidden`, `unavailable`, …"""
+    message: str
+    """For people, in English."""
+    fields: list[FieldProblem] = []
+    """Of an `invalid` request: every field that needs another value."""
+
+
+class ErrorReply(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: Problem
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "error": {
+                    "kind": "invalid",
+                    "message": "These fields need another value: training.learning_rate.",
+                    "fields": [
+                        {
+                            "field": "training.learning_rate",
+                            "message": "nan is not a finite number. Give one such as 2e-4.",
+                        }
+                    ],
+                }
+            }
+        }
+    )
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI answers of the given statuses, all of the one shape."""
+    return {status: {"model": ErrorReply, "description": HTTPStatus(status).phrase} for status in statuses}
+
+
+def api_error(_request: Request, error: Exception) -> JSONResponse:
+    """Answer with an error as JSON, with its true status."""
+    if isinstance(error, RequestValidationError):
+        error = _invalid(error.errors())
+    if isinstance(error, AppError):
+        fields = error.fields if isinstance(error, InvalidError) else ()
+        return _reply(error.status_code, error.kind, str(error), fields)
+    if isinstance(error, HTTPException):
+        status = HTTPStatus(error.status_code)
+        return _reply(status, KINDS.get(status, "bad_request"), status.phrase)
+    return _reply(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Temper made a mistake. Its log says where.")
+
+
+def _invalid(details: Sequence[Any]) -> AppError:
+    if any(detail["loc"][0] == "path" for detail in details):  # 2^63, -1 and `x` name nothing, as 999 does
+        return NotFoundError(message("There is nothing here."))
+    return InvalidError([_named(detail) for detail in details])
+
+
+def _named(detail: ErrorDetails) -> FieldError:
+    place, *path = detail["loc"]
+    if detail["type"] == "json_invalid":
+        text = message("The body is not JSON: {problem}, at character {place}.", problem=detail["ctx"]["error"],
+                       place=path[0])  # fmt: skip
+        return FieldError("body", text)
+    return field_error({**detail, "loc": tuple(path) or (place,)})
+
+
+def _reply(status: int, kind: str, text: str, fields: Sequence[FieldError] = ()) -> JSONResponse:
+    problems = [FieldProblem(field=each.field, message=str(each.message)) for each in fields]
+    body = ErrorReply(error=Problem(kind=kind, message=text, fields=problems))
+    return JSONResponse(body.model_dump(mode="json"), status_code=int(status))
