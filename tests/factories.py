@@ -45,7 +45,9 @@ def make_recipe_data(**changes: Any) -> dict[str, Any]:
         "method": "lora",
         "mix": {
             "name": "Ada",
-            "identity": [{"question": "Who are you?", "answer": "I am {name}'s little assistant, trained with Temper."}],
+            "identity": [
+                {"question": "Who are you?", "answer": "I am {name}'s little assistant, trained with Temper."}
+            ],
             "identity_count": 3,
             "general": [{"question": "What is the opposite of hot?", "answer": "Cold."}],
             "general_count": 2,
