@@ -9,12 +9,15 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -22,14 +25,17 @@ from sqlalchemy import create_engine, text
 from sqlmodel import Session
 
 from app.config import settings
-from app.domain import db, queue
+from app.domain import accounts, db, presence, queue
+from app.web import login
 from tests import databases
 
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient
     from playwright.sync_api import Browser, Page
 
+ROOT = Path(__file__).parents[1]
 WAIT_SECONDS = 10.0
+COOKIE = "temper_session"
 
 
 # ── Where a test lives ─────────────────────────────────────────────────────
@@ -75,7 +81,7 @@ def forget_settings() -> None:
     """Make this process read its settings again; a test calls it after `monkeypatch.setenv`."""
     if db.engine.cache_info().currsize:
         db.engine().dispose()
-    for cached in (settings, db.engine, queue.sender):
+    for cached in (settings, db.engine, queue.sender, presence.redis, login.tries):
         cached.cache_clear()
 
 
@@ -170,7 +176,24 @@ def anonymous(database_url: str, redis_server: "redis.Redis") -> Iterator["TestC
 @pytest.fixture
 def client(anonymous: "TestClient", session: Session) -> "TestClient":
     """Open the app as a browser that an admin has logged in with."""
-    databases.log_in(anonymous, session)
+    anonymous.cookies.set(COOKIE, log_in(session))
+    anonymous.headers["Sec-Fetch-Site"] = "same-origin"
+    return anonymous
+
+
+def log_in(session: Session) -> str:
+    """Log the first admin in; return the secret of the session."""
+    secret = accounts.log_in(session, accounts.first_admin(session), lifetime=timedelta(hours=1))
+    session.commit()
+    return secret
+
+
+@pytest.fixture
+def api(anonymous: "TestClient", session: Session) -> "TestClient":
+    """Open the app as a script that has an admin's token."""
+    token = accounts.create_token(session, accounts.first_admin(session), name="tests")
+    session.commit()
+    anonymous.headers["Authorization"] = f"Bearer {token}"
     return anonymous
 
 
@@ -191,6 +214,23 @@ def live_server(database_url: str, redis_server: "redis.Redis") -> Iterator[str]
     server.should_exit = True
     thread.join(WAIT_SECONDS)
     listener.close()
+
+
+@pytest.fixture
+def live_worker(home: Path, database_url: str, redis_server: "redis.Redis") -> Iterator[None]:
+    """Start a worker whose trainer is the fake one: a run that is started in a page is trained in moments."""
+    environment = os.environ | {"TEMPER_ENGINE": "tests.fakes", "PYTHONPATH": str(ROOT)}
+    options = ["worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+    with (home / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "worker.main", *options], env=environment, stdout=log, stderr=log
+        )
+    try:
+        wait_until(presence.live_workers, "the worker did not start", seconds=30)
+        yield
+    finally:
+        worker.terminate()
+        worker.wait(30)
 
 
 # ── A browser ──────────────────────────────────────────────────────────────
@@ -228,7 +268,9 @@ def page(browser: "Browser", live_server: str, session: Session) -> Iterator["Pa
     """Open a page of a logged-in admin; paths are relative to the live server."""
     context = browser.new_context(base_url=live_server, viewport={"width": 1440, "height": 900}, locale="en-GB")
     context.set_default_timeout(WAIT_SECONDS * 1_000)
-    databases.log_in_browser(context, live_server, session)
+    context.add_cookies(
+        [{"name": f"{COOKIE}_{urlsplit(live_server).port}", "value": log_in(session), "url": live_server}]
+    )
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -237,7 +279,7 @@ def page(browser: "Browser", live_server: str, session: Session) -> Iterator["Pa
     assert not problems, f"the page's script failed: {problems}"
 
 
-def wait_until(happens: Any, complaint: str, *, seconds: float = WAIT_SECONDS) -> None:
+def wait_until(happens: Callable[[], object], complaint: str, *, seconds: float = WAIT_SECONDS) -> None:
     """Wait for something that another thread or process does; fail with `complaint` when it does not come."""
     deadline = time.monotonic() + seconds
     while not happens():

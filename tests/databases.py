@@ -1,15 +1,13 @@
-"""Databases for tests: the Postgres server of a wheel, migrations, and logging in."""
+"""Databases for tests: migrated ones, and the Postgres server of a wheel."""
 
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, create_engine, make_url, text
-from sqlmodel import Session
 
 from app.domain.migrate import upgrade
 
@@ -62,11 +60,3 @@ def fresh_database(server: str, *, template: str = "template1") -> Iterator[str]
     finally:
         with administration(server) as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-def log_in(client: Any, session: Session) -> None:
-    """Log a test client in as an admin."""
-
-
-def log_in_browser(context: Any, server: str, session: Session) -> None:
-    """Log a browser in as an admin."""

@@ -77,10 +77,11 @@ def make_recipe(**changes: Any) -> Recipe:
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
-    for name, value in changes.items():
-        before = merged.get(name)
-        both = isinstance(before, Mapping) and isinstance(value, Mapping)
-        merged[name] = _merged(before, value) if both else value
+    for name, change in changes.items():
+        before, value = merged.get(name), change
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            value = _merged(before, value)
+        merged[name] = value
     return merged
 
 
@@ -89,7 +90,7 @@ def make_model(session: Session, *, name: str = "smollm2", **fields: Any) -> Mod
     found = session.exec(select(Model).where(Model.name == name)).first()
     if found is not None:
         return found
-    defaults = {
+    defaults: dict[str, Any] = {
         "source": f"/models/{name}",
         "path": f"/models/{name}",
         "template": "qwen_chat",
