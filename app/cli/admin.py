@@ -1,0 +1,154 @@
+"""The keys of the house: tokens, links, the password, the tables; and what is there. Works on the database itself."""
+
+import sys
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from app.cli import checkup
+from app.cli.output import AsJson, ago, console, fail, plain, shown, table, telling_failures, write_json
+from app.config import settings
+from app.domain import accounts, db
+from app.domain.models import Role
+
+tokens = typer.Typer(help="Make, list and revoke API tokens.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(tokens, name="token")
+    app.command("user")(add_user)
+    app.command("password")(set_password)
+    app.command("login-link")(make_link)
+    app.command("migrate")(migrate)
+    app.command("doctor")(examine)
+
+
+@tokens.command("create")
+def create_token(
+    name: Annotated[str, typer.Argument(help="What it is for, so that you know it again.")],
+    days: Annotated[int, typer.Option(min=0, help="Ends after so many days; 0 lasts until revoked.")] = 0,
+    user: Annotated[str, typer.Option(help="Whose role it has; the first admin's when left out.")] = "",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API token. It is shown this once."""
+    with telling_failures(), db.unit_of_work() as session:
+        owner = accounts.find_user(session, user) if user else accounts.first_admin(session)
+        lifetime = timedelta(days=days) if days else None
+        token = accounts.create_token(session, owner, name=name, lifetime=lifetime)
+    if as_json:
+        write_json({"name": name, "token": token})
+    else:
+        typer.echo(token)
+
+
+@tokens.command("list")
+def list_tokens(*, as_json: AsJson = False) -> None:
+    """List the tokens that are good; none is shown."""
+    with telling_failures(), db.reading() as session:
+        rows = [
+            {
+                "id": token.id,
+                "name": token.name,
+                "user": user.name,
+                "role": user.role.value,
+                "created_at": token.created_at.isoformat(),
+                "used_at": token.used_at.isoformat() if token.used_at else None,
+                "expires_at": token.expires_at.isoformat() if token.expires_at else None,
+            }
+            for token, user in accounts.list_tokens(session)
+        ]
+    if as_json:
+        write_json(rows)
+        return
+    made = table("id", "name", "user", "role", "created", "last used", "ends", numbers=("id",))
+    for row in rows:
+        times = (ago(row["created_at"]), ago(row["used_at"]) or "never", row["expires_at"] or "when revoked")
+        made.add_row(*map(plain, (row["id"], row["name"], row["user"], row["role"], *times)))
+    console().print(made)
+
+
+@tokens.command("revoke")
+def revoke_token(token_id: int, *, as_json: AsJson = False) -> None:
+    """End a token."""
+    with telling_failures(), db.unit_of_work() as session:
+        accounts.revoke_token(session, token_id)
+    if as_json:
+        write_json({"id": token_id, "revoked": True})
+    else:
+        console().print(f"Token {token_id} is revoked.")
+
+
+def add_user(
+    name: str,
+    role: Annotated[Role, typer.Option(help="viewer reads, runner starts and stops, admin registers models.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Add a user, who logs in by `temper login-link --user NAME`."""
+    with telling_failures(), db.unit_of_work() as session:
+        accounts.add_user(session, name, role=role)
+    if as_json:
+        write_json({"name": name, "role": role})
+    else:
+        console().print(plain(f"{name} is a {role}. A way in: temper login-link --user {name}"))
+
+
+def set_password(
+    user: Annotated[str, typer.Option(help="Whose; the first admin's when left out.")] = "", *, as_json: AsJson = False
+) -> None:
+    """Set a password, asked for on the terminal or read as one line of standard input."""
+    if sys.stdin.isatty():
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    with telling_failures(), db.unit_of_work() as session:
+        person = accounts.find_user(session, user) if user else accounts.first_admin(session)
+        accounts.set_password(session, person, password)
+    if as_json:
+        write_json({"user": person.name})
+    else:
+        console().print(plain(f"{person.name} logs in with this password. Every earlier login has ended."))
+
+
+def make_link(
+    user: Annotated[str, typer.Option(help="Who is let in; the first admin when left out.")] = "",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Print an address that lets you in once."""
+    from app.server import make_login_url  # noqa: PLC0415 - only this command needs it
+
+    address = settings().home / "url"
+    url = settings().url or (address.read_text("utf-8") if address.exists() else f"http://127.0.0.1:{settings().port}")
+    with telling_failures():
+        link = make_login_url(url.rstrip("/"), user=user)
+    if as_json:
+        write_json({"url": link, "minutes": settings().login_link_minutes})
+    else:
+        typer.echo(link)
+
+
+def migrate(*, as_json: AsJson = False) -> None:
+    """Bring the database to the tables of this version."""
+    from app.domain.migrate import upgrade  # noqa: PLC0415 - alembic is slow to load
+
+    settings().home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    upgrade(settings().database)
+    if as_json:
+        write_json({"migrated": True})
+    else:
+        console().print("The database is up to date.")
+
+
+def examine(*, as_json: AsJson = False) -> None:
+    """Say what is there and what is missing; exit 1 when Temper cannot work."""
+    findings = checkup.examine()
+    if as_json:
+        write_json([{"what": each.what, "is_fine": each.is_fine, "says": each.says} for each in findings])
+    else:
+        console().print(shown({("✓ " if each.is_fine else "✗ ") + each.what: each.says for each in findings}))
+    if not all(each.is_fine for each in findings):
+        fail("Something that Temper needs is missing; see above.")

@@ -1,0 +1,134 @@
+"""What every command shares: the connection, `--json`, tables, and how a failure is told."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.client import Run, TemperClient, TemperError
+from app.config import settings
+from app.domain.errors import AppError, InvalidError
+
+WIDTH_WITHOUT_TERMINAL = 120  # characters; a pipe has no width of its own
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of text for people.")]
+
+MINUTE, HOUR = 60, 3_600
+
+
+def console() -> Console:
+    """Return the console of standard output as it is now."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False, soft_wrap=False)
+
+
+def write_json(value: object) -> None:
+    """Write one JSON document and a line end."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+@contextmanager
+def connected() -> Iterator[TemperClient]:
+    """Connect to the server of the settings; a failure ends the command with its sentence."""
+    with telling_failures(), TemperClient(_address(), _token()) as client:
+        yield client
+
+
+@contextmanager
+def telling_failures() -> Iterator[None]:
+    """End the command with a sentence, and no traceback, when the server or the domain refuses."""
+    try:
+        yield
+    except TemperError as error:
+        fail(str(error), {each["field"]: each["message"] for each in error.fields})
+    except InvalidError as error:
+        fail(str(error), {each.field: str(each.message) for each in error.fields})
+    except AppError as error:
+        fail(str(error))
+
+
+def fail(text: str, fields: Mapping[str, str] | None = None) -> NoReturn:
+    """End the command with exit code 1."""
+    typer.echo(f"Error: {text}", err=True)
+    for name, problem in (fields or {}).items():
+        typer.echo(f"  {name}: {problem}", err=True)
+    raise typer.Exit(1)
+
+
+def _address() -> str:
+    return settings().url or _left_in_home("url") or f"http://127.0.0.1:{settings().port}"
+
+
+def _token() -> str:
+    given = settings().token
+    return given.get_secret_value() if given is not None else _left_in_home("token")
+
+
+def _left_in_home(name: str) -> str:
+    path: Path = settings().home / name
+    return path.read_text("utf-8").strip() if path.exists() else ""
+
+
+def table(*columns: str, numbers: Sequence[str] = ()) -> Table:
+    """Return an empty table; the columns in `numbers` are aligned to the right."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return made
+
+
+def plain(value: object) -> Text:
+    """Return text that stays text: nothing in a name or an answer is markup or a control code."""
+    return Text("".join(char if char.isprintable() or char == "\n" else "�" for char in str(value)))
+
+
+def ago(moment: str | None) -> str:
+    """Say how long ago a moment was."""
+    if moment is None:
+        return ""
+    return duration((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()) + " ago"
+
+
+def duration(seconds: float) -> str:
+    """Say a duration in its two largest units."""
+    whole = max(0, round(seconds))
+    if whole < MINUTE:
+        return f"{whole} s"
+    if whole < HOUR:
+        return f"{whole // MINUTE} min {whole % MINUTE} s"
+    return f"{whole // HOUR} h {whole % HOUR // MINUTE} min"
+
+
+def size(count: int) -> str:
+    """Say a number of bytes."""
+    amount = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if amount < 1_000:  # noqa: PLR2004 - decimal units
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1_000
+    return f"{amount:.1f} TB"
+
+
+def progress_words(run: Run) -> str:
+    """Say where a run is."""
+    words = [run["state"] if run["state"] != "running" else run["phase"] or "running"]
+    if run["iterations"]:
+        words.append(f"{run['iteration']}/{run['iterations']}")
+    if run["loss"] is not None:
+        words.append(f"loss {run['loss']:.3f}")
+    return ", ".join(words)
+
+
+def shown(values: Mapping[str, Any]) -> Table:
+    """Return names and values under each other."""
+    made = table("", "")
+    made.show_header = False
+    for name, value in values.items():
+        made.add_row(name, plain(value))
+    return made
