@@ -1,0 +1,224 @@
+"""
+The models that runs may start from: registered by an admin, linked and never copied.
+
+A local folder is linked under `TEMPER_HOME/models`. One in InternLM2's layout is laid out anew
+as Llama by a worker first. A hub id is used from the hub's own cache on this machine; nothing
+is downloaded here, so that a registration answers at once.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlmodel import Session, col, func, select
+
+from app.config import settings
+from app.domain.errors import ConflictError, FieldError, InvalidError, NotFoundError
+from app.domain.messages import Message, message
+from app.domain.model_folders import ModelFacts, read_model, refuse
+from app.domain.models import Model, ModelState, Run, utc_now
+from app.domain.queue import enqueue
+from app.domain.xtuner_config import TEMPLATES
+
+MAX_NAME = 80  # characters; it becomes the name of a folder
+_NAME = re.compile(rf"\w[\w.-]{{0,{MAX_NAME - 1}}}")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model that can be registered: where it is, what it is, and what it may be called."""
+
+    folder: Path
+    name: str
+    facts: ModelFacts
+
+
+def list_models(session: Session) -> Sequence[Model]:
+    """Return every registered model, by name."""
+    return session.exec(select(Model).order_by(func.lower(Model.name))).all()
+
+
+def get_model(session: Session, model_id: int) -> Model:
+    """Return a model; NotFoundError when there is none."""
+    model = session.get(Model, model_id)
+    if model is None:
+        raise NotFoundError(message("There is no model {id}.", id=model_id))
+    return model
+
+
+def find_model(session: Session, name: str) -> Model | None:
+    """Return the model of a name."""
+    return session.exec(select(Model).where(Model.name == name)).first()
+
+
+def problem_of(name: str, model: Model | None) -> Message | None:
+    """Say why no run can start from the model of this name; None when one can."""
+    if model is None:
+        return message("There is no model named “{name}”. Register it on the Models page first.", name=name)
+    if model.state is ModelState.PREPARING:
+        return message("The model “{name}” is still being prepared.", name=name)
+    if model.state is ModelState.FAILED:
+        return message("The model “{name}” could not be prepared: {reason}", name=name, reason=model.reason)
+    return None
+
+
+# ── Registering ────────────────────────────────────────────────────────────
+
+
+def look_at(source: str) -> FoundModel:
+    """
+    Read what is at a folder or behind a hub id.
+
+    Raises:
+        InvalidError: at `source`, saying why runs cannot start from it.
+    """
+    source = source.strip()
+    if not source:
+        raise refuse(message("Give a folder on this machine, or a hub id such as owner/name."))
+    folder = Path(source).expanduser()
+    is_hub_id = _HUB_ID.fullmatch(source) is not None and not folder.exists()
+    if is_hub_id:
+        folder = _cached(source)
+    elif not folder.is_absolute():
+        raise refuse(message("Give the whole path of the folder, from / on."))
+    return FoundModel(folder=folder, name=_proposed_name(source), facts=read_model(folder))
+
+
+def _cached(hub_id: str) -> Path:
+    """Return the newest snapshot of a hub id in the hub's cache on this machine."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    repository = cache / f"models--{hub_id.replace('/', '--')}"
+    main = repository / "refs" / "main"
+    if main.is_file():
+        return repository / "snapshots" / main.read_text("utf-8").strip()
+    raise refuse(
+        message(
+            "{id} is neither a folder nor in this machine's hub cache ({cache}). Fetch it first: hf download {id}",
+            id=hub_id,
+            cache=str(cache),
+        )
+    )
+
+
+def _proposed_name(source: str) -> str:
+    name = re.sub(r"[^\w.-]+", "-", Path(source.rstrip("/")).name).lstrip(".-")
+    return name[:MAX_NAME] or "model"
+
+
+def register_model(session: Session, *, source: str, name: str = "", template: str = "") -> Model:
+    """
+    Register a model; one in InternLM2's layout is handed to a worker first.
+
+    Args:
+        source: A folder on this machine, or a hub id that is in its cache.
+        name: What recipes call it; the folder's own name when empty.
+        template: xtuner's name of the prompt template; the proposed one when empty.
+
+    Raises:
+        InvalidError: naming each of `source`, `name` and `template` that needs another value.
+    """
+    problems: list[FieldError] = []
+    found = _look_or_note(source, problems)
+    name = name.strip() or (found.name if found else "")
+    problems += _name_problems(session, name) if name else []
+    if template and template not in TEMPLATES:
+        text = message("xtuner has no prompt template “{name}”.", name=template)
+        problems.append(FieldError("template", text))
+    if found is None or problems:
+        raise InvalidError(problems)
+    return _store(session, found, source=source.strip(), name=name, template=template or found.facts.template)
+
+
+def _look_or_note(source: str, problems: list[FieldError]) -> FoundModel | None:
+    try:
+        return look_at(source)
+    except InvalidError as error:
+        problems += error.fields
+        return None
+
+
+def _name_problems(session: Session, name: str) -> list[FieldError]:
+    if _NAME.fullmatch(name) is None:
+        text = message(
+            "Use up to {limit} letters, digits, dots, dashes and underscores, a letter first.", limit=MAX_NAME
+        )
+        return [FieldError("name", text)]
+    taken = session.exec(select(Model.id).where(func.lower(Model.name) == name.lower())).first()
+    if taken is not None:
+        return [FieldError("name", message("There is a model named “{name}” already.", name=name))]
+    return []
+
+
+def _store(session: Session, found: FoundModel, *, source: str, name: str, template: str) -> Model:
+    facts = found.facts
+    model = Model(
+        name=name,
+        source=str(found.folder) if facts.must_be_laid_out_anew else source,  # the worker reads a folder
+        template=template,
+        architecture=facts.architecture,
+        parameters=facts.parameters,
+        size_bytes=facts.size_bytes,
+    )
+    settings().models_folder.mkdir(parents=True, exist_ok=True)
+    if not facts.must_be_laid_out_anew:
+        model.path = str(_link(found.folder, name))
+        model.state = ModelState.READY
+    session.add(model)
+    session.flush()  # the message needs the model's id
+    if model.state is ModelState.PREPARING:
+        enqueue("models.prepare", model_id=model.id or 0)
+    return model
+
+
+def _link(folder: Path, name: str) -> Path:
+    """Link a folder under the models' own; a folder that is there already, as `make demo` leaves it, stays."""
+    link, target = settings().models_folder / name, folder.resolve()
+    if link.is_symlink():
+        link.unlink()
+    if link.exists():
+        if link.resolve() == target:
+            return link
+        raise InvalidError([FieldError("name", message("There is a folder {folder} already.", folder=str(link)))])
+    link.symlink_to(target, target_is_directory=True)
+    return link
+
+
+# ── Removing ───────────────────────────────────────────────────────────────
+
+
+def count_runs_of(session: Session) -> dict[int, int]:
+    """Count the runs of each model that has any."""
+    statement = select(Run.model_id, func.count()).group_by(col(Run.model_id))
+    return dict(session.exec(statement).all())
+
+
+def remove_model(session: Session, model_id: int) -> None:
+    """
+    Forget a model: its link goes, or the copy that was laid out anew; never the folder that was registered.
+
+    Raises:
+        ConflictError: runs were made from it, or a worker is preparing it.
+    """
+    model = get_model(session, model_id)
+    runs = count_runs_of(session).get(model_id, 0)
+    if runs:
+        text = message("{name} cannot be removed: {runs} runs use it.", name=model.name, runs=runs)
+        raise ConflictError(text)
+    if model.lease_until is not None and model.lease_until > utc_now():
+        raise ConflictError(message("{name} is being prepared now. Try again when that is done.", name=model.name))
+    session.delete(model)
+    session.flush()  # a run that came meanwhile is found here, before any file goes
+    _remove_files(model)
+
+
+def _remove_files(model: Model) -> None:
+    path = settings().models_folder / model.name
+    if path.is_symlink():
+        path.unlink()
+    elif path.is_dir() and path.resolve() != Path(model.source).expanduser().resolve():
+        shutil.rmtree(path)
