@@ -1,0 +1,54 @@
+# Temper's front door. `make` or `make help` lists what there is.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+RUN := .venv/bin
+SERVE ?= 1
+ARGS ?=
+
+help: ## list these
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## tell the whole story with real training, then serve it; SERVE=0 ends after the table
+	@.ci/install run
+	@$(RUN)/temper demo $(if $(filter 0,$(SERVE)),--no-serve)
+
+up: ## start Temper on this machine: web, queue, database and one worker
+	@.ci/install run
+	@$(RUN)/temper up
+
+install: ## install all that running and testing need into .venv
+	@.ci/install dev
+
+test: install ## run every test, those in a browser too; ARGS="-k name" chooses
+	@.ci/chromium
+	@$(RUN)/python -m pytest $(ARGS)
+
+lint: install ## look for mistakes and for style
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+
+fix: install ## repair what can be repaired of it
+	@$(RUN)/ruff check --fix --quiet .
+	@$(RUN)/ruff format --quiet .
+
+types: install ## check types strictly
+	@$(RUN)/mypy
+
+contracts: install ## check who may import whom
+	@$(RUN)/lint-imports --no-logo
+
+migrate: install ## bring the database to the newest tables
+	@$(RUN)/temper migrate
+
+translations: install ## collect the sentences and update the catalogues
+	@$(RUN)/pybabel --quiet extract -F pyproject.toml -k N_ -k message:1 -k ngettext:1,2 --no-location \
+		--sort-output --project Temper --version "" -o build/temper.pot .
+	@$(RUN)/pybabel --quiet update -i build/temper.pot -d app/locale -D temper --no-fuzzy-matching --ignore-obsolete
+
+bench: install ## measure what the documentation claims
+	@for script in benchmarks/*.py; do echo "── $$script"; $(RUN)/python "$$script" || exit 1; done
+
+clean: ## remove what was installed and built, never what Temper has stored
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
+
+.PHONY: help demo up install test lint fix types contracts migrate translations bench clean
