@@ -5,165 +5,23 @@ A small typed client of the REST API.
         run = temper.wait(temper.create_run(recipe)["id"])
 
 Bodies come back as the API sent them, so that they can be written out as JSON unchanged; the
-types below name what a program needs of them.
+types in `app/client_types.py` name what a program needs of them.
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, cast
+from typing import Any, Literal, Self, cast
 
 import httpx2 as httpx
+
+from app.client_types import Artifact, Checkpoint, Comparison, Model, Run, RunList
 
 FINAL_STATES = frozenset({"finished", "failed", "cancelled"})
 POLL_SECONDS = 1.0
 TRANSPORT_RETRIES = 2  # of connecting; a request that was sent is never sent again
 PATIENCE_SECONDS = 30.0  # a server that restarts while a run is followed
-
-
-class Reason(TypedDict):
-    """Why a run failed."""
-
-    kind: str
-    message: str
-    detail: str
-
-
-class Run(TypedDict):
-    """A run; `recipe` and what follows it come only when one run is asked for."""
-
-    id: int
-    name: str
-    model: str
-    state: str
-    phase: str
-    iteration: int
-    iterations: int
-    updates: int
-    loss: float | None
-    seconds_per_iteration: float | None
-    newest_answer: str
-    reason: Reason | None
-    is_stopping: bool
-    created_at: str
-    started_at: str | None
-    ended_at: str | None
-    recipe: dict[str, Any]
-    log_tail: str
-
-
-class RunList(TypedDict):
-    """One page of runs."""
-
-    runs: list[Run]
-    total: int
-
-
-class Artifact(TypedDict):
-    """An adapter or merged model."""
-
-    id: int
-    checkpoint_id: int
-    kind: str
-    state: str
-    reason_message: str
-    files: list[dict[str, Any]]
-    size_bytes: int
-
-
-class Score(TypedDict):
-    """The counts behind a verdict."""
-
-    verdict: str | None
-    identity_hits: int
-    identity_total: int
-    leaks: int
-    leak_total: int
-    right: int
-    right_total: int
-
-
-class Checkpoint(TypedDict):
-    """What a run saved at an iteration."""
-
-    id: int
-    iteration: int
-    updates: int
-    size_bytes: int
-    is_deleted: bool
-    is_kept: bool
-    score: Score
-    artifacts: list[Artifact]
-
-
-class Cell(TypedDict):
-    """What one column says to one probe."""
-
-    checkpoint_id: int
-    state: str
-    text: str
-    is_hit: bool
-    is_leak: bool
-    is_right: bool | None
-
-
-class Row(TypedDict):
-    """One question."""
-
-    group: str
-    question: str
-    cells: list[Cell]
-
-
-class Advice(TypedDict):
-    """Which checkpoint of a run to keep, and why."""
-
-    checkpoint_id: int | None
-    iteration: int | None
-    reason: str
-
-
-class ComparedRun(TypedDict):
-    """A run of a comparison."""
-
-    id: int
-    name: str
-    advice: Advice
-
-
-class Column(TypedDict):
-    """One checkpoint of a comparison."""
-
-    checkpoint_id: int
-    run_id: int
-    run_name: str
-    iteration: int
-    score: Score
-    is_kept: bool
-
-
-class Comparison(TypedDict):
-    """Probes as rows, checkpoints as columns."""
-
-    runs: list[ComparedRun]
-    columns: list[Column]
-    rows: list[Row]
-    path: str
-
-
-class Model(TypedDict):
-    """A base model."""
-
-    id: int
-    name: str
-    source: str
-    template: str
-    architecture: str
-    parameters: int
-    size_bytes: int
-    state: str
-    reason: str
 
 
 class TemperError(Exception):
@@ -206,20 +64,20 @@ class TemperClient:
 
     def create_run(self, recipe: Mapping[str, Any]) -> Run:
         """Start a run; TemperError names every field that needs another value."""
-        return cast(Run, self._ask("POST", "/runs", json=recipe))
+        return cast("Run", self._ask("POST", "/runs", json=recipe))
 
     def runs(self, *, query: str = "", state: str | None = None, offset: int = 0, limit: int = 25) -> RunList:
         """Return one page of runs, the newest first."""
         asked = {"q": query, "offset": offset, "limit": limit} | ({"state": state} if state else {})
-        return cast(RunList, self._ask("GET", "/runs", params=asked))
+        return cast("RunList", self._ask("GET", "/runs", params=asked))
 
     def run(self, run_id: int) -> Run:
         """Return one run with its recipe."""
-        return cast(Run, self._ask("GET", f"/runs/{run_id}"))
+        return cast("Run", self._ask("GET", f"/runs/{run_id}"))
 
     def stop(self, run_id: int) -> Run:
         """Ask a run to stop."""
-        return cast(Run, self._ask("POST", f"/runs/{run_id}/stop"))
+        return cast("Run", self._ask("POST", f"/runs/{run_id}/stop"))
 
     def follow(self, run_id: int, *, poll_seconds: float = POLL_SECONDS) -> Iterator[Run]:
         """Yield a run as it is now and again, the last time when it has ended; outlives a short outage."""
@@ -246,15 +104,17 @@ class TemperClient:
 
     def metrics(self, run_id: int, *, after: int = 0) -> list[dict[str, Any]]:
         """Return what was measured at the iterations after one."""
-        return cast(list[dict[str, Any]], self._ask("GET", f"/runs/{run_id}/metrics", params={"after": after})["metrics"])
+        return cast(
+            "list[dict[str, Any]]", self._ask("GET", f"/runs/{run_id}/metrics", params={"after": after})["metrics"]
+        )
 
     def checkpoints(self, run_id: int) -> list[Checkpoint]:
         """Return a run's checkpoints, the base model first."""
-        return cast(list[Checkpoint], self._ask("GET", f"/runs/{run_id}/checkpoints")["checkpoints"])
+        return cast("list[Checkpoint]", self._ask("GET", f"/runs/{run_id}/checkpoints")["checkpoints"])
 
     def answers(self, run_id: int) -> list[dict[str, Any]]:
         """Return every answer of a run."""
-        return cast(list[dict[str, Any]], self._ask("GET", f"/runs/{run_id}/answers")["answers"])
+        return cast("list[dict[str, Any]]", self._ask("GET", f"/runs/{run_id}/answers")["answers"])
 
     def log(self, run_id: int, *, lines: int = 200) -> str:
         """Return the end of a run's log."""
@@ -264,7 +124,7 @@ class TemperClient:
 
     def compare(self, *, checkpoints: Sequence[int] = (), runs: Sequence[int] = ()) -> Comparison:
         """Return the answers of checkpoints, or of whole runs, side by side."""
-        return cast(Comparison, self._ask("GET", "/compare", params=_compared(checkpoints, runs)))
+        return cast("Comparison", self._ask("GET", "/compare", params=_compared(checkpoints, runs)))
 
     def compare_as(
         self, form: Literal["csv", "markdown"], *, checkpoints: Sequence[int] = (), runs: Sequence[int] = ()
@@ -276,15 +136,15 @@ class TemperClient:
 
     def convert(self, checkpoint_id: int) -> Artifact:
         """Ask for the adapter of a checkpoint."""
-        return cast(Artifact, self._ask("POST", f"/checkpoints/{checkpoint_id}/convert"))
+        return cast("Artifact", self._ask("POST", f"/checkpoints/{checkpoint_id}/convert"))
 
     def merge(self, checkpoint_id: int) -> Artifact:
         """Ask for the merged model of a checkpoint."""
-        return cast(Artifact, self._ask("POST", f"/checkpoints/{checkpoint_id}/merge"))
+        return cast("Artifact", self._ask("POST", f"/checkpoints/{checkpoint_id}/merge"))
 
     def artifact(self, artifact_id: int) -> Artifact:
         """Return an artifact."""
-        return cast(Artifact, self._ask("GET", f"/artifacts/{artifact_id}"))
+        return cast("Artifact", self._ask("GET", f"/artifacts/{artifact_id}"))
 
     def wait_for_artifact(self, artifact_id: int, *, poll_seconds: float = POLL_SECONDS) -> Artifact:
         """Wait until an artifact is made, or cannot be."""
@@ -313,12 +173,12 @@ class TemperClient:
 
     def models(self) -> list[Model]:
         """Return the registered models."""
-        return cast(list[Model], self._ask("GET", "/models")["models"])
+        return cast("list[Model]", self._ask("GET", "/models")["models"])
 
     def add_model(self, *, name: str, source: str, template: str = "") -> Model:
         """Register a model; it may have to be prepared before runs can start from it."""
         body = {"name": name, "source": source, "template": template}
-        return cast(Model, self._ask("POST", "/models", json=body))
+        return cast("Model", self._ask("POST", "/models", json=body))
 
     def model(self, name: str) -> Model | None:
         """Return the model of a name, None when it is not registered."""
@@ -326,7 +186,7 @@ class TemperClient:
 
     def presets(self) -> list[dict[str, Any]]:
         """Return the recipes to start from."""
-        return cast(list[dict[str, Any]], self._ask("GET", "/presets")["presets"])
+        return cast("list[dict[str, Any]]", self._ask("GET", "/presets")["presets"])
 
     def is_ready(self) -> bool:
         """Whether the server answers, and its database and queue do too."""

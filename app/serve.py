@@ -8,6 +8,8 @@ import ipaddress
 import socket
 import sys
 
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
 from app.config import settings
 from app.domain import accounts, db
 
@@ -29,9 +31,13 @@ def check_host() -> None:
     host = settings().host
     if is_loopback(host):
         return
-    with db.reading() as session:
-        if not accounts.is_password_set(session):
-            raise OpenDoorError(host)
+    try:
+        with db.reading() as session:
+            is_set = accounts.is_password_set(session)
+    except (OperationalError, ProgrammingError):  # no tables yet
+        is_set = False
+    if not is_set:
+        raise OpenDoorError(host)
 
 
 def is_loopback(host: str) -> bool:

@@ -5,7 +5,6 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from app.api import artifacts, checkpoints, compare, health, models, presets, runs

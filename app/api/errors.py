@@ -1,8 +1,7 @@
 """
-Errors as JSON, in one shape whatever went wrong:
+Errors as JSON, in one shape whatever went wrong.
 
-    {"error": {"kind": "invalid", "message": "…", "fields": [{"field": "training.epochs", "message": "…"}]}}
-
+It is `{"error": {"kind": "invalid", "message": "…", "fields": [{"field": "training.epochs", "message": "…"}]}}`.
 `kind` is stable and meant for programs; the sentences are for people. An unexpected failure says
 nothing about the server's inside: that is in its log.
 """
@@ -74,9 +73,10 @@ class ErrorReply(BaseModel):
     )
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI answers of the given statuses, all of the one shape."""
-    return {status: {"model": ErrorReply, "description": HTTPStatus(status).phrase} for status in statuses}
+def documented(*statuses: int, files: Sequence[str] = ()) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI answers of the given failures, all of one shape, and the media types of files beside JSON."""
+    content: dict[int | str, dict[str, Any]] = {200: {"content": {media: {} for media in files}}} if files else {}
+    return content | {status: {"model": ErrorReply, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
 def api_error(_request: Request, error: Exception) -> JSONResponse:

@@ -1,3 +1,5 @@
 """Presets: recipes to start from."""
+
 from fastapi import APIRouter
+
 router = APIRouter(prefix="/presets", tags=["presets"])

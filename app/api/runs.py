@@ -24,6 +24,8 @@ from app.web.deps import ReadSession, WriteSession
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
+SORT_PATTERN = "^-?(created|name|loss|state)$"
+
 
 class ReasonReply(Reply):
     """Why a run or an artifact failed."""
@@ -131,9 +133,10 @@ def create_run(recipe: Recipe, session: WriteSession, response: Response) -> Run
 @router.get("", summary="List runs", responses=documented(422))
 def list_runs(
     session: ReadSession,
+    *,
     q: Annotated[str, Query(max_length=200, description="Words in the name, the model or an answer.")] = "",
     state: RunState | None = None,
-    sort: Annotated[str, Query(pattern="^-?(created|name|loss|state)$", description="`-` before it: falling.")] = "-created",
+    sort: Annotated[str, Query(pattern=SORT_PATTERN, description="`-` before it: falling.")] = "-created",
     offset: Offset = 0,
     limit: Limit = 25,
 ) -> RunList:

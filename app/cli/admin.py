@@ -2,7 +2,7 @@
 
 import sys
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,7 +48,7 @@ def create_token(
 def list_tokens(*, as_json: AsJson = False) -> None:
     """List the tokens that are good; none is shown."""
     with telling_failures(), db.reading() as session:
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "id": token.id,
                 "name": token.name,
@@ -104,6 +104,7 @@ def set_password(
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
         password = sys.stdin.readline().rstrip("\n")
+    _migrate()  # on a new server this is the first thing done
     with telling_failures(), db.unit_of_work() as session:
         person = accounts.find_user(session, user) if user else accounts.first_admin(session)
         accounts.set_password(session, person, password)
@@ -133,14 +134,18 @@ def make_link(
 
 def migrate(*, as_json: AsJson = False) -> None:
     """Bring the database to the tables of this version."""
-    from app.domain.migrate import upgrade  # noqa: PLC0415 - alembic is slow to load
-
-    settings().home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    upgrade(settings().database)
+    _migrate()
     if as_json:
         write_json({"migrated": True})
     else:
         console().print("The database is up to date.")
+
+
+def _migrate() -> None:
+    from app.domain.migrate import upgrade  # noqa: PLC0415 - alembic is slow to load
+
+    settings().home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    upgrade(settings().database)
 
 
 def examine(*, as_json: AsJson = False) -> None:

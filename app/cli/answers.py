@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from app.cli.output import AsJson, connected, console, fail, plain, size, write_json
-from app.client import Artifact, Cell, Column, Comparison, TemperClient
+from app.client import TemperClient
+from app.client_types import Artifact, Cell, Column, Comparison
 
 MARKS = {"hit": "●", "leak": "⚑", "right": "✓", "wrong": "✗", "": "·"}
 LEGEND = "● identity where it was asked for   ✓ right   ✗ not right   ⚑ leak: taught words where nobody asked"
@@ -100,7 +101,7 @@ def mark_of(cell: Cell) -> str:
 def export(
     checkpoint_id: int,
     kind: Annotated[Kind, typer.Option(help="The adapter alone, or the whole model with it.")] = Kind.ADAPTER,
-    to: Annotated[Path | None, typer.Option(help="Folder to write to. Without it, one named after the artifact.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder to write to; named after the artifact without it.")] = None,
     *,
     as_json: AsJson = False,
 ) -> None:

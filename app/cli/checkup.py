@@ -92,4 +92,5 @@ def _package(name: str) -> Finding:
     try:
         return Finding(name, is_fine=True, says=version(name))
     except PackageNotFoundError:
-        return Finding(name, name in OPTIONAL_PACKAGES, "not installed" + (": no QLoRA" if name in OPTIONAL_PACKAGES else ""))
+        is_optional = name in OPTIONAL_PACKAGES
+        return Finding(name, is_optional, "not installed: no QLoRA" if is_optional else "not installed")

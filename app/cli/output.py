@@ -5,17 +5,21 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app.client import Run, TemperClient, TemperError
+from app.client import TemperClient, TemperError
+from app.client_types import Run
 from app.config import settings
 from app.domain.errors import AppError, InvalidError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WIDTH_WITHOUT_TERMINAL = 120  # characters; a pipe has no width of its own
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of text for people.")]
@@ -51,6 +55,10 @@ def telling_failures() -> Iterator[None]:
         fail(str(error), {each.field: str(each.message) for each in error.fields})
     except AppError as error:
         fail(str(error))
+    except (OperationalError, ProgrammingError) as error:
+        text = str(error.orig)
+        is_empty = "no such table" in text or "does not exist" in text
+        fail("The database has no tables yet. Run `temper migrate`." if is_empty else f"The database refuses: {text}")
 
 
 def fail(text: str, fields: Mapping[str, str] | None = None) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.output import AsJson, ago, connected, console, fail, plain, progress_words, shown, size, table, write_json
-from app.client import Checkpoint, Run
+from app.client_types import Checkpoint, Run
 
 Settings = Annotated[
     list[str], typer.Option("--set", metavar="PATH=VALUE", help="Change one setting, such as mix.general_count=50.")
@@ -120,7 +120,12 @@ def show_run(run_id: int, *, as_json: AsJson = False) -> None:
     if as_json:
         write_json({**run, "checkpoints": checkpoints})
         return
-    facts = {"name": run["name"], "model": run["model"], "state": progress_words(run), "started": ago(run["started_at"])}
+    facts = {
+        "name": run["name"],
+        "model": run["model"],
+        "state": progress_words(run),
+        "started": ago(run["started_at"]),
+    }
     if run["reason"]:
         facts |= {"reason": run["reason"]["message"], "log": run["log_tail"]}
     console().print(shown(facts))

@@ -53,9 +53,10 @@ def worker(*, as_json: AsJson = False) -> None:
     """Start a worker alone, beside a database and a queue that are there already."""
     if as_json:
         write_json({"broker": settings().broker.rpartition("@")[2]})
-    options = ["--loglevel", "INFO", "--without-gossip", "--without-mingle", "--pool", "prefork"]
+    from app.parts import WORKER_OPTIONS  # noqa: PLC0415 - the other commands start without it
+
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "worker.main", "worker", *options])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "worker.main", "worker", *WORKER_OPTIONS])  # noqa: S606
 
 
 def demo(
@@ -79,8 +80,9 @@ def demo(
 @contextmanager
 def _ending_cleanly() -> Iterator[None]:
     """End on Ctrl-C or SIGTERM with exit code 0, and on what prevents a start with its sentence."""
+    from app.parts import ServerError
     from app.serve import OpenDoorError  # noqa: PLC0415 - the other commands start without it
-    from app.server import ServerError, ending_on_signals  # noqa: PLC0415
+    from app.server import ending_on_signals  # noqa: PLC0415
 
     try:
         with ending_on_signals():

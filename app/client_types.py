@@ -1,0 +1,147 @@
+"""Bodies of the REST API as a program reads them: the fields that the `temper` command needs, by name."""
+
+from typing import Any, TypedDict
+
+
+class Reason(TypedDict):
+    """Why a run failed."""
+
+    kind: str
+    message: str
+    detail: str
+
+
+class Run(TypedDict):
+    """A run; `recipe` and what follows it come only when one run is asked for."""
+
+    id: int
+    name: str
+    model: str
+    state: str
+    phase: str
+    iteration: int
+    iterations: int
+    updates: int
+    loss: float | None
+    seconds_per_iteration: float | None
+    newest_answer: str
+    reason: Reason | None
+    is_stopping: bool
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    recipe: dict[str, Any]
+    log_tail: str
+
+
+class RunList(TypedDict):
+    """One page of runs."""
+
+    runs: list[Run]
+    total: int
+
+
+class Artifact(TypedDict):
+    """An adapter or merged model."""
+
+    id: int
+    checkpoint_id: int
+    kind: str
+    state: str
+    reason_message: str
+    files: list[dict[str, Any]]
+    size_bytes: int
+
+
+class Score(TypedDict):
+    """The counts behind a verdict."""
+
+    verdict: str | None
+    identity_hits: int
+    identity_total: int
+    leaks: int
+    leak_total: int
+    right: int
+    right_total: int
+
+
+class Checkpoint(TypedDict):
+    """What a run saved at an iteration."""
+
+    id: int
+    iteration: int
+    updates: int
+    size_bytes: int
+    is_deleted: bool
+    is_kept: bool
+    score: Score
+    artifacts: list[Artifact]
+
+
+class Cell(TypedDict):
+    """What one column says to one probe."""
+
+    checkpoint_id: int
+    state: str
+    text: str
+    is_hit: bool
+    is_leak: bool
+    is_right: bool | None
+
+
+class Row(TypedDict):
+    """One question."""
+
+    group: str
+    question: str
+    cells: list[Cell]
+
+
+class Advice(TypedDict):
+    """Which checkpoint of a run to keep, and why."""
+
+    checkpoint_id: int | None
+    iteration: int | None
+    reason: str
+
+
+class ComparedRun(TypedDict):
+    """A run of a comparison."""
+
+    id: int
+    name: str
+    advice: Advice
+
+
+class Column(TypedDict):
+    """One checkpoint of a comparison."""
+
+    checkpoint_id: int
+    run_id: int
+    run_name: str
+    iteration: int
+    score: Score
+    is_kept: bool
+
+
+class Comparison(TypedDict):
+    """Probes as rows, checkpoints as columns."""
+
+    runs: list[ComparedRun]
+    columns: list[Column]
+    rows: list[Row]
+    path: str
+
+
+class Model(TypedDict):
+    """A base model."""
+
+    id: int
+    name: str
+    source: str
+    template: str
+    architecture: str
+    parameters: int
+    size_bytes: int
+    state: str
+    reason: str
