@@ -18,7 +18,6 @@ ROUTERS = (
     "app.api",
     "app.web.i18n",
     "app.web.login",
-    "app.web.workers",
     "app.web.new_run",  # before runs: /runs/new is no run's id
     "app.web.streams",
     "app.web.artifacts",

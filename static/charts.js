@@ -49,6 +49,12 @@
       this.points = new Map();
       this.iterations = Number(figure.dataset.iterations);
       this.isDrawn = true;
+      this.isOver = !document.getElementById(figure.dataset.events);
+    }
+
+    end() {
+      this.isOver = true;
+      this.draw();
     }
 
     add(rows) {
@@ -88,7 +94,7 @@
         shape("path", { class: "series-raw", d: line(raw, toX, lossY) }),
         shape("path", { class: "series-lr", d: line(rows.map(([x, , rate]) => [x, rate]), toX, rateY) }),
         shape("path", { class: "series", d: line(smooth(raw), toX, lossY) }),
-        ...(last[0] < end ? [shape("line", { class: "now", x1: last[0], x2: last[0], y1: 0, y2: 100 })] : []),
+        ...(last[0] < end && !this.isOver ? [shape("line", { class: "now", x1: last[0], x2: last[0], y1: 0, y2: 100 })] : []),
       );
       words(this.figure.querySelector(".chart-y"), Array.from({ length: Y_PARTS + 1 }, (_, part) => number.format(top - (top * part) / Y_PARTS)));
       words(this.figure.querySelector(".chart-x"), Array.from({ length: X_PARTS + 1 }, (_, part) => number.format(Math.round((end * part) / X_PARTS))));
@@ -105,7 +111,9 @@
 
   for (const figure of document.querySelectorAll("[data-chart='loss']")) {
     const chart = new LossChart(figure);
-    document.getElementById(figure.dataset.events)?.addEventListener("metric", (event) => chart.add([JSON.parse(event.detail.data)]));
+    const events = document.getElementById(figure.dataset.events);
+    events?.addEventListener("metric", (event) => chart.add([JSON.parse(event.detail.data)]));
+    events?.addEventListener("end", () => chart.end());
     chart.draw();
     chart.begin();
   }

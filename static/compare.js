@@ -181,6 +181,18 @@
     chosen = drawer()?.dataset.cell ?? null;
     settle();
     const cell = cellNamed(chosen);
-    if (cell) cell.scrollIntoView({ block: "nearest", inline: "center" });
+    if (!cell) return;
+    cell.scrollIntoView({ block: "nearest", inline: "nearest" });
+    startAtWholeColumn(cell);
+  }
+
+  // A shared address opens with a whole column beside the pinned ones, not with half of one.
+  function startAtWholeColumn(cell) {
+    const region = byId("matrix");
+    const pinned = [region.querySelector(".corner"), ...region.querySelectorAll("thead [data-base]")]
+      .filter((head) => getComputedStyle(head).left !== "auto").reduce((sum, head) => sum + head.offsetWidth, 0);
+    const starts = heads().filter((head) => !head.hasAttribute("data-base")).map((head) => head.offsetLeft - pinned);
+    const least = cell.offsetLeft + cell.offsetWidth - region.clientWidth;
+    if (least > 0) region.scrollLeft = starts.find((left) => left >= least) ?? least;
   }
 })();

@@ -13,8 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
+from app.api.errors import api_error
 from app.domain.errors import AppError
-from app.domain.messages import Message, N_, message
+from app.domain.messages import N_, Message, message
 from app.web.render import render
 
 log = logging.getLogger(__name__)
@@ -65,15 +66,9 @@ def _is_api(request: Request) -> bool:
     return request.url.path.startswith(("/api/", "/healthz", "/readyz"))
 
 
-def _api_answer(request: Request, error: Exception) -> Response:
-    from app.api.errors import api_error  # noqa: PLC0415 - app.api is not needed to show a page
-
-    return api_error(request, error)
-
-
 def _app_error(request: Request, error: Exception) -> Response:
     if _is_api(request):
-        return _api_answer(request, error)
+        return api_error(request, error)
     if not isinstance(error, AppError):
         raise error
     return answer(request, error.status_code, error.message)
@@ -81,13 +76,13 @@ def _app_error(request: Request, error: Exception) -> Response:
 
 def _validation_error(request: Request, error: Exception) -> Response:
     if _is_api(request):
-        return _api_answer(request, error)
+        return api_error(request, error)
     return answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, UNREADABLE)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     if _is_api(request):
-        return _api_answer(request, error)
+        return api_error(request, error)
     status = error.status_code if isinstance(error, HTTPException) else 500
     return answer(request, status, _http_text(status))
 
@@ -103,5 +98,5 @@ def _http_text(status: int) -> Message:
 def _unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
     if _is_api(request):
-        return _api_answer(request, error)
+        return api_error(request, error)
     return answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)

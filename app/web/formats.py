@@ -11,6 +11,18 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 NONE = "–"
 
 
+def age(moment: datetime) -> str:
+    """Write an age for a narrow column: `12 s`, `3 min`, `2 h`, `5 d`."""
+    seconds = max(0, int((utc_now() - moment).total_seconds()))
+    if seconds < MINUTE:
+        return gettext("%(n)s s", n=seconds)
+    if seconds < HOUR:
+        return gettext("%(n)s min", n=seconds // MINUTE)
+    if seconds < DAY:
+        return gettext("%(n)s h", n=seconds // HOUR)
+    return gettext("%(n)s d", n=seconds // DAY)
+
+
 def ago(moment: datetime | None) -> str:
     """Say how long ago something was: `12 s ago`, `3 min ago`, `2 h ago`, then the date."""
     if moment is None:

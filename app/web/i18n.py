@@ -63,7 +63,12 @@ def gettext(text: str, **values: object) -> str:
 
 def ngettext(one: str, many: str, count: int, **values: object) -> str:
     """Translate a sentence that has a number in it; `%(num)s` is the number."""
-    return catalogue(language()).ngettext(one, many, count) % {"num": count, **values}
+    return plural(one, many, count) % {"num": count, **values}
+
+
+def plural(one: str, many: str, count: int) -> str:
+    """Translate the form of a sentence that fits a number, and leave its places open."""
+    return catalogue(language()).ngettext(one, many, count)
 
 
 def translate(text: Message | str) -> str:
@@ -135,5 +140,7 @@ def choose(language: Annotated[str, Form()], back: Annotated[str, Form()] = "/")
 def path_on_this_server(address: str) -> str:
     """Return the path and query of an address; `/` for one that leads to another server."""
     parts: Any = urlsplit(address)
-    is_here = not parts.scheme and not parts.netloc and address.startswith("/") and not address.startswith(("//", "/\\"))
+    is_here = (
+        not parts.scheme and not parts.netloc and address.startswith("/") and not address.startswith(("//", "/\\"))
+    )
     return address if is_here else "/"

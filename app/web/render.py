@@ -1,8 +1,8 @@
 """
 Templates: the one environment, and the one place that decides between a page and a fragment.
 
-A page's context is a frozen dataclass; its fields are the template's variables and nothing else
-is, so a name that is missing fails at once.
+A page's context is a frozen dataclass; its fields and properties are the template's variables and
+nothing else is, so a name that is missing fails at once.
 """
 
 from dataclasses import fields
@@ -22,6 +22,7 @@ else:
     DataclassInstance = Any
 
 FILTERS = {
+    "age": formats.age,
     "ago": formats.ago,
     "bytes": formats.size,
     "clock": formats.clock,
@@ -46,7 +47,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
     )
-    env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    env.install_gettext_callables(i18n.gettext, i18n.plural, newstyle=True)  # type: ignore[attr-defined]
     env.filters.update(FILTERS)
     env.globals.update(
         static=assets.static_url,
@@ -88,6 +89,12 @@ def render(
 
 def render_text(request: Request, template: str, context: DataclassInstance) -> str:
     """Render a template to text: a part of an answer that is put together elsewhere."""
-    values = {field.name: getattr(context, field.name) for field in fields(context)}
+    values = {name: getattr(context, name) for name in names_of(type(context))}
     user = getattr(request.state, "user", None)
     return environment().get_template(template).render(request=request, user=user, **values)
+
+
+def names_of(context: type[DataclassInstance]) -> list[str]:
+    """Return the variables that a page gets from its context: its fields and its properties."""
+    properties = [name for name in dir(context) if isinstance(getattr(context, name, None), property)]
+    return [field.name for field in fields(context)] + properties

@@ -96,14 +96,14 @@ def mix_facts(mix: Mix) -> MixFacts:
 def build_runs_page(session: Session, query: ListQuery) -> RunsPage:
     """Read one page of the list."""
     first = (query.page - 1) * PAGE_SIZE
-    found = list_runs(
-        session, query=query.words, state=query.state, sort=query.sort, offset=first, limit=PAGE_SIZE
-    )
+    found = list_runs(session, query=query.words, state=query.state, sort=query.sort, offset=first, limit=PAGE_SIZE)
     checkpoints = _checkpoints_of(session, [id_of(run) for run in found.runs])
-    waiting = list(queued_run_ids(session))
+    waiting, running = list(queued_run_ids(session)), _first_running(session)
     return RunsPage(
         query=query,
-        rows=[_row(run, checkpoints.get(id_of(run), []), waiting) for run in found.runs],
+        rows=[
+            _row(run, checkpoints.get(id_of(run), []), _before(id_of(run), waiting) or running) for run in found.runs
+        ],
         found=found,
         states=tuple(RunState),
         all_runs=sum(found.by_state.values()),
@@ -128,7 +128,7 @@ def _checkpoints_of(session: Session, run_ids: Sequence[int]) -> dict[int, list[
     return found
 
 
-def _row(run: Run, checkpoints: Sequence[Checkpoint], waiting: Sequence[int]) -> RunRow:
+def _row(run: Run, checkpoints: Sequence[Checkpoint], ahead: int | None) -> RunRow:
     recipe = recipe_of(run)
     judged = judge_checkpoints(recipe, run.probes, checkpoints)
     verdicts = [each.score.verdict for each in judged if each.iteration > 0 and each.score.verdict]
@@ -137,10 +137,14 @@ def _row(run: Run, checkpoints: Sequence[Checkpoint], waiting: Sequence[int]) ->
         mix=mix_facts(recipe.mix),
         blocks=bar_blocks(run.iteration, run.iterations or recipe.checkpoints.every, recipe.checkpoints.every),
         seconds_left=seconds_left(run, recipe, answer_times(checkpoints)),
-        waits_for=_before(id_of(run), waiting) if run.state is RunState.QUEUED else None,
+        waits_for=ahead if run.state is RunState.QUEUED else None,
         keep=advise(judged).iteration if run.state.is_final else None,
         verdict=verdicts[-1] if verdicts else None,
     )
+
+
+def _first_running(session: Session) -> int | None:
+    return session.exec(select(Run.id).where(Run.state == RunState.RUNNING).order_by(col(Run.id))).first()
 
 
 def _before(run_id: int, waiting: Sequence[int]) -> int | None:

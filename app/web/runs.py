@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from app.config import settings
@@ -28,6 +28,17 @@ router = APIRouter(include_in_schema=False)
 def show_home() -> Response:
     """Lead to the list of runs."""
     return RedirectResponse("/runs", status_code=307)
+
+
+@dataclass(frozen=True)
+class WorkersPart:
+    """The line in the top bar, alone."""
+
+
+@router.get("/workers", name="workers.line")
+def show_workers(request: Request) -> Response:
+    """Answer with the workers' line; the top bar asks every few seconds."""
+    return render(request, "_workers.html", WorkersPart())
 
 
 def list_query(q: str = "", state: str = "", sort: str = "-created", page: str = "1") -> ListQuery:
@@ -60,11 +71,10 @@ def stop_run(run_id: int, session: WriteSession) -> Response:
 
 
 @router.get("/runs/{run_id}/log", name="runs.log")
-def show_log(run_id: int, session: ReadSession, download: Annotated[bool, Query()] = True) -> Response:
+def show_log(run_id: int, session: ReadSession) -> Response:
     """Send the whole log of the run's live or last attempt."""
     path = log_file(get_run(session, run_id))
-    name = f"run-{run_id}.log" if download else None
-    return FileResponse(path, media_type="text/plain; charset=utf-8", filename=name)
+    return FileResponse(path, media_type="text/plain; charset=utf-8", filename=f"run-{run_id}.log")
 
 
 @dataclass(frozen=True)

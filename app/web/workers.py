@@ -4,9 +4,6 @@ import time
 from dataclasses import dataclass
 from threading import Lock
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
-
 from app.domain import db, presence
 from app.domain.models import RunState
 from app.domain.presence import WorkerPresence
@@ -14,8 +11,6 @@ from app.domain.runs import count_runs
 from app.web.i18n import gettext, ngettext
 
 REMEMBER_SECONDS = 2.0  # a Redis that is down is asked once in so long, not once a page
-
-router = APIRouter(include_in_schema=False)
 
 
 @dataclass(frozen=True)
@@ -66,16 +61,3 @@ def workers_line() -> WorkersLine:
         in_progress = gettext("nothing in progress")
     text = gettext("%(workers)s, %(devices)s, %(work)s", workers=count, devices=devices, work=in_progress)
     return WorkersLine(text, is_working=running > 0)
-
-
-@dataclass(frozen=True)
-class WorkersPart:
-    """Context of the line alone."""
-
-
-@router.get("/workers", name="workers.line")
-def show_line(request: Request) -> HTMLResponse:
-    """Answer with the line alone; the top bar asks every few seconds."""
-    from app.web.render import render  # render puts this line on every page
-
-    return render(request, "_workers.html", WorkersPart())

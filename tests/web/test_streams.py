@@ -1,0 +1,148 @@
+"""A run's events as a stream: replayed from the ledger, each once, whoever comes back when."""
+
+import json
+import threading
+
+import pytest
+from sqlmodel import Session
+
+from app.domain.events import events_after
+from app.domain.models import RunState
+from app.domain.presence import wake_watchers
+from app.domain.runs import end_run, id_of
+from app.web import streams
+from tests.factories import make_metrics, make_run
+
+
+def read_stream(client, path, **headers):
+    """Read a stream to its end; (event, id, data) of each message."""
+    text = client.get(path, headers=headers).text
+    messages = []
+    for block in text.split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if lines:
+            messages.append((lines.get("event"), int(lines["id"]), json.loads(lines["data"])))
+    return messages
+
+
+def iterations(messages):
+    return [data[0] for event, _, data in messages if event == "metric"]
+
+
+def test_a_finished_run_is_replayed_whole_and_then_ends(client, session):
+    """Who starts at the beginning gets every point in order, a cue and the end."""
+    run = make_run(session, state=RunState.FINISHED)
+    make_metrics(session, run, iterations=range(1, 8))
+
+    messages = read_stream(client, f"/runs/{run.id}/events")
+
+    assert iterations(messages) == [1, 2, 3, 4, 5, 6, 7]
+    assert [event for event, _, _ in messages][-2:] == ["status", "end"]
+
+
+def test_an_events_id_is_its_row_in_the_ledger(client, session):
+    """The id that a browser sends back names the row after which to go on."""
+    run = make_run(session, state=RunState.FINISHED)
+    events = make_metrics(session, run, iterations=range(1, 4))
+
+    messages = read_stream(client, f"/runs/{run.id}/events")
+
+    assert [number for event, number, _ in messages if event == "metric"] == [event.id for event in events]
+
+
+def test_a_reader_who_comes_back_gets_only_what_is_new(client, session):
+    """`Last-Event-ID` wins over the page's own `after`: nothing is lost and nothing comes twice."""
+    run = make_run(session, state=RunState.FINISHED)
+    events = make_metrics(session, run, iterations=range(1, 6))
+
+    by_header = read_stream(client, f"/runs/{run.id}/events?after=0", **{"Last-Event-ID": str(events[2].id)})
+    by_address = read_stream(client, f"/runs/{run.id}/events?after={events[3].id}")
+
+    assert iterations(by_header) == [4, 5]
+    assert iterations(by_address) == [5]
+
+
+@pytest.mark.parametrize("header", ["", "abc", "-1", "9" * 40, "1e3"])
+def test_a_last_event_id_that_is_none_is_ignored(client, session, header):
+    """A header that holds no id starts where the page said."""
+    run = make_run(session, state=RunState.FINISHED)
+    make_metrics(session, run, iterations=range(1, 3))
+
+    assert iterations(read_stream(client, f"/runs/{run.id}/events?after=0", **{"Last-Event-ID": header})) == [1, 2]
+
+
+def test_a_run_that_is_not_there_has_no_stream(client):
+    """An unknown run is a plain 404, not a stream that fails."""
+    assert client.get("/runs/999/events").status_code == 404
+
+
+def test_more_events_than_one_look_takes_all_arrive(client, session, monkeypatch):
+    """A ledger longer than one read is followed to its last line before the stream ends."""
+    monkeypatch.setattr(streams, "events_after", lambda *a, **k: events_after(*a, limit=3))
+    monkeypatch.setattr(streams, "GATHER_SECONDS", 0.0)
+    monkeypatch.setattr(streams, "STATUS_SECONDS", 0.01)
+    run = make_run(session, state=RunState.FINISHED)
+    make_metrics(session, run, iterations=range(1, 11))
+
+    assert iterations(read_stream(client, f"/runs/{run.id}/events")) == list(range(1, 11))
+
+
+@pytest.mark.parametrize("has_redis", [True, False])
+def test_what_is_written_while_somebody_listens_arrives(client, session, database_url, monkeypatch, has_redis):
+    """New points arrive by a wake-up, and without Redis by looking every so often."""
+    if not has_redis:
+        monkeypatch.setenv("TEMPER_REDIS_URL", "redis://127.0.0.1:1/0")
+        streams.settings.cache_clear()
+        monkeypatch.setattr(streams, "LOOK_SECONDS", 0.3)
+    run = make_run(session, state=RunState.RUNNING)
+    make_metrics(session, run, iterations=range(1, 4))
+
+    def train_on():
+        with Session(session.get_bind()) as other:
+            make_metrics(other, run, iterations=range(4, 7))
+            end_run(other, id_of(run), attempt=1, state=RunState.FINISHED)
+            other.commit()
+        wake_watchers(id_of(run))
+
+    timer = threading.Timer(0.5, train_on)
+    timer.start()
+    messages = read_stream(client, f"/runs/{run.id}/events")
+    timer.join()
+
+    assert iterations(messages) == [1, 2, 3, 4, 5, 6]
+    assert messages[-1][0] == "end"
+
+
+def test_an_old_connection_is_closed_without_an_end(client, session, monkeypatch):
+    """A connection's life is capped; the browser comes back, because it heard no `end`."""
+    monkeypatch.setattr(streams, "LIFE_SECONDS", 0.3)
+    run = make_run(session, state=RunState.RUNNING)
+    make_metrics(session, run, iterations=range(1, 3))
+
+    messages = read_stream(client, f"/runs/{run.id}/events")
+
+    assert iterations(messages) == [1, 2]
+    assert "end" not in [event for event, _, _ in messages]
+
+
+def test_the_curves_history_has_each_iteration_once(client, session):
+    """A resumed attempt that trains an iteration again takes the place of the old point."""
+    run = make_run(session, state=RunState.RUNNING)
+    make_metrics(session, run, iterations=[1, 2, 3])
+    make_metrics(session, run, iterations=[3, 4])
+
+    history = client.get(f"/runs/{run.id}/metrics.json").json()
+
+    assert [point[0] for point in history["points"]] == [1, 2, 3, 4]
+    assert history["iterations"] == run.iterations
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_last_point():
+    """No more than about the asked number of points are sent, the newest always."""
+    points = [[iteration, 1.0, 1e-4] for iteration in range(1, 10_000)]
+
+    thin = streams.thinned(points, most=100)
+
+    assert len(thin) <= 101
+    assert thin[0] == points[0]
+    assert thin[-1] == points[-1]
