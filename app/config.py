@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     secure_cookies: bool = False
     """Set it behind TLS: the session cookie is then never sent in the clear."""
     assets: Literal["cdn", "local"] = "cdn"
-    """`cdn`: htmx from its CDN with an integrity hash, and from this server if that fails. `local`: never ask the CDN."""
+    """`cdn`: htmx from its CDN by hash, and from this server if that fails. `local`: never ask the CDN."""
     cdn_timeout_seconds: float = Field(default=2.0, gt=0)
     """A page waits so long for the CDN before it takes the copy of this server."""
 
@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     url: str = ""
     """Address of the server that the `temper` command talks to. Empty: the one that `temper up` left in `home`."""
     token: SecretStr | None = None
-    """API token that the `temper` command uses. Empty: the one that `temper up` left in `home`, readable by its owner."""
+    """API token of the `temper` command. Empty: the one that `temper up` left in `home`, readable by its owner."""
 
 
 @cache

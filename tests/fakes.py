@@ -50,7 +50,7 @@ class _Training:
         self.faults = set(self.recipe["name"].lower().split())
 
     def run(self) -> int:
-        print("fake trainer begins")  # noqa: T201 - it is the log
+        print("fake trainer begins")
         if "silent" in self.faults:
             return 0
         if "stubborn" in self.faults:
@@ -75,7 +75,7 @@ class _Training:
             seconds=SLOW_SECONDS,
             memory_bytes=1 << 20,
         )
-        if iteration == 3:  # noqa: PLR2004 - late enough that something is there to lose
+        if iteration == 3:
             self.fail()
         if iteration % self.recipe["checkpoints"]["every"] == 0:
             self.save(iteration)
@@ -86,7 +86,7 @@ class _Training:
             with self.events.open("ab") as file:
                 file.write(b'{"kind": "metric", "loss": \xff\xfe NaN}\nnot even json\n')
         if "crash" in self.faults:
-            print("RuntimeError: the fake has crashed", file=sys.stderr)  # noqa: T201
+            print("RuntimeError: the fake has crashed", file=sys.stderr)
             sys.exit(1)
         if "killed" in self.faults:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -123,7 +123,11 @@ def _make_folder(folder: Path) -> int:
     folder.mkdir(parents=True)
     content = b"adapter"
     (folder / "adapter_model.safetensors").write_bytes(content)
-    file = {"name": "adapter_model.safetensors", "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    file = {
+        "name": "adapter_model.safetensors",
+        "size_bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
     (folder / "manifest.json").write_text(json.dumps({"files": [file]}), "utf-8")
     return 0
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from app.config import settings
@@ -23,8 +24,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 # What a child may know of its surroundings. Everything else, database and queue passwords
 # above all, stays outside.
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_HOME", "VIRTUAL_ENV", "PYTHONPATH",
-              "HF_HOME", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HTTPS_PROXY", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE")  # fmt: skip
+_PASSED_ON = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH"),
+    *("LD_LIBRARY_PATH", "CUDA_HOME", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE"),
+    *("HF_HOME", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HTTPS_PROXY"),
+)
 
 
 def start_child(arguments: Sequence[str], *, folder: Path, log: Path, device: Device | None) -> subprocess.Popen[bytes]:
@@ -32,7 +36,7 @@ def start_child(arguments: Sequence[str], *, folder: Path, log: Path, device: De
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         # -P: the run's folder must not be a place that modules are imported from
-        return subprocess.Popen(  # noqa: S603 - an argument list of our own making, no shell
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", settings().engine, *arguments],
             cwd=folder,
             env=child_environment(device),
@@ -40,7 +44,7 @@ def start_child(arguments: Sequence[str], *, folder: Path, log: Path, device: De
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - the pool's processes run no other thread
+            preexec_fn=_die_with_parent,
         )
 
 
@@ -71,10 +75,8 @@ def end_child(child: subprocess.Popen[bytes]) -> None:
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(group, number)
-    except ProcessLookupError:
-        pass
 
 
 def tail_of(log: Path, *, lines: int = 60, most_bytes: int = 64 << 10) -> str:

@@ -10,12 +10,11 @@ import socket
 import threading
 import time
 
-from app.config import settings
 from app.domain import db, presence
 from app.domain.checkpoints import TASK_OF, fail_artifact, lost_artifacts, queued_artifacts
 from app.domain.models import ReasonKind, RunState
-from app.domain.queue import enqueue
 from app.domain.preparations import unclaimed_preparations
+from app.domain.queue import enqueue
 from app.domain.runs import end_run, id_of, lost_runs, queued_run_ids
 from worker.gpus import devices
 
@@ -30,9 +29,7 @@ def reconcile() -> None:
     with db.unit_of_work() as session:
         for run in lost_runs(session):
             log.warning("run %s lost its worker %s", run.id, run.worker)
-            end_run(
-                session, id_of(run), attempt=run.attempt, state=RunState.FAILED, reason=ReasonKind.WORKER_LOST
-            )
+            end_run(session, id_of(run), attempt=run.attempt, state=RunState.FAILED, reason=ReasonKind.WORKER_LOST)
         for artifact in lost_artifacts(session):
             fail_artifact(session, artifact.id or 0, reason=ReasonKind.WORKER_LOST, detail="")
 

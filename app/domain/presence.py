@@ -62,11 +62,10 @@ def withdraw_worker(name: str) -> None:
 
 def live_workers() -> list[WorkerPresence]:
     """Return the workers heard of lately; none when Redis does not answer."""
+    workers: list[WorkerPresence] = []
     with _tolerating():
-        stored = redis().hgetall(WORKERS_KEY)
-        workers = [WorkerPresence(**json.loads(value)) for value in stored.values()]
-        return [worker for worker in workers if time.time() - worker.seen < ABSENT_AFTER_SECONDS]
-    return []
+        workers = [WorkerPresence(**json.loads(value)) for value in redis().hgetall(WORKERS_KEY).values()]
+    return [worker for worker in workers if time.time() - worker.seen < ABSENT_AFTER_SECONDS]
 
 
 @cache

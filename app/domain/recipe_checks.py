@@ -15,6 +15,8 @@ from app.domain.messages import Message, message
 from app.domain.mixes import count_rows
 from app.domain.recipes import MAX_ROWS, Recipe
 
+SHOWN_LENGTH = 40  # characters of a wrong value: what fits beside a field on a phone
+
 
 def parse_recipe(data: Mapping[str, Any]) -> Recipe:
     """
@@ -88,43 +90,58 @@ def field_error(detail: ErrorDetails) -> FieldError:
     make = _SENTENCES.get(detail["type"])
     if make is None:
         return FieldError(path, message("This value cannot be used: {detail}.", detail=detail["msg"]))
-    return FieldError(path, make(detail.get("input"), detail.get("ctx", {})))
+    return FieldError(path, make(_shown(detail.get("input")), detail.get("ctx", {})))
 
 
 def _shown(value: object) -> str:
     """Quote what the user gave, short enough for a line beside a field."""
     text = str(value)
-    return text if len(text) <= 40 else text[:39] + "…"
+    return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…"
 
 
-_Sentence = Callable[[object, Mapping[str, Any]], Message]
+_Sentence = Callable[[str, Mapping[str, Any]], Message]
+
+
+def _not_a_number(value: str, _bounds: Mapping[str, Any]) -> Message:
+    return message("“{value}” is not a number. Give one such as 0.001.", value=value)
+
+
+def _not_whole(value: str, _bounds: Mapping[str, Any]) -> Message:
+    return message("“{value}” is not a whole number.", value=value)
+
+
+def _no_object(_value: str, _bounds: Mapping[str, Any]) -> Message:
+    return message("Give an object with named settings.")
+
 
 _SENTENCES: dict[str, _Sentence] = {
     "missing": lambda _, __: message("This is needed."),
     "extra_forbidden": lambda _, __: message("There is no setting of this name."),
-    "finite_number": lambda value, _: message("{value} is not a finite number. Give one such as 2e-4.", value=_shown(value)),
-    "float_parsing": lambda value, _: message("“{value}” is not a number. Give one such as 0.001.", value=_shown(value)),
-    "float_type": lambda value, _: message("“{value}” is not a number. Give one such as 0.001.", value=_shown(value)),
-    "int_parsing": lambda value, _: message("“{value}” is not a whole number.", value=_shown(value)),
-    "int_type": lambda value, _: message("“{value}” is not a whole number.", value=_shown(value)),
-    "int_from_float": lambda value, _: message("{value} is not a whole number.", value=_shown(value)),
+    "finite_number": lambda value, _: message("{value} is not a finite number. Give one such as 2e-4.", value=value),
+    "float_parsing": _not_a_number,
+    "float_type": _not_a_number,
+    "int_parsing": _not_whole,
+    "int_type": _not_whole,
+    "int_from_float": _not_whole,
     "int_parsing_size": lambda _, __: message("This number is far too large."),
     "bool_parsing": lambda _, __: message("Say true or false."),
-    "greater_than": lambda value, ctx: message(
-        "{value} is too small. Give a value above {bound}.", value=_shown(value), bound=ctx["gt"]
+    "greater_than": lambda value, bounds: message(
+        "{value} is too small. Give a value above {bound}.", value=value, bound=bounds["gt"]
     ),
-    "greater_than_equal": lambda value, ctx: message(
-        "{value} is too small. Give {bound} or more.", value=_shown(value), bound=ctx["ge"]
+    "greater_than_equal": lambda value, bounds: message(
+        "{value} is too small. Give {bound} or more.", value=value, bound=bounds["ge"]
     ),
-    "less_than_equal": lambda value, ctx: message(
-        "{value} is too large. Give {bound} or less.", value=_shown(value), bound=ctx["le"]
+    "less_than_equal": lambda value, bounds: message(
+        "{value} is too large. Give {bound} or less.", value=value, bound=bounds["le"]
     ),
     "string_too_short": lambda _, __: message("Write something here."),
-    "string_too_long": lambda _, ctx: message("This text is too long; {limit} characters fit.", limit=ctx["max_length"]),
+    "string_too_long": lambda _, bounds: message(
+        "This text is too long; {limit} characters fit.", limit=bounds["max_length"]
+    ),
     "string_type": lambda _, __: message("Give a text."),
-    "too_long": lambda _, ctx: message("These are too many; {limit} fit.", limit=ctx["max_length"]),
-    "enum": lambda value, ctx: message("“{value}” is none of {choices}.", value=_shown(value), choices=ctx["expected"]),
-    "model_type": lambda _, __: message("Give an object with named settings."),
-    "model_attributes_type": lambda _, __: message("Give an object with named settings."),
+    "too_long": lambda _, bounds: message("These are too many; {limit} fit.", limit=bounds["max_length"]),
+    "enum": lambda value, bounds: message("“{value}” is none of {choices}.", value=value, choices=bounds["expected"]),
+    "model_type": _no_object,
+    "model_attributes_type": _no_object,
     "tuple_type": lambda _, __: message("Give a list."),
 }

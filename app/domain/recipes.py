@@ -8,7 +8,7 @@ would use. The form, the API schema, the settings page and the xtuner config all
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from app.domain.messages import N_
 
@@ -73,17 +73,17 @@ class RecipePart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-def setting(  # noqa: PLR0913 - one keyword for each thing a setting must say of itself
-    default: Any = ...,  # noqa: ANN401 - pydantic's own signature
+def setting(
+    default: Any = ...,
     *,
     title: str,
-    help: str,  # noqa: A002 - the word the form uses
+    help: str,
     unit: str = "",
     xtuner: str = "",
-    **bounds: Any,  # noqa: ANN401 - pydantic's own keywords
-) -> Any:  # noqa: ANN401 - pydantic's own signature
+    **bounds: Any,
+) -> Any:
     """Describe one setting; `xtuner` is the value that xtuner's own 1.8B QLoRA config has."""
-    extra = {"unit": unit, "xtuner": xtuner}
+    extra: dict[str, JsonValue] = {"unit": unit, "xtuner": xtuner}
     return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)
 
 
@@ -252,19 +252,19 @@ class Training(RecipePart):
         le=32_768,
     )
     packing: bool = setting(
-        True,
+        default=True,
         title=N_("Packing"),
         help=N_("Put short rows together up to the maximum length."),
         xtuner="on",
     )
     varlen_attention: bool = setting(
-        False,
+        default=False,
         title=N_("Variable-length attention"),
         help=N_("Rows of one pack do not see each other. Needs flash-attn, packing and batch size 1."),
         xtuner="off",
     )
     activation_checkpointing: bool = setting(
-        True,
+        default=True,
         title=N_("Activation checkpointing"),
         help=N_("Less memory, about a third slower."),
         xtuner="on",
@@ -326,7 +326,7 @@ class Checkpoints(RecipePart):
         le=1_000,
     )
     evaluate: bool = setting(
-        True,
+        default=True,
         title=N_("Answer the probes"),
         help=N_("Of the base model, and at every checkpoint."),
     )

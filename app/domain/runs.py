@@ -78,7 +78,7 @@ def create_run(session: Session, recipe: Recipe, *, cloned_from_id: int | None =
     return run
 
 
-def _model_problem(name: str, model: Model | None) -> Any:  # noqa: ANN401 - a Message
+def _model_problem(name: str, model: Model | None) -> Any:
     if model is None:
         return message("There is no model named “{name}”. Register it on the Models page first.", name=name)
     if model.state is ModelState.PREPARING:
@@ -118,7 +118,7 @@ def list_runs(
     """Return one page of runs whose name, model or answers hold the words of `query`."""
     matches = _matching(query)
     counts = select(Run.state, func.count()).join(Model).where(*matches).group_by(col(Run.state))
-    by_state = dict(session.exec(counts).all())
+    by_state = {RunState(name): count for name, count in session.exec(counts)}
     if state is not None:
         matches.append(col(Run.state) == state)
     statement = select(Run).join(Model).where(*matches).order_by(*_order(sort)).offset(offset).limit(limit)
@@ -147,13 +147,17 @@ def _matching(query: str) -> list[ColumnElement[bool]]:
     return matches
 
 
-_SORTS = {"created": Run.created_at, "name": func.lower(Run.name), "loss": Run.loss, "state": Run.state}
+_SORTS: dict[str, ColumnElement[Any]] = {
+    "created": col(Run.created_at),
+    "name": func.lower(Run.name),
+    "loss": col(Run.loss),
+    "state": col(Run.state),
+}
 
 
-def _order(sort: str) -> list[Any]:
-    key = _SORTS.get(sort.removeprefix("-"), Run.created_at)
-    newest_first = col(Run.id).desc()
-    return [(col(key) if hasattr(key, "class_") else key).desc() if sort.startswith("-") else key, newest_first]
+def _order(sort: str) -> list[ColumnElement[Any]]:
+    key = _SORTS.get(sort.removeprefix("-"), _SORTS["created"])
+    return [key.desc() if sort.startswith("-") else key.asc(), col(Run.id).desc()]
 
 
 # ── Work on a run ──────────────────────────────────────────────────────────
@@ -221,7 +225,7 @@ def request_stop(session: Session, run_id: int) -> Run:
     return run
 
 
-def end_run(  # noqa: PLR0913 - what is known of an end
+def end_run(
     session: Session,
     run_id: int,
     *,

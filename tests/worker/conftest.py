@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def fake_engine(database_url: str, redis_server: object, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+def fake_engine(database_url: str, redis_server: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have children run the fake engine, and give them little time to end."""
     monkeypatch.setenv("TEMPER_ENGINE", "tests.fakes")
     monkeypatch.setenv("TEMPER_STOP_GRACE_SECONDS", "0.3")

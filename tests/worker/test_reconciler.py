@@ -38,7 +38,7 @@ def test_a_run_whose_worker_is_gone_fails_with_the_reason(session: Session) -> N
 
 def test_an_artifact_whose_worker_is_gone_fails(session: Session) -> None:
     """An artifact whose claim ran out can be asked for again."""
-    from app.domain.models import Artifact  # noqa: PLC0415
+    from app.domain.models import Artifact
 
     checkpoint = make_checkpoint(session)
     artifact = Artifact(

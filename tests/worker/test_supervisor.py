@@ -143,7 +143,7 @@ def test_the_trainer_knows_no_secrets(session: Session, monkeypatch: pytest.Monk
     """A child's environment holds no password of the database, the queue or the API."""
     monkeypatch.setenv("TEMPER_TOKEN", "secret")
     monkeypatch.setenv("PGPASSWORD", "secret")
-    from worker.children import child_environment  # noqa: PLC0415
+    from worker.children import child_environment
 
     assert "secret" not in child_environment(None).values()
 
@@ -163,7 +163,7 @@ def test_the_trainer_knows_no_secrets(session: Session, monkeypatch: pytest.Monk
         (1, TrainerEnded(time=1, outcome="finished"), False, Ending(RunState.FAILED, ReasonKind.CRASHED)),
     ],
 )  # fmt: skip
-def test_an_end_is_judged(code: int, end: TrainerEnded | None, stopped: bool, expected: Ending) -> None:  # noqa: FBT001
+def test_an_end_is_judged(code: int, end: TrainerEnded | None, stopped: bool, expected: Ending) -> None:
     """The trainer's own account comes first, its exit code where it gave none."""
     assert judge_end(code, end, stopped=stopped) == expected
 
@@ -172,5 +172,3 @@ def last(session: Session, run: Run) -> Run:
     """Return the run as it is now."""
     session.refresh(run)
     return run
-
-
