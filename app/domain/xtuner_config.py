@@ -139,8 +139,9 @@ def _processes_for(rows: int) -> int | None:
 
 
 def _imports(recipe: Recipe) -> str:
-    varlen = "from xtuner.engine.hooks import VarlenAttnArgsToMessageHubHook\n"
-    return _IMPORTS + (varlen if recipe.training.varlen_attention else "")
+    quantised = "from transformers import BitsAndBytesConfig\n" if recipe.method is Method.QLORA else ""
+    varlen = "from xtuner.engine.hooks import VarlenAttnArgsToMessageHubHook\n" if recipe.training.varlen_attention else ""
+    return _IMPORTS + quantised + varlen
 
 
 # One name a line where mmengine's lazy syntax asks for it; it refuses `import a, b`.
@@ -152,7 +153,7 @@ from mmengine.hooks import DistSamplerSeedHook, IterTimerHook, LoggerHook, Param
 from mmengine.optim import AmpOptimWrapper, CosineAnnealingLR, LinearLR, OptimWrapper
 from peft import LoraConfig
 from torch.optim import AdamW
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from xtuner.dataset import process_hf_dataset
 from xtuner.dataset.collate_fns import default_collate_fn
 from xtuner.dataset.map_fns import template_map_fn_factory

@@ -8,9 +8,11 @@ modules are imported.
 
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import types
 import warnings
+from pathlib import Path
 from typing import Any
 
 IMAGE_PACKAGES = {
@@ -19,8 +21,16 @@ IMAGE_PACKAGES = {
 }
 
 
-def make_compatible() -> None:
+def stay_local(model: str) -> None:
+    """Keep a run whose model is a folder off the network: a lookup that hangs would hold the run up."""
+    if Path(model).is_dir():
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def make_compatible(*, with_bitsandbytes: bool) -> None:
     """Apply every remedy; the process is meant to do nothing but one xtuner job."""
+    if not with_bitsandbytes:
+        _hide_bitsandbytes()
     _stand_in_for_image_packages()
     _name_cpu_bfloat16()
     _quiet_known_warnings()
@@ -31,6 +41,12 @@ def patch_xtuner() -> None:
     _remove_stand_ins()
     _forbid_remote_code()
     _add_beginning_only_where_the_tokenizer_does()
+    _keep_the_rendered_config()
+
+
+def _hide_bitsandbytes() -> None:
+    """Save the seconds mmengine takes to import bitsandbytes, and half of torch's compiler with it, for its optimizers."""
+    sys.modules["bitsandbytes"] = None  # type: ignore[assignment] - Python's own way to say "not there"
 
 
 def _stand_in_for_image_packages() -> None:
@@ -116,3 +132,15 @@ def _add_beginning_only_where_the_tokenizer_does() -> None:
         return (begin if begins else []), end
 
     utils.get_bos_eos_token_ids = begin_and_end
+
+
+def _keep_the_rendered_config() -> None:
+    """
+    Leave the config in the run's folder as it was rendered.
+
+    mmengine writes its own reading of it over the file of that name, in a form that no person
+    reads; the file is what the run's page shows and what a resumed run starts from.
+    """
+    from mmengine.runner import Runner  # noqa: PLC0415
+
+    Runner.dump_config = lambda _: None

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.domain.trainer_events import PhaseBegan, TrainerEnded
-from worker.engine.compat import make_compatible, patch_xtuner
+from worker.engine.compat import make_compatible, patch_xtuner, stay_local
+from worker.engine.configs import read_config
 from worker.engine.events import events
 from worker.engine.failures import explain
 
@@ -80,7 +81,9 @@ def _train(options: argparse.Namespace) -> None:
     if os.environ.get("RANK", "0") == "0":  # of several processes, the first alone tells
         events.open(options.events)
     events.write(PhaseBegan, phase="loading")
-    make_compatible()
+    facts = read_config(options.config)
+    stay_local(facts.model)
+    make_compatible(with_bitsandbytes=facts.is_quantised)
     from xtuner.tools import train  # noqa: PLC0415 - after the remedies
 
     patch_xtuner()
@@ -93,13 +96,14 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    make_compatible()
+    stay_local(read_config(options.config).model)
     from worker.engine.convert import convert_checkpoint  # noqa: PLC0415
 
     convert_checkpoint(options.config, options.checkpoint, options.folder)
 
 
 def _merge(options: argparse.Namespace) -> None:
+    stay_local(options.model)
     from worker.engine.merge import merge_model  # noqa: PLC0415
 
     merge_model(options.model, options.adapter, options.folder)

@@ -1,10 +1,13 @@
 """Ask the probes of the base model and of every checkpoint."""
 
 import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmengine.utils.misc import get_object_from_string
 from peft import PeftModel
 from transformers import PreTrainedModel
 from xtuner.registry import BUILDER
@@ -24,7 +27,7 @@ class AnswerHook(Hook):  # type: ignore[misc] - mmengine has no types
         self,
         *,
         tokenizer: dict[str, Any],
-        prompt_template: dict[str, Any],
+        prompt_template: Mapping[str, Any] | str,
         system: str,
         evaluation_inputs: list[str],
         every: int,
@@ -32,10 +35,11 @@ class AnswerHook(Hook):  # type: ignore[misc] - mmengine has no types
     ) -> None:
         """Lay out the questions once; `every` is in iterations and should be the checkpoints' own."""
         self._tokenizer = BUILDER.build(tokenizer)
+        template = _template_of(prompt_template)
         self._every = every
         self._asking = Asking(
-            prompts=prompts_of(prompt_template, system, evaluation_inputs),
-            stop_ids=stop_ids_of(self._tokenizer, prompt_template),
+            prompts=prompts_of(template, system, evaluation_inputs),
+            stop_ids=stop_ids_of(self._tokenizer, template),
             max_new_tokens=max_new_tokens,
         )
 
@@ -72,6 +76,11 @@ class AnswerHook(Hook):  # type: ignore[misc] - mmengine has no types
         )
 
 
+def _template_of(template: Mapping[str, Any] | str) -> Mapping[str, Any]:
+    """Look a template up that mmengine hands over by its dotted name, as it does out of a dumped config."""
+    return get_object_from_string(template) if isinstance(template, str) else template
+
+
 def _llm(runner: Runner) -> PreTrainedModel | PeftModel:
     llm: PreTrainedModel | PeftModel = getattr(runner.model, "module", runner.model).llm
     return llm
@@ -84,9 +93,7 @@ def _inner_model(runner: Runner) -> PreTrainedModel:
     return inner
 
 
-def _untuned(runner: Runner) -> Any:  # noqa: ANN401 - PEFT's context manager has no public type
+def _untuned(runner: Runner) -> AbstractContextManager[None]:
     """Switch the adapter off: a fresh one adds nothing, but adding nothing takes time."""
-    from contextlib import nullcontext
-
     llm = _llm(runner)
     return llm.disable_adapter() if isinstance(llm, PeftModel) else nullcontext()
