@@ -36,7 +36,7 @@ def start_child(arguments: Sequence[str], *, folder: Path, log: Path, device: De
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         # -P: the run's folder must not be a place that modules are imported from
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 - an argument list of our own making, no shell
             [sys.executable, "-P", "-m", settings().engine, *arguments],
             cwd=folder,
             env=child_environment(device),
@@ -44,7 +44,7 @@ def start_child(arguments: Sequence[str], *, folder: Path, log: Path, device: De
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - the pool's processes run no other thread
         )
 
 

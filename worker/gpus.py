@@ -45,7 +45,7 @@ def _nvidia_gpus() -> Iterator[Device]:
     if tool is None:
         return
     query = [tool, "--query-gpu=uuid,name", "--format=csv,noheader"]
-    listed = subprocess.run(query, capture_output=True, text=True, timeout=NVIDIA_SMI_WAIT_SECONDS, check=False)
+    listed = subprocess.run(query, capture_output=True, text=True, timeout=NVIDIA_SMI_WAIT_SECONDS, check=False)  # noqa: S603
     for line in listed.stdout.splitlines() if listed.returncode == 0 else ():
         uuid, _, name = line.partition(",")
         yield Device("cuda", uuid.strip(), name.strip())

@@ -31,17 +31,17 @@ _reconciler = Reconciler()
 
 
 @worker_process_init.connect
-def _forget_connections(**_: Any) -> None:
+def _forget_connections(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     """Give each pool process connections of its own: a socket shared across a fork mixes answers."""
     for cached in (db.engine, presence.redis, queue.sender):
         cached.cache_clear()
 
 
 @worker_ready.connect
-def _start_reconciler(**_: Any) -> None:
+def _start_reconciler(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     _reconciler.start()
 
 
 @worker_shutting_down.connect
-def _stop_reconciler(**_: Any) -> None:
+def _stop_reconciler(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     _reconciler.stop()

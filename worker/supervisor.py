@@ -97,7 +97,7 @@ def _train(attempted: Attempted, device: Device) -> None:
         prepare_files(attempted, device)
         trainer = _start_trainer(attempted, device)
     except OSError as error:
-        kind = ReasonKind.DISK_FULL if error.errno == 28 else ReasonKind.CRASHED
+        kind = ReasonKind.DISK_FULL if error.errno == 28 else ReasonKind.CRASHED  # noqa: PLR2004 - ENOSPC
         _finish(attempted, Ending(RunState.FAILED, kind, str(error)))
         return
     try:

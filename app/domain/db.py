@@ -29,13 +29,13 @@ def make_engine(url: str) -> Engine:
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
     connection.isolation_level = None  # this module says BEGIN itself; the driver would say it too late
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={SQLITE_BUSY_MS}"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_immediately(connection: Any) -> None:
+def _begin_immediately(connection: Any) -> None:  # noqa: ANN401 - either of SQLAlchemy's connections
     # A transaction that reads first and writes later fails at once with "database is locked"
     # if somebody wrote in between; taking the write lock first makes it wait its turn instead.
     read_only = connection.get_execution_options().get("read_only", False)

@@ -101,17 +101,17 @@ def _project(event: AnyTrainerEvent, session: Session, run: Run) -> None:
 
 
 @_project.register
-def _(event: PhaseBegan, session: Session, run: Run) -> None:
+def _(event: PhaseBegan, session: Session, run: Run) -> None:  # noqa: ARG001
     run.phase = event.phase
 
 
 @_project.register
-def _(event: PlanMade, session: Session, run: Run) -> None:
+def _(event: PlanMade, session: Session, run: Run) -> None:  # noqa: ARG001
     run.iterations = event.iterations
 
 
 @_project.register
-def _(event: MetricMeasured, session: Session, run: Run) -> None:
+def _(event: MetricMeasured, session: Session, run: Run) -> None:  # noqa: ARG001
     run.iteration, run.loss = event.iteration, event.loss
     run.updates = event.iteration // run.recipe["training"]["accumulation"]
     before = run.seconds_per_iteration

@@ -138,6 +138,7 @@ _SENTENCES: dict[str, _Sentence] = {
     "string_too_long": lambda _, bounds: message(
         "This text is too long; {limit} characters fit.", limit=bounds["max_length"]
     ),
+    "not_storable": lambda _, __: message("This text holds a zero character, which cannot be stored. Delete it."),
     "string_type": lambda _, __: message("Give a text."),
     "too_long": lambda _, bounds: message("These are too many; {limit} fit.", limit=bounds["max_length"]),
     "enum": lambda value, bounds: message("“{value}” is none of {choices}.", value=value, choices=bounds["expected"]),

@@ -11,10 +11,11 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, update
+from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
 from app.domain.errors import ConflictError, FieldError, InvalidError, NotFoundError
-from app.domain.messages import message
+from app.domain.messages import Message, message
 from app.domain.models import (
     Answer,
     Attempt,
@@ -78,7 +79,7 @@ def create_run(session: Session, recipe: Recipe, *, cloned_from_id: int | None =
     return run
 
 
-def _model_problem(name: str, model: Model | None) -> Any:
+def _model_problem(name: str, model: Model | None) -> Message:
     if model is None:
         return message("There is no model named “{name}”. Register it on the Models page first.", name=name)
     if model.state is ModelState.PREPARING:
@@ -147,7 +148,7 @@ def _matching(query: str) -> list[ColumnElement[bool]]:
     return matches
 
 
-_SORTS: dict[str, ColumnElement[Any]] = {
+_SORTS: dict[str, Mapped[Any] | ColumnElement[Any]] = {
     "created": col(Run.created_at),
     "name": func.lower(Run.name),
     "loss": col(Run.loss),
@@ -225,7 +226,7 @@ def request_stop(session: Session, run_id: int) -> Run:
     return run
 
 
-def end_run(
+def end_run(  # noqa: PLR0913 - what is known of an end
     session: Session,
     run_id: int,
     *,
