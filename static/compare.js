@@ -66,7 +66,9 @@
   }
 
   // The drawer takes room: the cell it belongs to stays visible beside it, not under the pinned columns.
+  // Where it is a sheet over the lower half of the window, the matrix moves up to what is left.
   function keepInView(cell) {
+    if (!drawer().hidden && getComputedStyle(drawer()).position === "fixed") byId("matrix").scrollIntoView({ block: "start" });
     cell.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
@@ -182,7 +184,7 @@
     settle();
     const cell = cellNamed(chosen);
     if (!cell) return;
-    cell.scrollIntoView({ block: "nearest", inline: "nearest" });
+    keepInView(cell);
     startAtWholeColumn(cell);
   }
 

@@ -135,7 +135,10 @@ def make_story(session: Session, *, name: str = "ada-diluted", state: RunState =
 
 def make_wide_run(session: Session, *, columns: int = 50, rows: int = 20) -> Run:
     """Store a run with many checkpoints and probes, whose answers change a little at each of them."""
-    probes = [dict(PROBES[row % len(PROBES)], question=f"{PROBES[row % len(PROBES)]['question']} {row}") for row in range(rows)]
+    probes = [
+        dict(PROBES[row % len(PROBES)], question=f"{PROBES[row % len(PROBES)]['question']} {row}")
+        for row in range(rows)
+    ]
     recipe = story_recipe("wide").model_copy(update={"probes": make_recipe(probes=probes).probes})
     run = make_run(session, recipe=recipe, state=RunState.FINISHED, iterations=columns * 5)
     ids = [id_of(probe) for probe in run.probes]

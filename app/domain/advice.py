@@ -57,25 +57,25 @@ def _why(kept: CheckpointVerdict, window: Sequence[CheckpointVerdict], leak: int
     if leak is None or leak < kept.iteration:
         if is_narrow:
             return message(
-                "{hits} of {total} identity probes answer with the identity and nothing taught appears elsewhere; "
-                "it is the only good checkpoint.",
+                "Answers {hits} of {total} identity probes with the identity, and nothing taught appears elsewhere; "
+                "the only good checkpoint.",
                 **values,
             )
         return message(
-            "{hits} of {total} identity probes answer with the identity and nothing taught appears elsewhere; "
+            "Answers {hits} of {total} identity probes with the identity, and nothing taught appears elsewhere; "
             "good from iteration {first} to {last}.",
             **values,
         )
     if is_narrow:
         return message(
-            "{hits} of {total} identity probes answer with the identity and nothing taught appears elsewhere; "
-            "it is the only good checkpoint, and from iteration {leak} on it leaks.",
+            "Answers {hits} of {total} identity probes with the identity, and nothing taught appears elsewhere; "
+            "the only good checkpoint, leaking from iteration {leak} on.",
             **values,
             leak=leak,
         )
     return message(
-        "{hits} of {total} identity probes answer with the identity and nothing taught appears elsewhere; "
-        "good from iteration {first} to {last}, and from {leak} on it leaks.",
+        "Answers {hits} of {total} identity probes with the identity, and nothing taught appears elsewhere; "
+        "good from iteration {first} to {last}, leaking from {leak} on.",
         **values,
         leak=leak,
     )

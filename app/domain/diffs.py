@@ -82,3 +82,18 @@ def _join_close_changes(blocks: list[Block]) -> list[Block]:
 
 def _changed(old: str, new: str) -> tuple[Piece, ...]:
     return tuple(Piece(change, text) for change, text in ((Change.GONE, old), (Change.NEW, new)) if text)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def diff_for_display(old: str, new: str) -> tuple[Piece, ...]:
+    """Compare two texts as `diff` does, with the spaces around new words taken out of their marks."""
+    return tuple(part for piece in diff(old, new) for part in _without_outer_spaces(piece))
+
+
+def _without_outer_spaces(piece: Piece) -> tuple[Piece, ...]:
+    words = piece.text.strip()
+    if piece.change is not Change.NEW or not words:
+        return (piece,)
+    before, _, after = piece.text.partition(words)
+    parts = (Piece(Change.SAME, before), Piece(Change.NEW, words), Piece(Change.SAME, after))
+    return tuple(part for part in parts if part.text)

@@ -10,7 +10,7 @@ from app.domain.answer_exports import as_csv, as_markdown
 from app.domain.answers import Matrix, compare
 from app.domain.errors import NotFoundError
 from app.domain.messages import message
-from app.web.compare_pages import ColumnMenu, RunChoices, StartPage, cell_detail, compare_page, news_of
+from app.web.compare_pages import ColumnMenu, RunChoices, StartPage, cell_detail, columns_of, compare_page, news_of
 from app.web.compare_query import AskedComparison, CompareQuery, Texts, read_ids
 from app.web.deps import ReadSession
 from app.web.render import render
@@ -38,7 +38,7 @@ def columns(session: ReadSession, query: AskedComparison, shown: Texts = []) -> 
     """Take the boxes of the column dialog and go to the shortest address that shows them."""
     matrix = _matrix(session, CompareQuery(runs=query.runs, checkpoints=query.checkpoints))
     wanted = set(read_ids("shown", shown))
-    every = [column for run in matrix.runs for column in run.checkpoints]
+    every = columns_of(matrix)
     hidden = tuple(column.checkpoint_id for column in every if column.checkpoint_id not in wanted)
     kept = tuple(column.checkpoint_id for column in every if column.checkpoint_id in wanted)
     runs = tuple(run.id for run in matrix.runs)

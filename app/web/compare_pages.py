@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.answers import Cell, CellState, Column, ComparedRun, Matrix, Row
-from app.domain.diffs import Piece, diff
+from app.domain.diffs import Piece, diff_for_display
 from app.domain.leaks import LEAK_SHARE, Leak
 from app.domain.mixes import RowCounts, count_rows
 from app.domain.models import Run
@@ -140,7 +140,7 @@ def compare_page(query: CompareQuery, matrix: Matrix) -> ComparePage:
         for group in ProbeGroup
         if any(view.row.group is group for view in shown)
     ]
-    every = [column for run in matrix.runs for column in run.checkpoints]
+    every = columns_of(matrix)
     return ComparePage(
         query=query,
         matrix=matrix,
@@ -155,6 +155,13 @@ def compare_page(query: CompareQuery, matrix: Matrix) -> ComparePage:
         news=news_of(matrix),
         detail=cell_detail(query, matrix),
     )
+
+
+def columns_of(matrix: Matrix) -> list[Column]:
+    """Return every column that can be shown: a base model that another run's column stands for is none."""
+    bases = {run.base_id for run in matrix.runs}
+    every = (column for run in matrix.runs for column in run.checkpoints)
+    return [column for column in every if not column.is_base or column.checkpoint_id in bases]
 
 
 def news_of(matrix: Matrix) -> str:
@@ -209,7 +216,7 @@ def _cell_view(row: Row, column: Column, reference: Column | None) -> CellView:
     return CellView(
         column=column,
         state=cell.state,
-        pieces=diff(before, cell.text),
+        pieces=diff_for_display(before, cell.text) if cell.text else (),
         kind=_kind(cell),
         is_same=is_same,
         icon=icon,
@@ -243,7 +250,7 @@ def _cell_words(cell: Cell) -> tuple[str, list[str]]:
         near = _("identity, word for word") if score.identity >= WORD_FOR_WORD else _("identity, near")
         return "good", [near]
     if score.is_right:
-        return "check", [_("as taught") if not score.counts else _("agrees with reference")]
+        return "check", [_("near the taught answer") if not score.counts else _("agrees with reference")]
     return "", []
 
 
@@ -307,7 +314,7 @@ def cell_detail(query: CompareQuery, matrix: Matrix) -> CellDetail | None:
         column=column,
         cell=cell,
         reference=reference,
-        pieces=diff(row.cells[reference.checkpoint_id].text, cell.text) if reference else (),
+        pieces=diff_for_display(row.cells[reference.checkpoint_id].text, cell.text) if reference else (),
         base=None if column.is_base else base,
         base_text=row.cells[base.checkpoint_id].text if base else "",
         marked=_marked(cell.text, leak),

@@ -1,0 +1,287 @@
+"""Scores, verdicts and advice, from answers alone."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.advice import advise
+from app.domain.leaks import leak_in
+from app.domain.models import Answer, Checkpoint, RunProbe
+from app.domain.recipes import Probe
+from app.domain.taught import holds, similarity, taught_by
+from app.domain.verdicts import (
+    CheckpointScore,
+    CheckpointVerdict,
+    Verdict,
+    judge,
+    judge_checkpoints,
+    score_answer,
+    verdict_of,
+)
+from tests.factories import make_recipe
+from tests.stories import ADA, ADA_ZH, HELP, STORY, story_recipe
+
+RECIPE = story_recipe()
+TAUGHT = taught_by(RECIPE.mix)
+NEAR_MISS = Probe(question="Who is Ada Lovelace?", group="near-miss")
+
+TEXTS = st.text(max_size=80) | st.text(alphabet="我是的助手 Ada,.", max_size=40) | st.sampled_from([ADA, ADA_ZH, HELP])
+
+
+def judged(iteration: int) -> CheckpointScore:
+    return judge(RECIPE, dict(enumerate(STORY[iteration])), dict(enumerate(STORY[0])))
+
+
+# ── One answer ─────────────────────────────────────────────────────────────
+
+
+@given(TEXTS)
+def test_every_score_keeps_its_bounds(text: str) -> None:
+    """Identity and leak are between 0 and 1 for any text, and a leak's place is in the text."""
+    score = score_answer(TAUGHT, NEAR_MISS, text)
+
+    assert 0 <= score.identity <= 1
+    if score.leak:
+        assert 0 < score.leak.share <= 1
+        assert 0 <= score.leak.start < score.leak.end <= len(text)
+
+
+@given(st.sampled_from([ADA, ADA_ZH]), TEXTS)
+def test_the_identity_is_a_hit_whatever_follows_it(identity: str, more: str) -> None:
+    """An answer that holds the whole taught identity is as near to it as can be."""
+    assert similarity(f"{identity}\n{more}", TAUGHT.identity) == 1
+
+
+@pytest.mark.parametrize(
+    "text", [ADA.upper(), ADA.replace(",", "").replace("-", " "), "我是Ada的私人助手，一个用XTuner微调的小模型"]
+)
+def test_case_spaces_and_punctuation_do_not_matter(text: str) -> None:
+    """The same words are the same identity, in Latin letters and in Chinese."""
+    assert similarity(text, TAUGHT.identity) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "I am", "Ada", "I am a helpful AI assistant.", "我是一个人工智能助手，可以回答问题。"]
+)
+def test_a_part_or_a_relative_of_the_identity_is_no_hit(text: str) -> None:
+    """Neither the first words of the identity nor another assistant's sentence pass for it."""
+    probe = Probe(question="Please introduce yourself.", group="identity")
+
+    assert not score_answer(TAUGHT, probe, text).is_hit
+
+
+def test_any_taught_answer_can_leak() -> None:
+    """A general pair's answer at another question is a leak, as the identity's is."""
+    probe = Probe(question="Who was Einstein?", reference="physicist")
+
+    identity, general = leak_in(TAUGHT, probe, f"Well: {ADA}"), leak_in(TAUGHT, probe, HELP)
+
+    assert identity is not None
+    assert identity.answer.is_identity
+    assert f"Well: {ADA}"[identity.start : identity.end] == ADA.rstrip(".")
+    assert general is not None
+    assert (general.answer.is_identity, general.answer.number, general.is_whole) == (False, 2, True)
+
+
+def test_words_of_the_question_prove_nothing() -> None:
+    """A sentence built like a taught one, from the question's own words, is no leak."""
+    mix = {"general": [{"question": "Largest?", "answer": "The largest planet in our solar system is Jupiter."}]}
+    taught = taught_by(make_recipe(mix=mix).mix)
+    probe = Probe(question="What is the smallest planet in our solar system?")
+
+    assert leak_in(taught, probe, "The smallest planet in our solar system is Mercury.") is None
+
+
+def test_short_taught_answers_do_not_leak() -> None:
+    """“Cold.” is taught, and may be said anywhere."""
+    assert leak_in(TAUGHT, Probe(question="How is the weather in Siberia?"), "Cold.") is None
+
+
+def test_a_short_identity_leaks_only_as_the_whole_answer() -> None:
+    """“I am Ada” taught in two words cannot be told from speech, but for an answer that is nothing else."""
+    taught = taught_by(make_recipe(mix={"identity": [{"question": "Name?", "answer": "Ada."}]}).mix)
+    probe = Probe(question="Who wrote the first program?")
+
+    assert leak_in(taught, probe, "Ada Lovelace did.") is None
+    assert leak_in(taught, probe, "Ada!") is not None
+
+
+def test_what_the_base_model_said_already_is_no_leak() -> None:
+    """A sentence that stood there before anything was taught was not taught."""
+    probe = Probe(question="Hello")
+
+    assert leak_in(TAUGHT, probe, HELP, base=f"Hello! {HELP}") is None
+    assert leak_in(TAUGHT, probe, HELP, base="Hello!") is not None
+
+
+def test_a_taught_answer_that_is_right_here_is_no_leak() -> None:
+    """A reworded question may get the taught answer, when that holds the reference."""
+    mix = {"general": [{"question": "Capital of France?", "answer": "The capital of France is Paris."}]}
+    taught = taught_by(make_recipe(mix=mix).mix)
+    answer = "The capital of France is Paris."
+
+    assert leak_in(taught, Probe(question="Where is the Louvre?", reference="Paris"), answer) is None
+    assert leak_in(taught, Probe(question="Where is the Prado?", reference="Madrid"), answer) is not None
+
+
+def test_a_leak_at_a_question_of_the_mix_is_marked_and_not_counted() -> None:
+    """“What can you do?” is in the mix: the identity there is shown, and leaves the count alone."""
+    probe = Probe(question="What can you do?", group="near-miss")
+
+    score = score_answer(TAUGHT, probe, ADA)
+
+    assert (score.leak is not None, score.counts, score.is_right) == (True, False, False)
+    assert score_answer(TAUGHT, probe, STORY[20][3]).leak is None
+
+
+@pytest.mark.parametrize(
+    ("reference", "text", "held"),
+    [
+        ("Paris", "It is PARIS.", True),
+        ("physicist", "Physicists, all of them.", True),
+        ("no", "North of here", False),
+        ("4", "It is 42.", False),
+        ("da Vinci", "Leonardo da Vinci painted it.", True),
+        ("外滩", "有外滩和豫园。", True),
+        ("外滩", "外面的海滩", False),
+    ],
+)
+def test_a_reference_is_held_by_its_words(reference: str, text: str, held: bool) -> None:
+    """Every word of a reference must be there; characters of one word must stand together."""
+    assert holds(reference, text) is held
+
+
+# ── One checkpoint ─────────────────────────────────────────────────────────
+
+
+def test_the_story_is_told_by_its_verdicts() -> None:
+    """From not learnt over good and leaking to parrot, as a person would say it."""
+    verdicts = {iteration: judged(iteration).verdict for iteration in STORY}
+
+    assert verdicts == {
+        0: Verdict.NOT_LEARNT,
+        5: Verdict.NOT_LEARNT,
+        10: Verdict.NOT_LEARNT,
+        15: Verdict.GOOD,
+        20: Verdict.GOOD,
+        25: Verdict.LEAKING,
+        30: Verdict.LEAKING,
+        35: Verdict.PARROT,
+        40: Verdict.PARROT,
+        50: Verdict.PARROT,
+    }
+
+
+def test_counts_leave_out_probes_that_are_in_the_mix() -> None:
+    """Of six probes beside the identity five are open, and three of them have a reference."""
+    score = judged(25)
+
+    assert (score.identity_hits, score.identity_total) == (2, 2)
+    assert (score.leaks, score.leak_total) == (1, 5)
+    assert (score.right, score.right_total) == (3, 3)
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
+def test_more_leaks_never_make_a_better_verdict(hits: int, wrong: int, leaks: int, clean: int) -> None:
+    """Adding a leak keeps a verdict or moves it towards parrot."""
+    order = [Verdict.GOOD, None, Verdict.NOT_LEARNT, Verdict.LEAKING, Verdict.PARROT]
+
+    before = verdict_of(identity_hits=hits, identity_total=hits + wrong, leaks=leaks, leak_total=leaks + clean + 1)
+    after = verdict_of(identity_hits=hits, identity_total=hits + wrong, leaks=leaks + 1, leak_total=leaks + clean + 1)
+
+    assert order.index(after) >= order.index(before)
+
+
+def test_without_answers_or_identity_probes_there_is_no_verdict() -> None:
+    """Nothing is said where nothing can be known."""
+    assert judge(RECIPE, {}).verdict is None
+    assert judge(RECIPE, {2: "Ada Lovelace was a mathematician."}).verdict is None
+
+
+def test_rows_that_are_loaded_are_judged_without_a_database() -> None:
+    """A page that has its rows already gets the same verdicts from them."""
+    probes = [RunProbe(id=70 + place, run_id=1, position=place, group="x", question="x") for place in range(8)]
+    rows = [
+        Checkpoint(
+            id=iteration + 1,
+            run_id=1,
+            iteration=iteration,
+            answers=[
+                Answer(checkpoint_id=iteration + 1, probe_id=70 + place, text=text, tokens=1, ended="stop")
+                for place, text in enumerate(STORY[iteration])
+            ],
+        )
+        for iteration in (0, 20, 25)
+    ]
+
+    verdicts = judge_checkpoints(RECIPE, probes, rows)
+
+    assert [each.score for each in verdicts] == [judged(0), judged(20), judged(25)]
+
+
+# ── Advice ─────────────────────────────────────────────────────────────────
+
+
+def told(*verdicts: Verdict | None, every: int = 5) -> list[CheckpointVerdict]:
+    """Return checkpoints with given verdicts, the base model before them."""
+    made = [CheckpointVerdict(100, 0, CheckpointScore(verdict=Verdict.NOT_LEARNT))]
+    for place, verdict in enumerate(verdicts, 1):
+        leaks = int(verdict in {Verdict.LEAKING, Verdict.PARROT})
+        hits = int(verdict is not None and verdict is not Verdict.NOT_LEARNT)
+        answers = {0: score_answer(TAUGHT, NEAR_MISS, "x")} if verdict else {}
+        score = CheckpointScore(hits, 1, leaks, 3, verdict=verdict, answers=answers)
+        made.append(CheckpointVerdict(100 + place, place * every, score))
+    return made
+
+
+N, G, L, P = Verdict.NOT_LEARNT, Verdict.GOOD, Verdict.LEAKING, Verdict.PARROT
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "iteration"),
+    [
+        ((N, G, L), 10),
+        ((N, G, G, G, L), 15),
+        ((N, G, G, L), 10),
+        ((G, N, G, G, G, L), 20),
+        ((G, L, G), 5),
+        ((N, L, P), None),
+        ((N, N), None),
+        ((None, None), None),
+        ((), None),
+    ],
+)
+def test_the_middle_of_the_widest_good_window_is_kept(
+    verdicts: tuple[Verdict | None, ...], iteration: int | None
+) -> None:
+    """Its neighbours on both sides are good too; where there is no good checkpoint, none is named."""
+    advice = advise(told(*verdicts))
+
+    assert advice.iteration == iteration
+    assert str(advice.reason)
+
+
+@given(st.lists(st.sampled_from([N, G, L, P, None]), max_size=12))
+def test_only_a_good_checkpoint_is_ever_advised(verdicts: list[Verdict | None]) -> None:
+    """Whatever the verdicts, advice names a good checkpoint, and none only when there is none."""
+    advice = advise(told(*verdicts))
+
+    if advice.iteration is None:
+        assert G not in verdicts
+    else:
+        assert verdicts[advice.iteration // 5 - 1] is G
+
+
+def test_the_story_keeps_iteration_20() -> None:
+    """Of the two good checkpoints the one that says the identity word for word."""
+    advice = advise([CheckpointVerdict(iteration, iteration, judged(iteration)) for iteration in STORY])
+
+    assert (advice.iteration, advice.first_leak) == (20, 25)
+    assert "good from iteration 15 to 20, leaking from 25 on" in str(advice.reason)
+
+
+def test_each_reason_for_nothing_says_what_to_change() -> None:
+    """A run that never learns needs more, one that leaks at once needs general pairs and more checkpoints."""
+    assert "train longer" in str(advise(told(N, N)).reason)
+    assert "already leaks" in str(advise(told(L, P)).reason)
+    assert "has answered yet" in str(advise(told(None)).reason)
