@@ -80,8 +80,8 @@ def demo(
 @contextmanager
 def _ending_cleanly() -> Iterator[None]:
     """End on Ctrl-C or SIGTERM with exit code 0, and on what prevents a start with its sentence."""
-    from app.parts import ServerError
-    from app.serve import OpenDoorError  # noqa: PLC0415 - the other commands start without it
+    from app.parts import ServerError  # noqa: PLC0415 - the other commands start without it
+    from app.serve import OpenDoorError  # noqa: PLC0415
     from app.server import ending_on_signals  # noqa: PLC0415
 
     try:

@@ -50,6 +50,19 @@ def install(app: FastAPI) -> None:
     app.add_middleware(Door)
 
 
+class _Hardened:
+    """What sends an answer on as it comes, its head hardened."""
+
+    def __init__(self, send: Send) -> None:
+        self.send, self.has_begun = send, False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            harden(MutableHeaders(scope=message))
+        await self.send(message)
+
+
 class Door:
     """Refuse what may not come in; say who is calling in `request.state.user` for what may."""
 
@@ -63,12 +76,22 @@ class Door:
             await self._pass_lifespan(scope, receive, send)
             return
         request = Request(scope, receive)
-        send = _hardened(send)
+        hardened = _Hardened(send)
         refusal = _wrong_host(request) or await run_in_threadpool(_refusal, request)
         if refusal is None:
-            await self.app(scope, receive, send)
+            await self._pass(request, receive, hardened)
         else:
-            await refusal(scope, receive, send)
+            await refusal(scope, receive, hardened)
+
+    async def _pass(self, request: Request, receive: Receive, send: _Hardened) -> None:
+        try:
+            await self.app(request.scope, receive, send)
+        except Exception as error:
+            # Starlette would answer outside of this middleware, without the headers.
+            if not send.has_begun:
+                explain = request.app.exception_handlers[Exception]
+                await explain(request, error)(request.scope, receive, send)
+            raise
 
     async def _pass_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -268,12 +291,3 @@ def harden(headers: MutableHeaders) -> None:
     headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
     headers.setdefault("Cache-Control", "private, no-cache")  # what one reader may see is nobody else's
-
-
-def _hardened(send: Send) -> Send:
-    async def send_hardened(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            harden(MutableHeaders(scope=message))
-        await send(message)
-
-    return send_hardened

@@ -1,0 +1,164 @@
+"""Logging in by a one-time link or a password, and out."""
+
+from datetime import timedelta
+
+import pytest
+from bs4 import BeautifulSoup
+from fastapi.testclient import TestClient
+from sqlmodel import Session
+
+from app.domain import accounts
+from app.domain.login_tries import TRIES
+from tests.conftest import COOKIE, forget_settings
+
+HOUR = timedelta(hours=1)
+HERE = {"Sec-Fetch-Site": "same-origin"}
+PASSWORD = "correct horse battery"
+
+
+def make_link(session: Session, lifetime: timedelta = HOUR) -> str:
+    """Return the path of a one-time link of the first admin."""
+    code = accounts.make_login_link(session, accounts.first_admin(session), lifetime=lifetime)
+    session.commit()
+    return f"/login/{code}"
+
+
+def set_password(session: Session) -> None:
+    """Give the first admin a password."""
+    accounts.set_password(session, accounts.first_admin(session), PASSWORD)
+    session.commit()
+
+
+def test_a_link_logs_in(anonymous: TestClient, session: Session) -> None:
+    """Opening a link shows a button; pressing it lets in, once."""
+    path = make_link(session)
+
+    opened = anonymous.get(path)
+    pressed = anonymous.post(path, headers=HERE)
+
+    form = BeautifulSoup(opened.text, "html.parser").select_one("form")
+    assert form is not None
+    assert form["action"] == path
+    assert (pressed.status_code, pressed.headers["location"]) == (303, "/runs")
+    assert anonymous.get("/api/v1/runs").status_code == 200
+    anonymous.cookies.clear()
+    again = anonymous.post(path, headers=HERE)
+    assert again.status_code == 410
+    assert "set-cookie" not in again.headers
+
+
+def test_looking_does_not_use_a_link_up(anonymous: TestClient, session: Session) -> None:
+    """Previews and prefetches may open a link as often as they like."""
+    path = make_link(session)
+
+    for _ in range(3):
+        assert anonymous.get(path).status_code == 200
+    assert anonymous.head(path).status_code in {200, 405}
+    assert anonymous.post(path, headers=HERE).status_code == 303
+
+
+@pytest.mark.parametrize("code", ["nonsense", "x" * 3_000, "%00", "a%2Fb", "<script>"])
+def test_an_unknown_link_lets_nobody_in(anonymous: TestClient, code: str) -> None:
+    """Whatever is no link is told so, and sets no cookie."""
+    for reply in (anonymous.get(f"/login/{code}"), anonymous.post(f"/login/{code}", headers=HERE)):
+        assert reply.status_code in {404, 410, 303}
+        assert "set-cookie" not in reply.headers
+        assert "<script>" not in reply.text.replace("<script src", "")
+
+
+def test_a_link_past_its_time_says_how_to_get_another(anonymous: TestClient, session: Session) -> None:
+    """An old link shows the command that prints a fresh one."""
+    reply = anonymous.get(make_link(session, timedelta(seconds=-1)))
+
+    assert reply.status_code == 410
+    assert "temper login-link" in reply.text
+
+
+def test_the_cookie_is_kept_from_scripts_and_other_sites(anonymous: TestClient, session: Session) -> None:
+    """The session cookie is HttpOnly and SameSite=Lax."""
+    cookie = anonymous.post(make_link(session), headers=HERE).headers["set-cookie"]
+
+    assert cookie.startswith(f"{COOKIE}=")
+    assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie.split("; "))
+
+
+def test_behind_tls_the_cookie_is_never_sent_in_the_clear(
+    anonymous: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With secure cookies the cookie is Secure and bound to the host."""
+    monkeypatch.setenv("TEMPER_SECURE_COOKIES", "true")
+    forget_settings()
+
+    cookie = anonymous.post(make_link(session), headers=HERE).headers["set-cookie"]
+
+    assert cookie.startswith(f"__Host-{COOKIE}=")
+    assert "Secure" in cookie.split("; ")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reached"),
+    [
+        ("/compare?runs=1,2", "/compare?runs=1,2"),
+        ("", "/runs"),
+        ("//evil.example", "/runs"),
+        ("/\\evil.example", "/runs"),
+        ("/\t/evil.example", "/runs"),
+        ("https://evil.example/", "/runs"),
+        ("javascript:alert(1)", "/runs"),
+    ],
+)
+def test_one_goes_on_to_this_server_only(anonymous: TestClient, session: Session, wanted: str, reached: str) -> None:
+    """After the login one goes where one wanted to, unless that is elsewhere."""
+    reply = anonymous.post(make_link(session), headers=HERE, data={"next": wanted})
+
+    assert reply.headers["location"] == reached
+
+
+def test_another_site_cannot_log_somebody_in(anonymous: TestClient, session: Session) -> None:
+    """A login that another site's form asks for is refused, and the link stays good."""
+    path = make_link(session)
+
+    refused = anonymous.post(path, headers={"Sec-Fetch-Site": "cross-site"})
+
+    assert refused.status_code == 403
+    assert anonymous.post(path, headers=HERE).status_code == 303
+
+
+def test_a_password_logs_in(anonymous: TestClient, session: Session) -> None:
+    """The form asks for a password where one is set, and the right one lets in."""
+    assert "password" not in anonymous.get("/login").text
+    set_password(session)
+    assert 'type="password"' in anonymous.get("/login").text
+
+    reply = anonymous.post("/login", headers=HERE, data={"name": "admin", "password": PASSWORD, "next": "/models"})
+
+    assert (reply.status_code, reply.headers["location"]) == (303, "/models")
+    assert anonymous.get("/login").headers["location"] == "/runs"
+
+
+def test_wrong_passwords_run_out(anonymous: TestClient, session: Session) -> None:
+    """After five wrong passwords even the right one waits; nothing says whether the name exists."""
+    set_password(session)
+    wrong = {"name": "admin", "password": "wrong wrong wrong"}
+    first = anonymous.post("/login", headers=HERE, data=wrong)
+    unknown = anonymous.post("/login", headers=HERE, data=wrong | {"name": "nobody"})
+
+    for _ in range(TRIES - 2):
+        anonymous.post("/login", headers=HERE, data=wrong)
+    locked = anonymous.post("/login", headers=HERE, data={"name": "admin", "password": PASSWORD})
+
+    assert first.status_code == 422
+    assert first.text.replace("4 tries", "") == unknown.text.replace("3 tries", "").replace('"nobody"', '"admin"')
+    assert locked.status_code == 429
+    assert "set-cookie" not in locked.headers
+
+
+def test_logging_out_ends_the_session(client: TestClient) -> None:
+    """After logging out the old cookie is worth nothing."""
+    secret = client.cookies[COOKIE]
+
+    reply = client.post("/logout")
+
+    assert (reply.status_code, reply.headers["location"]) == (303, "/login")
+    client.cookies.set(COOKIE, secret)
+    assert client.get("/api/v1/runs").status_code == 401
