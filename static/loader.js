@@ -4,8 +4,17 @@
 (() => {
   const OUT_KEY = "cdn-out-since";
   const DAY_MS = 24 * 3600 * 1000;
-  const { scripts, timeoutSeconds } = document.currentScript.dataset;
+  const { scripts, source, timeoutSeconds } = document.currentScript.dataset;
   const list = JSON.parse(scripts);
+
+  // htmx begins as soon as it runs, and its extension would miss what it saw before: hold it until both are there.
+  let isReady = false;
+  let wasHeld = false;
+  document.addEventListener("htmx:before:process", (event) => {
+    if (isReady) return;
+    wasHeld = true;
+    event.preventDefault();
+  });
 
   function isKnownOut() {
     try { return Date.now() - Number(localStorage.getItem(OUT_KEY) ?? -Infinity) < DAY_MS; } catch { return false; }
@@ -49,7 +58,7 @@
   }
 
   async function load() {
-    if (isKnownOut()) return fromHere();
+    if (source === "local" || isKnownOut()) return fromHere();
     try {
       return await fromCdn();
     } catch {
@@ -58,9 +67,9 @@
     }
   }
 
-  load().then((source) => {
-    document.documentElement.dataset.assets = source;
-    // htmx may have looked at the page before its extension was there
-    if (document.readyState !== "loading") window.htmx.process(document.body);
+  load().then((from) => {
+    document.documentElement.dataset.assets = from;
+    isReady = true;
+    if (wasHeld) window.htmx.process(document.body);
   });
 })();

@@ -55,7 +55,6 @@ def environment() -> Environment:
         language=i18n.language,
         languages=i18n.LANGUAGES,
         loader_list=assets.loader_list,
-        vendored=assets.VENDORED,
         settings=settings,
         workers_line=workers.workers_line,
     )

@@ -47,6 +47,8 @@ class Look:
     """What one look at the ledger found."""
 
     events: Sequence[Event]
+    has_more: bool
+    """There are events beyond these already."""
     is_over: bool
     """The run has ended, and these are the last of its events."""
 
@@ -87,15 +89,16 @@ async def stream_events(
             if is_cue_due and time.monotonic() - cued_at >= STATUS_SECONDS:
                 yield ServerSentEvent(event="status", data=after, id=str(after))
                 cued_at, is_cue_due = time.monotonic(), False
-            await wake_up(STATUS_SECONDS if is_cue_due else LOOK_SECONDS)
+            if not look.has_more:
+                await wake_up(STATUS_SECONDS if is_cue_due else LOOK_SECONDS)
 
 
 def _look(run_id: int, after: int) -> Look:
     with db.reading() as session:
         is_final = get_run(session, run_id).state.is_final  # before the events: none can follow it then
         events = events_after(session, run_id, after)
-        is_last = not events or events[-1].id == last_event_id(session, run_id)
-        return Look(events, is_over=is_final and is_last)
+        has_more = bool(events) and events[-1].id != last_event_id(session, run_id)
+        return Look(events, has_more, is_over=is_final and not has_more)
 
 
 def _point(data: dict[str, Any]) -> list[float | None]:
@@ -111,15 +114,18 @@ async def _wake_ups(run_id: int) -> AsyncIterator[Any]:
     pubsub = client.pubsub(ignore_subscribe_messages=True)
 
     async def wait(seconds: float) -> None:
-        began = time.monotonic()
-        try:
-            if not pubsub.subscribed:
-                await pubsub.subscribe(run_channel(run_id))
-            heard = await pubsub.get_message(timeout=seconds)
-        except (RedisError, OSError):
-            heard = None
-        # a message that is none of ours, and a Redis that is down, both come back at once
-        await asyncio.sleep(GATHER_SECONDS if heard else max(GATHER_SECONDS, seconds - (time.monotonic() - began)))
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            try:
+                if not pubsub.subscribed:
+                    await pubsub.subscribe(run_channel(run_id))
+                heard = await pubsub.get_message(timeout=left)
+            except (RedisError, OSError):
+                await asyncio.sleep(left)
+                return
+            if heard:  # else it was the answer to our own subscription, or the time is over
+                await asyncio.sleep(min(left, GATHER_SECONDS))
+                return
 
     with suppress(RedisError, OSError):
         await pubsub.subscribe(run_channel(run_id))
@@ -127,7 +133,7 @@ async def _wake_ups(run_id: int) -> AsyncIterator[Any]:
         yield wait
     finally:
         with suppress(RedisError, OSError):
-            await pubsub.aclose()
+            await pubsub.aclose()  # type: ignore[no-untyped-call]
         with suppress(RedisError, OSError):
             await client.aclose()
 

@@ -79,8 +79,6 @@ def test_a_run_that_is_not_there_has_no_stream(client):
 def test_more_events_than_one_look_takes_all_arrive(client, session, monkeypatch):
     """A ledger longer than one read is followed to its last line before the stream ends."""
     monkeypatch.setattr(streams, "events_after", lambda *a, **k: events_after(*a, limit=3))
-    monkeypatch.setattr(streams, "GATHER_SECONDS", 0.0)
-    monkeypatch.setattr(streams, "STATUS_SECONDS", 0.01)
     run = make_run(session, state=RunState.FINISHED)
     make_metrics(session, run, iterations=range(1, 11))
 
