@@ -33,7 +33,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
-def words_of(kind: type[StrEnum]) -> Any:
+def words_of(kind: type[StrEnum]) -> Any:  # noqa: ANN401 - SQLModel asks for a class here and takes a type as well
     """Store an enum as its own words: a new word then needs no migration, unlike Postgres' enum types."""
     return Enum(kind, native_enum=False, length=32, values_callable=lambda words: [word.value for word in words])
 

@@ -8,7 +8,8 @@ would use. The form, the API schema, the settings page and the xtuner config all
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
+from pydantic_core import PydanticCustomError
 
 from app.domain.messages import N_
 

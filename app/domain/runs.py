@@ -134,7 +134,7 @@ def count_runs(session: Session, state: RunState) -> int:
 
 def _matching(query: str) -> list[ColumnElement[bool]]:
     matches: list[ColumnElement[bool]] = []
-    for word in query.split():
+    for word in query.replace("\x00", " ").split():  # Postgres knows no NUL
         answered = (
             select(Checkpoint.run_id).join(Answer).where(col(Answer.text).icontains(word, autoescape=True)).distinct()
         )
