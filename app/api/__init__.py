@@ -29,7 +29,7 @@ TAGS = [
 ]
 
 _bearer = HTTPBearer(auto_error=False, description="Made by `temper token create`.")  # documents; the door checks
-api = APIRouter(prefix="/api/v1", dependencies=[Depends(_bearer)], responses=documented(401, 403))
+api = APIRouter(prefix="/api/v1", dependencies=[Depends(_bearer)], responses=documented(401, 403, 422))
 for _module in (runs, checkpoints, compare, artifacts, models, presets):
     api.include_router(_module.router)
 

@@ -117,7 +117,7 @@ class AnswerReply(CellReply):
     "/compare",
     summary="Answers side by side",
     response_model=Comparison,
-    responses=documented(404, 422, files=("text/csv", "text/markdown")),
+    responses=documented(404, files=("text/csv", "text/markdown")),
 )
 def get_comparison(
     session: ReadSession,

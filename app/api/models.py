@@ -57,7 +57,7 @@ def list_models(session: ReadSession) -> ModelList:
     return ModelList(models=[ModelReply.model_validate(model) for model in registry.list_models(session)])
 
 
-@router.post("", status_code=201, summary="Register a model", responses=documented(422))
+@router.post("", status_code=201, summary="Register a model")
 def add_model(model: NewModel, session: WriteSession, response: Response) -> ModelReply:
     """Register a model; takes an admin. One that must be laid out anew is `preparing` at first."""
     added = registry.register_model(session, source=model.source, name=model.name, template=model.template)

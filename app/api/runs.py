@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Body, Query, Response
+from fastapi.openapi.models import Example
 from fastapi.responses import PlainTextResponse
 
 from app.api.checkpoints import CheckpointReply, checkpoint_replies
@@ -16,6 +17,7 @@ from app.domain.errors import InvalidError
 from app.domain.events import metrics_of
 from app.domain.logs import TAIL_LINES, tail_of_log
 from app.domain.models import ReasonKind, Run, RunState
+from app.domain.presets import PRESETS
 from app.domain.reasons import reason_text
 from app.domain.recipe_checks import check_recipe
 from app.domain.recipes import Recipe
@@ -24,6 +26,10 @@ from app.web.deps import ReadSession, WriteSession
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
+EXAMPLES = {
+    preset.key: Example(summary=preset.title, value=preset.recipe.model_dump(mode="json")) for preset in PRESETS
+}
+PostedRecipe = Annotated[Recipe, Body(openapi_examples=EXAMPLES)]
 SORT_PATTERN = "^-?(created|name|loss|state)$"
 
 
@@ -119,8 +125,8 @@ class AnswerList(Reply):
     answers: list[AnswerReply]
 
 
-@router.post("", status_code=201, summary="Start a run", responses=documented(422))
-def create_run(recipe: Recipe, session: WriteSession, response: Response) -> RunDetail:
+@router.post("", status_code=201, summary="Start a run")
+def create_run(recipe: PostedRecipe, session: WriteSession, response: Response) -> RunDetail:
     """Store a run and hand it to the workers. Every setting left out has the default that the schema shows."""
     problems = list(check_recipe(recipe))
     if problems:
@@ -130,7 +136,7 @@ def create_run(recipe: Recipe, session: WriteSession, response: Response) -> Run
     return _detail(run)
 
 
-@router.get("", summary="List runs", responses=documented(422))
+@router.get("", summary="List runs")
 def list_runs(
     session: ReadSession,
     *,

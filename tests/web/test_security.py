@@ -18,14 +18,15 @@ from tests.conftest import COOKIE, forget_settings
 from tests.factories import make_recipe_data, make_run
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-PUBLIC = {"/login", "/login/{code}", "/language", "/healthz", "/readyz", "/static"}  # written a second time, on purpose
+# written a second time, on purpose
+PUBLIC = {"/login", "/login/{code}", "/language", "/healthz", "/readyz", "/static"}
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 
 
 def paths_of(app: FastAPI) -> Iterator[str]:
     """Return the path of every route there is."""
     for route in iter_route_contexts(app.routes):
-        yield route.path
+        yield str(route.path)
     for mounted in app.routes:
         if isinstance(mounted, Mount):
             yield mounted.path
@@ -105,7 +106,7 @@ def test_this_machine_s_names_are_known(anonymous: TestClient, host: str) -> Non
     assert anonymous.get("/healthz", headers={"Host": host}).status_code == 200
 
 
-STRANGERS = (
+STRANGERS: tuple[dict[str, str], ...] = (
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "same-site"},
     {"Sec-Fetch-Site": "none"},
@@ -165,7 +166,7 @@ def test_a_bad_token_is_not_made_good_by_a_cookie(client: TestClient) -> None:
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Bearer \xff", "Bearer " + "x" * 5_000])
 def test_odd_authorisations_are_refused(anonymous: TestClient, header: str) -> None:
     """Whatever is no token is a 401 that says what would be."""
-    reply = anonymous.get("/api/v1/runs", headers={"Authorization": header.encode("latin-1")})  # type: ignore[dict-item]
+    reply = anonymous.get("/api/v1/runs", headers={b"Authorization": header.encode("latin-1")})
 
     assert reply.status_code == 401
     assert reply.headers["www-authenticate"] == "Bearer"
