@@ -1,6 +1,7 @@
 """The REST API, `/api/v1`: the same domain calls as the pages, as JSON. Assembles only."""
 
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter, Depends
@@ -38,7 +39,12 @@ router = APIRouter(generate_unique_id_function=lambda route: route.name)  # oper
 
 @cache
 def _document() -> dict[str, Any]:
-    return get_openapi(title="Temper", version=VERSION, description=DESCRIPTION, routes=router.routes, tags=TAGS)
+    document = get_openapi(title="Temper", version=VERSION, description=DESCRIPTION, routes=router.routes, tags=TAGS)
+    for operation in chain.from_iterable(path.values() for path in document["paths"].values()):
+        for status, answer in operation["responses"].items():
+            if status.startswith("4"):  # also where the success is a file: FastAPI gives both its media type
+                answer["content"] = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorReply"}}}
+    return document
 
 
 @api.get("/openapi.json", include_in_schema=False)

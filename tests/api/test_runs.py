@@ -86,12 +86,11 @@ def test_a_bad_value_is_named_at_its_field(
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e309", "-1e309"])
-@pytest.mark.parametrize(
-    ("part", "name"), [("training", "learning_rate"), ("training", "seed"), ("checkpoints", "every")]
-)
-def test_what_is_no_number_is_named(api: TestClient, session: Session, number: str, part: str, name: str) -> None:
+@pytest.mark.parametrize("field", ["training.learning_rate", "training.seed", "checkpoints.every"])
+def test_what_is_no_number_is_named(api: TestClient, session: Session, number: str, field: str) -> None:
     """Not-a-number and infinity, which JSON lets through, are named at their field."""
     make_model(session)
+    part, name = field.split(".")
     body = json.dumps(make_recipe_data(**{part: {name: "HERE"}})).replace('"HERE"', number)
 
     reply = api.post(RUNS, content=body, headers={"Content-Type": "application/json"})
@@ -173,7 +172,7 @@ def test_a_bad_query_is_named(api: TestClient, query: str) -> None:
     assert reply.json()["error"]["fields"][0]["field"] == query.partition("=")[0]
 
 
-@pytest.mark.parametrize("words", ["' OR 1=1 --", "%", "_", "\\", "a" * 200, "😀", "a\x00"])
+@pytest.mark.parametrize("words", ["' OR 1=1 --", "%", "_", "\\", "a" * 200, "😀", "z\x00"])
 def test_a_search_is_never_a_program(api: TestClient, session: Session, words: str) -> None:
     """Signs that mean something to a database find nothing, and break nothing."""
     make_run(session, name="plain")
