@@ -2,8 +2,8 @@
 Lay an InternLM2 model out as Llama: the same numbers under other names.
 
 InternLM2 comes with code of its own, which transformers 4.50 and later cannot generate with, and
-which nobody should have to trust. Its arithmetic is Llama's: the logits are equal to the last
-bit. Weights go through memory one shard at a time.
+which nobody should have to trust. Its arithmetic is Llama's: the logits are the same, up to the
+order in which a matrix product is summed. Weights go through memory one shard at a time.
 
 Source:
     The layout of `wqkv`: `modeling_internlm2.py` as shipped in the xtuner 0.2.0 wheel.
