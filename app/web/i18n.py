@@ -25,13 +25,21 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.config import settings
-from app.domain.messages import Message
+from app.domain.messages import Message, N_
 
 LOCALE_FOLDER = Path(__file__).resolve().parents[1] / "locale"
 LANGUAGES = {"en": "English", "zh": "中文"}
 DEFAULT = "en"
 COOKIE = "language"
 COOKIE_SECONDS = 365 * 24 * 3600
+
+WORDS = (
+    *(N_("viewer"), N_("runner"), N_("admin")),
+    *(N_("cosine"), N_("linear"), N_("constant")),
+    *(N_("queued"), N_("running"), N_("finished"), N_("failed"), N_("cancelled")),
+    *(N_("identity"), N_("near-miss"), N_("general")),
+)
+"""Words of the domain's enums, which pages translate by their value."""
 
 router = APIRouter(include_in_schema=False)
 _language: ContextVar[str] = ContextVar("language", default=DEFAULT)
