@@ -3,7 +3,10 @@ How long the server works on a comparison of 50 checkpoints and 20 probes, and h
 
 Makes its own home and database, so it measures the whole request: login, database, verdicts,
 differences, template, compression. The first request of a process also compiles templates and
-fills what verdicts and differences remember. Run: `python -m benchmarks.compare_page`.
+fills what verdicts and differences remember. The aim is held against processor time, the client's
+own included: on a machine that does other work too, wall time measures that work.
+
+Run: `python -m benchmarks.compare_page`.
 """
 
 import gzip
@@ -48,19 +51,22 @@ def _measure() -> int:
         "one answer": f"/compare/cell?runs={run_id}&cell=9.9",
     }.items():
         first, *rest = [_timed(client, path) for _ in range(ROUNDS)]
-        median, size = statistics.median(each[0] for each in rest), first[1]
-        is_missed |= int(median > AIM_MS or size > AIM_BYTES)
-        print(f"{name:22} first {first[0]:6.1f} ms  median {median:6.1f} ms  {size:7,} bytes, {first[2]:6,} gzipped")
+        wall, work = (statistics.median(each[kind] for each in rest) for kind in (0, 1))
+        is_missed |= int(work > AIM_MS or first[2] > AIM_BYTES)
+        print(
+            f"{name:22} first {first[0]:6.1f} ms; then {wall:6.1f} ms, of it {work:6.1f} ms of processor; "
+            f"{first[2]:7,} bytes, {first[3]:6,} gzipped"
+        )
     return is_missed
 
 
-def _timed(client: object, path: str) -> tuple[float, int, int]:
-    began = time.perf_counter()
+def _timed(client: object, path: str) -> tuple[float, float, int, int]:
+    began, worked = time.perf_counter(), time.process_time()
     reply = client.get(path)  # type: ignore[attr-defined]
-    took = (time.perf_counter() - began) * 1_000
+    took, work = (time.perf_counter() - began) * 1_000, (time.process_time() - worked) * 1_000
     if reply.status_code != 200:  # noqa: PLR2004 - OK
         raise SystemExit(f"{path} answered {reply.status_code}")
-    return took, len(reply.content), len(gzip.compress(reply.content, 6))
+    return took, work, len(reply.content), len(gzip.compress(reply.content, 6))
 
 
 if __name__ == "__main__":

@@ -1,42 +1,22 @@
 """
 What the comparison page shows: the matrix as cells with their marks, and one answer in full.
 
-Decides nothing about answers: scores, verdicts and advice come from the domain. It says them in
-words and finds the column that each cell is compared with.
+Decides nothing about answers: scores, verdicts and advice come from the domain.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.answers import Cell, CellState, Column, ComparedRun, Matrix, Row
+from app.domain.answers import Cell, Column, ComparedRun, Matrix, Row
 from app.domain.diffs import Piece, diff_for_display
 from app.domain.leaks import LEAK_SHARE, Leak
 from app.domain.mixes import RowCounts, count_rows
 from app.domain.models import Run
 from app.domain.recipes import ProbeGroup
-from app.domain.texts import has_characters
 from app.domain.verdicts import IDENTITY_HIT, Verdict
-from app.web.compare_query import CompareQuery, DiffFrom
+from app.web.compare_cells import CellView, cell_view, is_given, lang_of, leak_words, references_of
+from app.web.compare_query import CompareQuery
 from app.web.i18n import gettext as _
-from app.web.i18n import language
-
-WORD_FOR_WORD = 0.995  # identity score from which it is no longer "near"
-
-
-@dataclass(frozen=True, slots=True)
-class CellView:
-    """One answer with its marks."""
-
-    column: Column
-    state: CellState
-    pieces: tuple[Piece, ...]
-    kind: str
-    """`hit`, `leak` or nothing: the ground it stands on."""
-    is_same: bool
-    icon: str
-    note: str
-    lang: str
-    """Of the answer, where it is not the page's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +112,7 @@ class ColumnMenu:
 
 def compare_page(query: CompareQuery, matrix: Matrix) -> ComparePage:
     """Put a matrix together for the page."""
-    references = _references(query, matrix)
+    references = references_of(query, matrix)
     rows = [(row, _row_view(matrix, row, references)) for row in matrix.rows]
     shown = [view for row, view in rows if not query.changed or _has_changes(matrix, row)]
     groups = [
@@ -178,90 +158,16 @@ def _run_view(matrix: Matrix, run: ComparedRun) -> RunView:
 
 
 def _has_changes(matrix: Matrix, row: Row) -> bool:
-    texts = {row.cells[column.checkpoint_id].text for column in matrix.columns if _is_given(row, column)}
+    texts = {row.cells[column.checkpoint_id].text for column in matrix.columns if is_given(row, column)}
     return len(texts) > 1
-
-
-def _is_given(row: Row, column: Column) -> bool:
-    return row.cells[column.checkpoint_id].state is CellState.GIVEN
 
 
 def _row_view(matrix: Matrix, row: Row, references: Sequence[Column | None]) -> RowView:
     cells = tuple(
-        _cell_view(row, column, reference if reference and _is_given(row, reference) else None)
+        cell_view(row, column, reference if reference and is_given(row, reference) else None)
         for column, reference in zip(matrix.columns, references, strict=True)
     )
     return RowView(row, row_note(row), lang_of(row.question), cells)
-
-
-def _references(query: CompareQuery, matrix: Matrix) -> list[Column | None]:
-    if query.diff is DiffFrom.PINNED and query.pin is not None:
-        pinned = matrix.column(query.pin)
-        return [None if pinned is column else pinned for column in matrix.columns]
-    if query.diff is DiffFrom.BASE:
-        return [None if column.is_base else matrix.base_of(column) for column in matrix.columns]
-    if query.diff is DiffFrom.OFF:
-        return [None] * len(matrix.columns)
-    left = [None, *matrix.columns[:-1]]
-    return [None if column.is_base else before for column, before in zip(matrix.columns, left, strict=True)]
-
-
-def _cell_view(row: Row, column: Column, reference: Column | None) -> CellView:
-    cell = row.cells[column.checkpoint_id]
-    before = row.cells[reference.checkpoint_id].text if reference else cell.text
-    is_same = reference is not None and before == cell.text and cell.state is CellState.GIVEN
-    icon, words = _cell_words(cell)
-    if is_same and reference:
-        icon, words = "same", [_same_words(column, reference), *words]
-    return CellView(
-        column=column,
-        state=cell.state,
-        pieces=diff_for_display(before, cell.text) if cell.text else (),
-        kind=_kind(cell),
-        is_same=is_same,
-        icon=icon,
-        note=", ".join(words),
-        lang=lang_of(cell.text),
-    )
-
-
-def _same_words(column: Column, reference: Column) -> str:
-    if reference.is_base:
-        return _("as at base")
-    if reference.run_id != column.run_id:
-        return _("as at %(iteration)s of %(run)s", iteration=reference.iteration, run=reference.run_name)
-    return _("as at %(iteration)s", iteration=reference.iteration)
-
-
-def _kind(cell: Cell) -> str:
-    if cell.score is None:
-        return ""
-    return "leak" if cell.score.leak else "hit" if cell.score.is_hit else ""
-
-
-def _cell_words(cell: Cell) -> tuple[str, list[str]]:
-    """Return what a cell's note says, and its icon."""
-    score = cell.score
-    if score is None:
-        return "", []
-    if score.leak:
-        return "leaking", [leak_words(score.leak)]
-    if score.is_hit:
-        near = _("identity, word for word") if score.identity >= WORD_FOR_WORD else _("identity, near")
-        return "good", [near]
-    if score.is_right:
-        return "check", [_("near the taught answer") if not score.counts else _("agrees with reference")]
-    return "", []
-
-
-def leak_words(leak: Leak) -> str:
-    """Say what came back where it was not asked for."""
-    if leak.answer.is_identity:
-        return _("taught: identity, whole answer") if leak.is_whole else _("taught: identity, part of it")
-    number = leak.answer.number
-    if leak.is_whole:
-        return _("taught: general pair %(number)s, whole answer", number=number)
-    return _("taught: general pair %(number)s, part of it", number=number)
 
 
 def row_note(row: Row) -> str:
@@ -286,12 +192,6 @@ def row_note(row: Row) -> str:
     return ", ".join(words) if words else _("not in the mix")
 
 
-def lang_of(text: str) -> str:
-    """Return the language to set a text in, where it is not the page's."""
-    found = "zh" if has_characters(text) else "en"
-    return "" if found == language() else found
-
-
 # ── One answer ─────────────────────────────────────────────────────────────
 
 
@@ -304,8 +204,8 @@ def cell_detail(query: CompareQuery, matrix: Matrix) -> CellDetail | None:
     if column is None or row is None or column not in matrix.columns:
         return None
     cell, base = row.cells[column.checkpoint_id], matrix.base_of(column)
-    reference = _references(query, matrix)[matrix.columns.index(column)]
-    if reference is not None and not _is_given(row, reference):
+    reference = references_of(query, matrix)[matrix.columns.index(column)]
+    if reference is not None and not is_given(row, reference):
         reference = None
     leak = cell.score.leak if cell.score else None
     return CellDetail(
