@@ -126,12 +126,14 @@ def database_url(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest
     """Give the test a migrated database of its own, and point the settings at it."""
     if getattr(request, "param", "sqlite") == "sqlite":
         shutil.copy(request.getfixturevalue("sqlite_template"), home / "temper.db")
+        db.engine()  # threads of a test that made it at once would make two
         yield settings().database
         return
     server, template = request.getfixturevalue("postgres_server"), request.getfixturevalue("postgres_template")
     with databases.fresh_database(server, template=template) as url:
         monkeypatch.setenv("TEMPER_DATABASE_URL", url)
         forget_settings()
+        db.engine()
         yield url
         forget_settings()
 

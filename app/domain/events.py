@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sqlmodel import Session, col, delete, select
 
 from app.domain.models import Answer, Attempt, Checkpoint, Event, Run, RunProbe, utc_now
-from app.domain.runs import id_of
+from app.domain.runs import id_of, storable
 from app.domain.trainer_events import (
     AnswersGiven,
     AnyTrainerEvent,
@@ -141,19 +141,22 @@ def _(event: AnswersGiven, session: Session, run: Run) -> None:
     checkpoint = _checkpoint_at(session, run, event.iteration)
     checkpoint.answered_seconds, checkpoint.dtype, checkpoint.quantised = event.seconds, event.dtype, event.quantised
     session.exec(delete(Answer).where(col(Answer.checkpoint_id) == checkpoint.id))
-    probes = session.exec(select(RunProbe).where(RunProbe.run_id == run.id).order_by(col(RunProbe.position))).all()
+    probes = {probe.position: id_of(probe) for probe in session.exec(select(RunProbe).where(RunProbe.run_id == run.id))}
     for answer in event.answers:
+        if answer.probe not in probes:
+            log.warning("run %s has no probe %s to answer", run.id, answer.probe)
+            continue
         session.add(
             Answer(
                 checkpoint_id=id_of(checkpoint),
-                probe_id=id_of(probes[answer.probe]),
-                text=answer.text,
+                probe_id=probes[answer.probe],
+                text=storable(answer.text),
                 tokens=answer.tokens,
                 ended=answer.ended,
             )
         )
     if event.answers:
-        run.newest_answer = event.answers[0].text[:FIRST_WORDS]
+        run.newest_answer = storable(event.answers[0].text)[:FIRST_WORDS]
 
 
 def _checkpoint_at(session: Session, run: Run, iteration: int) -> Checkpoint:

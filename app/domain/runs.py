@@ -158,7 +158,8 @@ _SORTS: dict[str, Mapped[Any] | ColumnElement[Any]] = {
 
 def _order(sort: str) -> list[ColumnElement[Any]]:
     key = _SORTS.get(sort.removeprefix("-"), _SORTS["created"])
-    return [key.desc() if sort.startswith("-") else key.asc(), col(Run.id).desc()]
+    direction = key.desc() if sort.startswith("-") else key.asc()
+    return [direction.nulls_last(), col(Run.id).desc()]  # the two databases disagree about where nothing sorts
 
 
 # ── Work on a run ──────────────────────────────────────────────────────────
@@ -243,8 +244,8 @@ def end_run(  # noqa: PLR0913 - what is known of an end
         .values(
             state=state,
             reason=reason,
-            reason_detail=detail,
-            log_tail=log_tail,
+            reason_detail=storable(detail),
+            log_tail=storable(log_tail),
             ended_at=utc_now(),
             lease_until=None,
             phase="",
@@ -256,6 +257,11 @@ def end_run(  # noqa: PLR0913 - what is known of an end
     session.refresh(run)
     record_state(session, run)
     return True
+
+
+def storable(text: str) -> str:
+    """Return a program's text without zero characters, which Postgres cannot store."""
+    return text.replace("\x00", "")
 
 
 def queued_run_ids(session: Session) -> Sequence[int]:
