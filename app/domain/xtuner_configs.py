@@ -297,7 +297,7 @@ LONGEST_VALUE = 60  # characters of a value that a note quotes
 def _notes(config: _Config) -> Iterator[Message]:
     kind = _type_of(config.arguments("model"))
     if kind and kind != "SupervisedFinetune":
-        yield message("It trains a {kind}; Temper trains answers, and its runs will be plain fine-tunes.", kind=kind)
+        yield message("Kind of training {kind}: a run of Temper is a plain fine-tune.", kind=kind)
     template = config.expressions.get("prompt_template")
     if template is not None:
         name = ast.unparse(template).removeprefix("PROMPT_TEMPLATE.")
@@ -320,7 +320,7 @@ def _unknown_names(config: _Config) -> Iterator[Message]:
             continue
         kind = _type_of(_arguments(node))
         if "dataset" in kind or kind in {"load_dataset", "LLaVADataset"}:
-            yield message("Dataset {name}: Temper builds its rows from the mix above.", name=name)
+            yield message("Dataset {name}: a run of Temper takes its rows from the mix.", name=name)
         else:
             yield message("{name} = {value}", name=name, value=_quoted(node))
 

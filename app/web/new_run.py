@@ -1,0 +1,240 @@
+"""The form that starts runs: empty, from a preset, from a run, or from one of xtuner's own configs."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import RedirectResponse, Response
+from sqlmodel import Session
+
+from app.domain import xtuner_configs
+from app.domain.errors import FieldError, InvalidError, NotFoundError, UnavailableError
+from app.domain.messages import Message
+from app.domain.mixes import general_pairs
+from app.domain.models import ModelState
+from app.domain.presets import PRESETS, Preset
+from app.domain.recipes import GeneralSet, Pair, Recipe
+from app.domain.registry import list_models
+from app.domain.runs import create_run, get_run, id_of, recipe_of
+from app.web.deps import ReadSession, WriteSession
+from app.web.form_page import SET_TITLES, FormView, Origin, build_view, differing_settings
+from app.web.forms import CheckedForm, SentForm, check_form, recipe_data_from_form, without_unwritten
+from app.web.recipe_settings import Setting, setting_or_none
+from app.web.render import render
+from app.web.workers import live_workers
+
+router = APIRouter(include_in_schema=False)
+
+LARGEST_ID = 2**62  # fits a 64-bit column of either database
+_PATH = re.compile(r"[a-z_]+(\.[a-z0-9_]+)*")
+
+
+@dataclass(frozen=True)
+class FoundConfigs:
+    """What a search among xtuner's configs found."""
+
+    query: str
+    names: Sequence[str]
+    total: int
+    trouble: Message | None = None
+
+
+@dataclass(frozen=True)
+class NewRunPage:
+    """The whole page."""
+
+    view: FormView
+    presets: Sequence[Preset]
+    found: FoundConfigs
+    notes: Sequence[Message]
+    """What the form has no field for, of a config it was filled from."""
+    sets: Mapping[GeneralSet, Sequence[Pair]]
+    set_titles: Mapping[GeneralSet, str]
+    has_worker: bool
+
+
+@dataclass(frozen=True)
+class PreviewPart:
+    """What changes on the page while the form is filled in."""
+
+    view: FormView
+    set_titles: Mapping[GeneralSet, str]
+    solved: Sequence[tuple[str, Setting | None]]
+    """Paths whose error stood on the page and stands there no more, with what helps there."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a form is filled with at first."""
+
+    data: dict[str, Any]
+    origin: Origin
+    notes: Sequence[Message] = ()
+
+
+# ── Opening the form ───────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class StartQuery:
+    """What an address asks the form to be filled from."""
+
+    preset: str = ""
+    clone: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None
+    xtuner: Annotated[str, Query(max_length=200)] = ""
+
+
+@router.get("/runs/new", name="new_run.show")
+def show_form(
+    request: Request,
+    session: ReadSession,
+    query: Annotated[StartQuery, Depends()],
+    q: Annotated[str, Query(max_length=200)] = "",
+) -> Response:
+    """Show the form, filled from what the address names; from the first preset when it names nothing."""
+    start = _start(session, query)
+    checked = check_form(session, start.data)
+    view = build_view(session, checked, origin=start.origin, problems=without_unwritten(checked))
+    return render(request, "runs/new.html", _page(view, find_configs(q), start.notes))
+
+
+def _start(session: Session, query: StartQuery) -> Start:
+    if query.clone is not None:
+        run = get_run(session, query.clone)
+        return Start(recipe_of(run).model_dump(mode="json"), Origin("clone", run.name, id_of(run)))
+    if query.xtuner:
+        return _start_from_xtuner(session, query.xtuner)
+    chosen = next((known for known in PRESETS if known.key == query.preset), None)
+    if chosen is None:
+        return Start(_with_model(session, PRESETS[0].recipe), Origin("preset", PRESETS[0].key))
+    return Start(chosen.recipe.model_dump(mode="json"), Origin("preset", chosen.key))
+
+
+def _with_model(session: Session, recipe: Recipe) -> dict[str, Any]:
+    """Fill in the only model there is, where the recipe's own is not registered and nobody asked for it."""
+    data = recipe.model_dump(mode="json")
+    names = [model.name for model in list_models(session) if model.state is ModelState.READY]
+    if recipe.model not in names and len(names) == 1:
+        data["model"] = names[0]
+    return data
+
+
+def _start_from_xtuner(session: Session, name: str) -> Start:
+    config = xtuner_configs.read_config(name)
+    data = _merged(_with_model(session, PRESETS[0].recipe), config.values)
+    data["name"] = name[:120]
+    wanted = config.base_model.rpartition("/")[2].lower()
+    for model in list_models(session):
+        if wanted and wanted in {model.name.lower(), model.source.rpartition("/")[2].lower()}:
+            data["model"] = model.name
+            break
+    else:
+        data["model"] = config.base_model or data["model"]
+    return Start(data, Origin("xtuner", name), config.notes)
+
+
+def _merged(data: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a config's values over a recipe's; a length replaces the other kind of length."""
+    merged = dict(data)
+    if {"epochs", "iterations"} & values.keys():
+        merged |= {"epochs": None, "iterations": None}
+    for name, value in values.items():
+        merged[name] = _merged(merged.get(name, {}), value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def _page(view: FormView, found: FoundConfigs, notes: Sequence[Message]) -> NewRunPage:
+    return NewRunPage(
+        view=view,
+        presets=PRESETS,
+        found=found,
+        notes=notes,
+        sets={name: general_pairs(name) for name in GeneralSet},
+        set_titles=SET_TITLES,
+        has_worker=bool(live_workers()),
+    )
+
+
+@router.get("/runs/new/xtuner", name="new_run.find")
+def find_form(request: Request, q: Annotated[str, Query(max_length=200)] = "") -> Response:
+    """Answer a search among xtuner's own configs."""
+    return render(request, "runs/_form_found.html", FoundPart(find_configs(q)))
+
+
+@dataclass(frozen=True)
+class FoundPart:
+    """The list of configs found, alone."""
+
+    found: FoundConfigs
+
+
+def find_configs(query: str) -> FoundConfigs:
+    """Search xtuner's configs by name; nothing is found by nothing."""
+    if not query.strip():
+        return FoundConfigs(query, (), 0)
+    try:
+        names = xtuner_configs.list_names(query)
+    except UnavailableError as error:
+        return FoundConfigs(query, (), 0, error.message)
+    return FoundConfigs(query, names[: xtuner_configs.MAX_FOUND], len(names))
+
+
+# ── While it is filled in ──────────────────────────────────────────────────
+
+
+@router.post("/runs/new/preview", name="new_run.preview")
+def preview_form(request: Request, session: ReadSession, form: SentForm) -> Response:
+    """Answer with what the form as it stands would do; what is being typed is not touched."""
+    checked = check_form(session, recipe_data_from_form(form))
+    is_sent = bool(form.get("is_sent"))
+    problems = checked.problems if is_sent else tuple(without_unwritten(checked))
+    origin = _origin(session, form.get("origin"), form.get("cloned_from"), checked)
+    view = build_view(session, checked, origin=origin, problems=problems, is_sent=is_sent)
+    shown = {path for path in form.getlist("shown") if isinstance(path, str) and _PATH.fullmatch(path)}
+    solved = [(path, setting_or_none(path)) for path in sorted(shown - view.form.problems.keys())]
+    return render(request, "runs/_form_preview.html", PreviewPart(view, SET_TITLES, solved))
+
+
+def _origin(session: Session, kind_and_name: object, cloned_from: object, checked: CheckedForm) -> Origin:
+    kind, _, name = str(kind_and_name or "").partition(":")
+    if kind != "clone":
+        return Origin(kind if kind in {"preset", "xtuner"} else "", name)
+    try:
+        run = get_run(session, _run_id(cloned_from) or 0)
+    except NotFoundError:
+        return Origin()
+    differing = differing_settings(checked.recipe, recipe_of(run)) if checked.recipe else []
+    return Origin("clone", run.name, id_of(run), differing)
+
+
+def _run_id(text: object) -> int | None:
+    if not isinstance(text, str) or not text.isdecimal() or len(text) >= len(str(LARGEST_ID)):
+        return None
+    return int(text)
+
+
+# ── Sending it ─────────────────────────────────────────────────────────────
+
+
+@router.post("/runs", name="new_run.start")
+def start_run(request: Request, session: WriteSession, form: SentForm) -> Response:
+    """Start a run and go to its page; or show the form again with every bad field named, and start nothing."""
+    checked = check_form(session, recipe_data_from_form(form))
+    origin = _origin(session, form.get("origin"), form.get("cloned_from"), checked)
+    if checked.valid is None:
+        return _show_again(request, session, checked, origin=origin, problems=checked.problems)
+    try:
+        run = create_run(session, checked.valid, cloned_from_id=origin.run_id)
+    except InvalidError as error:  # the model went between the check and this
+        return _show_again(request, session, checked, origin=origin, problems=error.fields)
+    return RedirectResponse(f"/runs/{id_of(run)}", status_code=HTTPStatus.SEE_OTHER)
+
+
+def _show_again(
+    request: Request, session: Session, checked: CheckedForm, *, origin: Origin, problems: Sequence[FieldError]
+) -> Response:
+    view = build_view(session, checked, origin=origin, problems=problems, is_sent=True)
+    return render(request, "runs/new.html", _page(view, find_configs(""), ()), HTTPStatus.UNPROCESSABLE_ENTITY)
