@@ -6,6 +6,7 @@ two reconcilers at once do no more than one.
 """
 
 import logging
+import math
 import socket
 import threading
 import time
@@ -55,8 +56,8 @@ class Reconciler(threading.Thread):
 
     def run(self) -> None:
         """Work until stopped; an error is logged and the next round tries again."""
-        resent_at = time.monotonic()
-        while not self._stopping.wait(HEARTBEAT_SECONDS if resent_at else 0):
+        resent_at = -math.inf  # what waited while no worker was there is sent at once
+        while True:
             _announce()
             try:
                 reconcile()
@@ -65,6 +66,8 @@ class Reconciler(threading.Thread):
                     resent_at = time.monotonic()
             except Exception:
                 log.exception("reconciling failed; it is tried again")
+            if self._stopping.wait(HEARTBEAT_SECONDS):
+                return
 
     def stop(self) -> None:
         """End the thread after its present round, and take the worker off the pages."""
