@@ -1,18 +1,66 @@
-"""The `temper` command. Assembles only: each group of commands is a module beside this one."""
+"""
+The `temper` command.
+
+Each command's module is loaded when the command is asked for: `temper runs` must not wait for
+what only the database commands need.
+"""
+
+from importlib import import_module
 
 import typer
+from typer.core import TyperGroup
 
-from app.cli import admin, answers, models, runs, serving
+MODULES = {
+    "up": "serving",
+    "web": "serving",
+    "worker": "serving",
+    "demo": "serving",
+    "run": "runs",
+    "runs": "runs",
+    "show": "runs",
+    "stop": "runs",
+    "compare": "answers",
+    "export": "answers",
+    "models": "models",
+    "token": "admin",
+    "user": "admin",
+    "password": "admin",
+    "login-link": "admin",
+    "migrate": "admin",
+    "doctor": "admin",
+}
+
+
+class LazyCommands(TyperGroup):
+    """The commands by name, each loaded from its module on demand."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # noqa: ARG002
+        """Return the names in the order that help shows them."""
+        return list(MODULES)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str):  # type: ignore[no-untyped-def, override]  # noqa: ANN201, ARG002
+        """Load a command; None when there is none of this name."""
+        if cmd_name not in MODULES:
+            return None
+        part = typer.Typer(add_completion=False)
+        part.callback()(lambda: None)
+        import_module(f"app.cli.{MODULES[cmd_name]}").register(part)
+        return typer.main.get_group(part).commands[cmd_name]
+
 
 app = typer.Typer(
     name="temper",
     help="Launch LLM fine-tunes and see what every checkpoint answers, side by side.",
+    cls=LazyCommands,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for _module in (serving, runs, answers, models, admin):
-    _module.register(app)
+
+
+@app.callback()
+def _temper() -> None:
+    """Launch LLM fine-tunes and see what every checkpoint answers, side by side."""
 
 
 def main() -> None:

@@ -11,12 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.client import TemperClient, TemperError
 from app.client_types import Run
 from app.config import settings
-from app.domain.errors import AppError, InvalidError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,26 +37,12 @@ def write_json(value: object) -> None:
 
 @contextmanager
 def connected() -> Iterator[TemperClient]:
-    """Connect to the server of the settings; a failure ends the command with its sentence."""
-    with telling_failures(), TemperClient(_address(), _token()) as client:
-        yield client
-
-
-@contextmanager
-def telling_failures() -> Iterator[None]:
-    """End the command with a sentence, and no traceback, when the server or the domain refuses."""
+    """Connect to the server of the settings; a refusal ends the command with its sentence."""
     try:
-        yield
+        with TemperClient(_address(), _token()) as client:
+            yield client
     except TemperError as error:
         fail(str(error), {each["field"]: each["message"] for each in error.fields})
-    except InvalidError as error:
-        fail(str(error), {each.field: str(each.message) for each in error.fields})
-    except AppError as error:
-        fail(str(error))
-    except (OperationalError, ProgrammingError) as error:
-        text = str(error.orig)
-        is_empty = "no such table" in text or "does not exist" in text
-        fail("The database has no tables yet. Run `temper migrate`." if is_empty else f"The database refuses: {text}")
 
 
 def fail(text: str, fields: Mapping[str, str] | None = None) -> NoReturn:
