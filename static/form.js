@@ -77,13 +77,13 @@
   // ── What is wrong ────────────────────────────────────────────────────────
   // The server swaps help and error under a field; the field itself is never swapped while it is typed into.
   function markFields() {
-    for (const control of form().querySelectorAll("[aria-describedby]")) {
+    for (const control of document.querySelectorAll("form [aria-describedby]")) {
       const below = document.getElementById(control.getAttribute("aria-describedby"));
       if (below?.classList.contains("error")) control.setAttribute("aria-invalid", "true");
       else control.removeAttribute("aria-invalid");
     }
   }
-  document.addEventListener("htmx:after:swap", () => { if (form()) markFields(); });
+  document.addEventListener("htmx:after:swap", markFields);
 
   // ── Leaving what was typed ───────────────────────────────────────────────
   document.addEventListener("input", (event) => { if (event.target.closest("#recipe-form")) isTouched = true; });
