@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import Session
 
-from app.domain import db, queue
+from app.domain import queue
 from app.domain.models import ArtifactKind, ArtifactState, ReasonKind, RunState, utc_now
 from app.domain.runs import id_of
 from tests.conftest import forget_settings
@@ -19,7 +19,7 @@ LONG_AGO = utc_now() - timedelta(minutes=5)
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[queue.QueueMessage]:
     """Collect what would go to the broker, which is the edge of this process."""
     messages: list[queue.QueueMessage] = []
-    monkeypatch.setattr(db.queue, "send", messages.extend)
+    monkeypatch.setattr(queue, "send", messages.extend)
     return messages
 
 
