@@ -236,7 +236,7 @@ def _unused_hash() -> str:
 # ── Rows ───────────────────────────────────────────────────────────────────
 
 
-def _store(  # noqa: PLR0913 - the columns of a credential
+def _store(
     session: Session,
     user: User,
     kind: CredentialKind,

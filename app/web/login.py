@@ -12,9 +12,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
+from sqlmodel import Session
 
 from app.config import settings
-from app.domain import accounts
+from app.domain import accounts, db
 from app.domain.errors import TooManyError
 from app.domain.login_tries import LoginTries
 from app.domain.messages import Message, message
@@ -67,7 +68,8 @@ def show_login(request: Request, session: ReadSession, next: str = "") -> Respon
 @router.post("/login", name="login.password")
 def log_in_by_password(
     request: Request,
-    session: WriteSession,
+    session: ReadSession,  # argon2 takes its time, and meanwhile nobody else could write
+    *,
     name: Annotated[str, Form(max_length=200)] = "",
     password: Annotated[str, Form(max_length=accounts.LONGEST_PASSWORD)] = "",
     next: Address = "",  # noqa: A002 - the word in the form
@@ -77,16 +79,17 @@ def log_in_by_password(
     try:
         left = tries().take(address)
     except TooManyError as error:
-        return _show_again(request, next, name, error.message, HTTPStatus.TOO_MANY_REQUESTS)
+        return _show_again(request, next, name, error=error.message, status=HTTPStatus.TOO_MANY_REQUESTS)
     user = accounts.check_password(session, name, password)
     if user is None:
         text = message("That name and password do not fit. {left} tries left this minute.", left=left)
-        return _show_again(request, next, name, text, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return _show_again(request, next, name, error=text, status=HTTPStatus.UNPROCESSABLE_ENTITY)
     tries().forget(address)
-    return _let_in(request, session, user, next)
+    with db.unit_of_work() as writing:
+        return _let_in(request, writing, user, next)
 
 
-def _show_again(request: Request, next_page: str, name: str, error: Message, status: HTTPStatus) -> Response:
+def _show_again(request: Request, next_page: str, name: str, *, error: Message, status: HTTPStatus) -> Response:
     page = LoginPage(next=next_page, has_password=True, name=name, error=error)
     return render(request, "login/login.html", page, status)
 
@@ -99,7 +102,7 @@ def show_link(request: Request, session: ReadSession, code: str, next: str = "")
 
 
 @router.post("/login/{code}", name="login.use_link")
-def log_in_by_link(request: Request, session: WriteSession, code: str, next: Address = "") -> Response:  # noqa: A002
+def log_in_by_link(request: Request, session: WriteSession, code: str, *, next: Address = "") -> Response:  # noqa: A002
     """Use a one-time link up and let its user in."""
     user = accounts.use_login_link(session, code)
     if user is None:
@@ -116,7 +119,7 @@ def log_out(request: Request, session: WriteSession) -> Response:
     return reply
 
 
-def _let_in(request: Request, session: WriteSession, user: User, next_page: str) -> Response:
+def _let_in(request: Request, session: Session, user: User, next_page: str) -> Response:
     secret = accounts.log_in(session, user, lifetime=login_lifetime())
     reply = _go(next_page)
     reply.set_cookie(
