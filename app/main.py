@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from fastapi import APIRouter, FastAPI
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -27,6 +27,11 @@ ROUTERS = (
     "app.web.patterns",
 )
 YEAR_SECONDS = 365 * 24 * 3600
+UNCOMPRESSED = (
+    *DEFAULT_EXCLUDED_CONTENT_TYPES,
+    "application/octet-stream",
+    "application/x-tar",
+)  # weights do not shrink
 
 
 class VersionedFiles(StaticFiles):
@@ -53,7 +58,7 @@ def create_app() -> FastAPI:
     errors.install(app)
     if find_spec("app.web.security") is not None:
         import_module("app.web.security").install(app)
-    app.add_middleware(GZipMiddleware, minimum_size=1_000)
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, exclude_content_types=UNCOMPRESSED)
     app.add_middleware(i18n.LanguageMiddleware)
     app.mount("/static", VersionedFiles(directory=assets.STATIC_FOLDER), name="static")
     for name in ROUTERS:

@@ -27,7 +27,7 @@ PLACES = re.compile(r"%\((\w+)\)|(?<!\{)\{(\w+)\}")
 
 def collect() -> Catalog:
     """Collect the sentences of the whole project."""
-    catalog = Catalog(project="Temper", header_comment="# Sentences of Temper; see app/web/translations.py.")
+    catalog = Catalog()
     found = extract_from_dir(
         ROOT, METHODS, OPTIONS, KEYWORDS, comment_tags=(), directory_filter=lambda folder: _is_ours(Path(folder))
     )
@@ -63,9 +63,14 @@ def update() -> None:
         catalog = read(language)
         catalog.update(collect(), no_fuzzy_matching=True)
         catalog.obsolete.clear()
-        path_of(language).parent.mkdir(parents=True, exist_ok=True)
-        with path_of(language).open("wb") as file:
-            write_po(file, catalog, width=110, sort_by_file=True, include_lineno=False, ignore_obsolete=True)
+        write(language, catalog)
+
+
+def write(language: str, catalog: Catalog) -> None:
+    """Write a language's catalogue without the dates and line numbers that would change with every update."""
+    path_of(language).parent.mkdir(parents=True, exist_ok=True)
+    with path_of(language).open("wb") as file:
+        write_po(file, catalog, width=110, omit_header=True, sort_by_file=True, include_lineno=False)
 
 
 def problems() -> Iterator[str]:
@@ -94,8 +99,8 @@ def _problems_of(language: str, used: Message, translated: Message | None) -> It
             yield f"{language}: other places than the English: {used.id!r} -> {text!r}"
 
 
-def _texts(text: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    return (text,) if isinstance(text, str) else tuple(text)
+def _texts(text: str | tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
+    return (text or "",) if text is None or isinstance(text, str) else tuple(text)
 
 
 def _places(text: str) -> set[str]:

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from playwright.sync_api import Page, Route
 from sqlmodel import Session
 
 from app.domain.events import ingest
@@ -50,26 +51,26 @@ def metric(iteration: int) -> dict:
     return {"kind": "metric", "iteration": iteration} | measured
 
 
-def drawn(page) -> list[float]:
+def drawn(page: Page) -> list[float]:
     """Return the iterations of the curve as they are drawn, in order, doubles included."""
     path = page.locator("#loss-chart .series-raw").get_attribute("d") or ""
     return [float(step[1:]) for step in path.split()[::2]]
 
 
-def points(page) -> int:
+def points(page: Page) -> int:
     """Return how many points the curve has."""
     return int(page.locator("#loss-chart").get_attribute("data-points") or 0)
 
 
 @pytest.fixture
-def run(session):
+def run(session: Session) -> Run:
     """Store a run that is being trained, three iterations in."""
     run = make_run(session, state=RunState.RUNNING, iterations=ITERATIONS, iteration=3, phase="training")
     make_metrics(session, run, iterations=range(1, 4))
     return run
 
 
-def test_the_curve_grows_while_the_page_is_open(page, session, run):
+def test_the_curve_grows_while_the_page_is_open(page: Page, session: Session, run: Run) -> None:
     """Points that a worker stores are drawn without a reload, and the figures follow."""
     trainer = Trainer(session, run)
     page.goto(f"/runs/{run.id}")
@@ -83,11 +84,11 @@ def test_the_curve_grows_while_the_page_is_open(page, session, run):
     page.locator("#run-progress .figures dd", has_text="6 of 20").first.wait_for()
 
 
-def test_a_reload_during_a_live_curve_has_no_gap_and_no_double_point(page, session, run):
+def test_a_reload_during_a_live_curve_has_no_gap_and_no_double_point(page: Page, session: Session, run: Run) -> None:
     """Whoever reloads in the middle sees every iteration exactly once."""
     trainer = Trainer(session, run)
 
-    def train_on():
+    def train_on() -> None:
         for iteration in range(4, ITERATIONS + 1):
             trainer.train(iteration)
             time.sleep(0.12)
@@ -104,7 +105,7 @@ def test_a_reload_during_a_live_curve_has_no_gap_and_no_double_point(page, sessi
     assert drawn(page) == list(range(1, ITERATIONS + 1))
 
 
-def test_a_tab_that_was_offline_catches_up(page, session, run):
+def test_a_tab_that_was_offline_catches_up(page: Page, session: Session, run: Run) -> None:
     """What is stored while the connection is broken is drawn when it is back, each point once."""
     trainer = Trainer(session, run)
     page.goto(f"/runs/{run.id}")
@@ -118,7 +119,7 @@ def test_a_tab_that_was_offline_catches_up(page, session, run):
     assert drawn(page) == [1, 2, 3, 4, 5, 6, 7]
 
 
-def test_answers_of_a_checkpoint_arrive_together(page, session, run):
+def test_answers_of_a_checkpoint_arrive_together(page: Page, session: Session, run: Run) -> None:
     """A checkpoint's answers and its line in the table appear by themselves; open things stay open."""
     trainer = Trainer(session, run)
     make_answers(session, make_checkpoint(session, run, iteration=0), ["I am a model.", "No.", "Paris."])
@@ -147,7 +148,7 @@ def test_answers_of_a_checkpoint_arrive_together(page, session, run):
     assert drawn(page) == [1, 2, 3]
 
 
-def test_the_end_of_a_run_closes_its_stream(page, session, run):
+def test_the_end_of_a_run_closes_its_stream(page: Page, session: Session, run: Run) -> None:
     """A run that ends shows it without a reload, and nothing goes on asking."""
     trainer = Trainer(session, run)
     page.goto(f"/runs/{run.id}")
@@ -162,7 +163,7 @@ def test_the_end_of_a_run_closes_its_stream(page, session, run):
     assert [url for url in asked if "/runs/" in url] == []
 
 
-def test_stop_in_the_dialog_asks_the_run_to_stop(page, session, run):
+def test_stop_in_the_dialog_asks_the_run_to_stop(page: Page, session: Session, run: Run) -> None:
     """Stop opens a dialog; its button stops the run and the page says so without a reload."""
     page.goto(f"/runs/{run.id}")
     wait_until(lambda: points(page) == 3, "the history was not drawn")
@@ -176,7 +177,7 @@ def test_stop_in_the_dialog_asks_the_run_to_stop(page, session, run):
     assert not page.locator("#run-stop").evaluate("dialog => dialog.open")
 
 
-def test_a_refusal_is_a_toast_and_leaves_the_page(page, session, run):
+def test_a_refusal_is_a_toast_and_leaves_the_page(page: Page, session: Session, run: Run) -> None:
     """An action that no longer fits shows its sentence in a toast, and the page stays as it was."""
     page.goto(f"/runs/{run.id}")
     wait_until(lambda: points(page) == 3, "the history was not drawn")
@@ -192,7 +193,7 @@ def test_a_refusal_is_a_toast_and_leaves_the_page(page, session, run):
     assert page.locator("h1").inner_text() == run.name
 
 
-def test_selected_runs_stay_selected_while_the_list_refreshes(page, session, run):
+def test_selected_runs_stay_selected_while_the_list_refreshes(page: Page, session: Session, run: Run) -> None:
     """The list renews itself while something runs; boxes that are ticked stay so, and lead to Compare."""
     make_run(session, state=RunState.FINISHED, name="Second")
     trainer = Trainer(session, run)
@@ -207,7 +208,7 @@ def test_selected_runs_stay_selected_while_the_list_refreshes(page, session, run
     assert page.get_by_role("button", name="Compare 2").is_enabled()
 
 
-def test_the_list_is_searched_while_one_types(page, session, run):
+def test_the_list_is_searched_while_one_types(page: Page, session: Session, run: Run) -> None:
     """Typing narrows the list without a reload and keeps the cursor where it is."""
     make_run(session, state=RunState.FINISHED, name="Needle")
     page.goto("/runs")
@@ -219,14 +220,21 @@ def test_the_list_is_searched_while_one_types(page, session, run):
     assert page.evaluate("document.activeElement.name") == "q"
 
 
-def test_a_cdn_that_does_not_answer_costs_nothing_but_a_moment(page, session, run, monkeypatch):
+def test_a_cdn_that_does_not_answer_costs_nothing_but_a_moment(
+    page: Page, session: Session, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where the CDN is out of reach the vendored htmx takes over at once, and the next page does not ask again."""
     from app.config import settings
 
     monkeypatch.setenv("TEMPER_ASSETS", "cdn")
     settings.cache_clear()
     asked: list[str] = []
-    page.route("https://cdn.jsdelivr.net/**", lambda route: (asked.append(route.request.url), route.abort()))
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        route.abort()
+
+    page.route("https://cdn.jsdelivr.net/**", refuse)
 
     page.goto(f"/runs/{run.id}")
 
@@ -240,7 +248,7 @@ def test_a_cdn_that_does_not_answer_costs_nothing_but_a_moment(page, session, ru
     assert len(asked) == 2
 
 
-def test_the_cdns_bytes_are_checked_before_they_run(page, run, monkeypatch):
+def test_the_cdns_bytes_are_checked_before_they_run(page: Page, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CDN that serves other bytes than the integrity hash names is as good as absent."""
     from app.config import settings
 
@@ -256,7 +264,7 @@ def test_the_cdns_bytes_are_checked_before_they_run(page, run, monkeypatch):
     assert page.evaluate("htmx.version") == "4.0.1"
 
 
-def test_the_cdn_is_used_where_it_answers(page, run, monkeypatch):
+def test_the_cdn_is_used_where_it_answers(page: Page, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the right bytes from the CDN, this server's copy is not asked for."""
     from app.config import settings
     from app.web.assets import STATIC_FOLDER
@@ -265,7 +273,7 @@ def test_the_cdn_is_used_where_it_answers(page, run, monkeypatch):
     settings.cache_clear()
     headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "text/javascript"}
 
-    def serve(route):
+    def serve(route: Route) -> None:
         file = STATIC_FOLDER / "vendor" / route.request.url.rpartition("/")[2]
         route.fulfill(body=file.read_text("utf-8"), headers=headers)
 

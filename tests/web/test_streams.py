@@ -2,10 +2,14 @@
 
 import json
 import threading
+from functools import partial
+from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlmodel import Session
 
+from app.config import settings
 from app.domain.events import events_after
 from app.domain.models import RunState
 from app.domain.presence import wake_watchers
@@ -13,8 +17,11 @@ from app.domain.runs import end_run, id_of
 from app.web import streams
 from tests.factories import make_metrics, make_run
 
+Message = tuple[str | None, int, Any]
+"""Event, id and data."""
 
-def read_stream(client, path, **headers):
+
+def read_stream(client: TestClient, path: str, **headers: str) -> list[Message]:
     """Read a stream to its end; (event, id, data) of each message."""
     text = client.get(path, headers=headers).text
     messages = []
@@ -25,11 +32,11 @@ def read_stream(client, path, **headers):
     return messages
 
 
-def iterations(messages):
+def iterations(messages: list[Message]) -> list[int]:
     return [data[0] for event, _, data in messages if event == "metric"]
 
 
-def test_a_finished_run_is_replayed_whole_and_then_ends(client, session):
+def test_a_finished_run_is_replayed_whole_and_then_ends(client: TestClient, session: Session) -> None:
     """Who starts at the beginning gets every point in order, a cue and the end."""
     run = make_run(session, state=RunState.FINISHED)
     make_metrics(session, run, iterations=range(1, 8))
@@ -40,7 +47,7 @@ def test_a_finished_run_is_replayed_whole_and_then_ends(client, session):
     assert [event for event, _, _ in messages][-2:] == ["status", "end"]
 
 
-def test_an_events_id_is_its_row_in_the_ledger(client, session):
+def test_an_events_id_is_its_row_in_the_ledger(client: TestClient, session: Session) -> None:
     """The id that a browser sends back names the row after which to go on."""
     run = make_run(session, state=RunState.FINISHED)
     events = make_metrics(session, run, iterations=range(1, 4))
@@ -50,7 +57,7 @@ def test_an_events_id_is_its_row_in_the_ledger(client, session):
     assert [number for event, number, _ in messages if event == "metric"] == [event.id for event in events]
 
 
-def test_a_reader_who_comes_back_gets_only_what_is_new(client, session):
+def test_a_reader_who_comes_back_gets_only_what_is_new(client: TestClient, session: Session) -> None:
     """`Last-Event-ID` wins over the page's own `after`: nothing is lost and nothing comes twice."""
     run = make_run(session, state=RunState.FINISHED)
     events = make_metrics(session, run, iterations=range(1, 6))
@@ -63,7 +70,7 @@ def test_a_reader_who_comes_back_gets_only_what_is_new(client, session):
 
 
 @pytest.mark.parametrize("header", ["", "abc", "-1", "9" * 40, "1e3"])
-def test_a_last_event_id_that_is_none_is_ignored(client, session, header):
+def test_a_last_event_id_that_is_none_is_ignored(client: TestClient, session: Session, header: str) -> None:
     """A header that holds no id starts where the page said."""
     run = make_run(session, state=RunState.FINISHED)
     make_metrics(session, run, iterations=range(1, 3))
@@ -71,14 +78,16 @@ def test_a_last_event_id_that_is_none_is_ignored(client, session, header):
     assert iterations(read_stream(client, f"/runs/{run.id}/events?after=0", **{"Last-Event-ID": header})) == [1, 2]
 
 
-def test_a_run_that_is_not_there_has_no_stream(client):
+def test_a_run_that_is_not_there_has_no_stream(client: TestClient) -> None:
     """An unknown run is a plain 404, not a stream that fails."""
     assert client.get("/runs/999/events").status_code == 404
 
 
-def test_more_events_than_one_look_takes_all_arrive(client, session, monkeypatch):
+def test_more_events_than_one_look_takes_all_arrive(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A ledger longer than one read is followed to its last line before the stream ends."""
-    monkeypatch.setattr(streams, "events_after", lambda *a, **k: events_after(*a, limit=3))
+    monkeypatch.setattr(streams, "events_after", partial(events_after, limit=3))
     run = make_run(session, state=RunState.FINISHED)
     make_metrics(session, run, iterations=range(1, 11))
 
@@ -86,16 +95,18 @@ def test_more_events_than_one_look_takes_all_arrive(client, session, monkeypatch
 
 
 @pytest.mark.parametrize("has_redis", [True, False])
-def test_what_is_written_while_somebody_listens_arrives(client, session, database_url, monkeypatch, has_redis):
+def test_what_is_written_while_somebody_listens_arrives(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch, *, has_redis: bool
+) -> None:
     """New points arrive by a wake-up, and without Redis by looking every so often."""
     if not has_redis:
         monkeypatch.setenv("TEMPER_REDIS_URL", "redis://127.0.0.1:1/0")
-        streams.settings.cache_clear()
+        settings.cache_clear()
         monkeypatch.setattr(streams, "LOOK_SECONDS", 0.3)
     run = make_run(session, state=RunState.RUNNING)
     make_metrics(session, run, iterations=range(1, 4))
 
-    def train_on():
+    def train_on() -> None:
         with Session(session.get_bind()) as other:
             make_metrics(other, run, iterations=range(4, 7))
             end_run(other, id_of(run), attempt=1, state=RunState.FINISHED)
@@ -111,7 +122,9 @@ def test_what_is_written_while_somebody_listens_arrives(client, session, databas
     assert messages[-1][0] == "end"
 
 
-def test_an_old_connection_is_closed_without_an_end(client, session, monkeypatch):
+def test_an_old_connection_is_closed_without_an_end(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection's life is capped; the browser comes back, because it heard no `end`."""
     monkeypatch.setattr(streams, "LIFE_SECONDS", 0.3)
     run = make_run(session, state=RunState.RUNNING)
@@ -123,7 +136,7 @@ def test_an_old_connection_is_closed_without_an_end(client, session, monkeypatch
     assert "end" not in [event for event, _, _ in messages]
 
 
-def test_the_curves_history_has_each_iteration_once(client, session):
+def test_the_curves_history_has_each_iteration_once(client: TestClient, session: Session) -> None:
     """A resumed attempt that trains an iteration again takes the place of the old point."""
     run = make_run(session, state=RunState.RUNNING)
     make_metrics(session, run, iterations=[1, 2, 3])
@@ -135,7 +148,7 @@ def test_the_curves_history_has_each_iteration_once(client, session):
     assert history["iterations"] == run.iterations
 
 
-def test_a_long_curve_is_thinned_and_keeps_its_last_point():
+def test_a_long_curve_is_thinned_and_keeps_its_last_point() -> None:
     """No more than about the asked number of points are sent, the newest always."""
     points = [[iteration, 1.0, 1e-4] for iteration in range(1, 10_000)]
 
