@@ -51,7 +51,7 @@ def write_adapter(folder: Path, state: Mapping[str, Tensor], lora: LoraConfig, *
 
 def exported_config(lora: LoraConfig, base: str) -> LoraConfig:
     """Return the adapter's config as it is given away: for answering, and naming its base model."""
-    fields = {**lora.to_dict(), "inference_mode": True, "base_model_name_or_path": base}
+    exported = LoraConfig(**{**lora.to_dict(), "inference_mode": True, "base_model_name_or_path": base})
     # PEFT holds the layers as a set; in order, two exports of one checkpoint are the same bytes.
-    fields["target_modules"] = sorted(fields["target_modules"])
-    return LoraConfig.from_peft_type(**fields)
+    exported.target_modules = sorted(exported.target_modules)
+    return exported

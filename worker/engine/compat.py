@@ -45,8 +45,8 @@ def patch_xtuner() -> None:
 
 
 def _hide_bitsandbytes() -> None:
-    """Save the seconds mmengine takes to import bitsandbytes, and half of torch's compiler with it, for its optimizers."""
-    sys.modules["bitsandbytes"] = None  # type: ignore[assignment] - Python's own way to say "not there"
+    """Save the seconds mmengine takes to import bitsandbytes, which brings half of torch's compiler."""
+    sys.modules["bitsandbytes"] = None  # type: ignore[assignment]  # Python's own way to say "not there"
 
 
 def _stand_in_for_image_packages() -> None:
@@ -56,7 +56,7 @@ def _stand_in_for_image_packages() -> None:
     torchvision's wheels are CUDA builds that fail to import beside a CPU torch; scikit-image is
     large. The stand-ins come after transformers has looked for the real ones and found none.
     """
-    import transformers  # noqa: F401, PLC0415 - it looks on import
+    import transformers  # noqa: F401 - it looks on import
 
     for root, names in IMAGE_PACKAGES.items():
         if root not in sys.modules and importlib.util.find_spec(root) is None:
@@ -69,7 +69,7 @@ def _register_empty(name: str) -> None:
     module = types.ModuleType(name)
     module.__spec__ = importlib.machinery.ModuleSpec(name, loader=None)
     module.__path__ = []
-    module.InterpolationMode = None  # type: ignore[attr-defined] - the one name xtuner takes out of torchvision
+    module.InterpolationMode = None  # type: ignore[attr-defined]  # the one name xtuner takes out of torchvision
     sys.modules[name] = module
     parent, _, child = name.rpartition(".")
     if parent:
@@ -78,7 +78,7 @@ def _register_empty(name: str) -> None:
 
 def _remove_stand_ins() -> None:
     """Take the stand-ins away again: mmengine asks torchvision, where it is, for its version."""
-    import xtuner.dataset  # noqa: F401, PLC0415 - what needed them
+    import xtuner.dataset  # noqa: F401 - what needed them
 
     for name in (name for names in IMAGE_PACKAGES.values() for name in names):
         if getattr(sys.modules.get(name), "__loader__", None) is None:
@@ -87,10 +87,10 @@ def _remove_stand_ins() -> None:
 
 def _name_cpu_bfloat16() -> None:
     """Answer the question `SupervisedFinetune` asks of `torch.cpu` as if it were `torch.cuda`."""
-    import torch  # noqa: PLC0415 - the parent of this process must not need it
+    import torch
 
     if not hasattr(torch.cpu, "is_bf16_supported"):
-        torch.cpu.is_bf16_supported = lambda: True  # type: ignore[attr-defined]
+        torch.cpu.is_bf16_supported = lambda: True
 
 
 def _quiet_known_warnings() -> None:
@@ -101,8 +101,8 @@ def _quiet_known_warnings() -> None:
 
 def _forbid_remote_code() -> None:
     """Undo the `trust_remote_code=True` that `SupervisedFinetune` has in its own call of `AutoConfig`."""
-    from transformers import AutoConfig  # noqa: PLC0415
-    from xtuner.model import sft  # noqa: PLC0415
+    from transformers import AutoConfig
+    from xtuner.model import sft
 
     class LocalConfig:
         """`AutoConfig` that runs no code out of a model's folder."""
@@ -122,7 +122,7 @@ def _add_beginning_only_where_the_tokenizer_does() -> None:
     Where that token is `<|im_start|>`, as in SmolLM2, each row would begin with it twice, and no
     program that uses the model later would write it so.
     """
-    from xtuner.dataset import utils  # noqa: PLC0415
+    from xtuner.dataset import utils
 
     original = utils.get_bos_eos_token_ids
 
@@ -141,6 +141,6 @@ def _keep_the_rendered_config() -> None:
     mmengine writes its own reading of it over the file of that name, in a form that no person
     reads; the file is what the run's page shows and what a resumed run starts from.
     """
-    from mmengine.runner import Runner  # noqa: PLC0415
+    from mmengine.runner import Runner
 
     Runner.dump_config = lambda _: None

@@ -40,7 +40,8 @@ _SIGNS: Final = (
     # torch's zip writer reports a write cut short by a full disk in these words, without an errno.
     ("unexpected pos", DISK_FULL),
     ("file write failed", DISK_FULL),
-    ("Column length not in the dataset", BAD_DATA),
+    ("Column length not in the dataset", BAD_DATA),  # xtuner, once no row is left; and the same of datasets 5:
+    ("Column 'length' doesn't exist", BAD_DATA),
     ("Error occurred while generating the dataset", BAD_DATA),
     ("num_samples should be a positive integer", BAD_DATA),
     ("flash_attn", MISSING_PACKAGE),

@@ -84,7 +84,7 @@ def _train(options: argparse.Namespace) -> None:
     facts = read_config(options.config)
     stay_local(facts.model)
     make_compatible(with_bitsandbytes=facts.is_quantised)
-    from xtuner.tools import train  # noqa: PLC0415 - after the remedies
+    from xtuner.tools import train
 
     patch_xtuner()
     sys.argv = ["train", str(options.config), "--work-dir", str(options.work_dir)]
@@ -97,26 +97,26 @@ def _train(options: argparse.Namespace) -> None:
 
 def _convert(options: argparse.Namespace) -> None:
     stay_local(read_config(options.config).model)
-    from worker.engine.convert import convert_checkpoint  # noqa: PLC0415
+    from worker.engine.convert import convert_checkpoint
 
     convert_checkpoint(options.config, options.checkpoint, options.folder)
 
 
 def _merge(options: argparse.Namespace) -> None:
     stay_local(options.model)
-    from worker.engine.merge import merge_model  # noqa: PLC0415
+    from worker.engine.merge import merge_model
 
     merge_model(options.model, options.adapter, options.folder)
 
 
 def _prepare_small(options: argparse.Namespace) -> None:
-    from worker.engine.small_model import prepare_small  # noqa: PLC0415
+    from worker.engine.small_model import prepare_small
 
     prepare_small(options.folder)
 
 
 def _relay(options: argparse.Namespace) -> None:
-    from worker.engine.relay import relay_model  # noqa: PLC0415
+    from worker.engine.relay import relay_model
 
     relay_model(options.source, options.folder)
 

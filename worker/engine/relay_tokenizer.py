@@ -18,6 +18,7 @@ from transformers.convert_slow_tokenizer import SentencePieceExtractor
 from worker.engine.failures import BadModelError
 
 SPACE = "▁"  # how SentencePiece writes a space
+UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 END_OF_TURN = "<|im_end|>"
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -40,10 +41,10 @@ def write_tokenizer(source: Path, folder: Path) -> list[int]:
     settings = _read(source / "tokenizer_config.json")
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=_tokenizer(source, settings),
-        bos_token="<s>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        pad_token="</s>",
+        bos_token=BEGIN,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        pad_token=END,
         chat_template=settings.get("chat_template", CHAT_TEMPLATE),
         clean_up_tokenization_spaces=False,
     )
@@ -79,7 +80,7 @@ def from_sentencepiece(file: Path, added: dict[int, str]) -> Tokenizer:
     for token, content in added.items():
         vocabulary.pop(pieces.id_to_piece(token) if token < len(pieces) else "", None)
         vocabulary[content] = token
-    model = BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    model = BPE(vocab=vocabulary, merges=merges, unk_token=UNKNOWN, fuse_unk=True, byte_fallback=True)
     tokenizer = Tokenizer(model)
     has_prefix = pieces.encode("a", out_type=str)[0].startswith(SPACE)
     tokenizer.normalizer = normalizers.Sequence(
@@ -93,8 +94,12 @@ def from_sentencepiece(file: Path, added: dict[int, str]) -> Tokenizer:
             *([decoders.Strip(content=" ", left=1)] if has_prefix else []),
         ]
     )
-    special = ("<unk>", "<s>", "</s>", *added.values())
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in dict.fromkeys(special)])
-    begin = ("<s>", vocabulary["<s>"])
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B", special_tokens=[begin])
+    special = (UNKNOWN, BEGIN, END, *added.values())
+    tokenizer.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in dict.fromkeys(special)]
+    )
+    begin = (BEGIN, vocabulary[BEGIN])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN} $A", pair=f"{BEGIN} $A {BEGIN} $B", special_tokens=[begin]
+    )
     return tokenizer

@@ -7,7 +7,7 @@ from mmengine.optim import LinearLR
 SHORTEST_WARMUP = 2  # iterations; LinearLR over one leaves the rate at its start, over none it refuses to be built
 
 
-class WarmUpLR(LinearLR):  # type: ignore[misc] - mmengine has no types
+class WarmUpLR(LinearLR):
     """A linear rise that lasts at least two iterations when a share of few epochs gives fewer."""
 
     @classmethod

@@ -83,7 +83,9 @@ def write_config(recipe: Recipe, folder: Path, *, model: Path, template: str = "
     return folder / "config.py"
 
 
-def train(recipe: Recipe, folder: Path, *, model: Path, template: str = "qwen_chat", more: Sequence[str] = ()) -> Training:
+def train(
+    recipe: Recipe, folder: Path, *, model: Path, template: str = "qwen_chat", more: Sequence[str] = ()
+) -> Training:
     """Train a recipe to its end."""
     config = write_config(recipe, folder, model=model, template=template)
     done = launch("train", config, "--work-dir", folder, "--events", folder / "events.jsonl", *more)

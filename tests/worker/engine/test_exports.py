@@ -33,7 +33,8 @@ def tensors(folder: Path) -> dict[str, Any]:
 def test_an_adapter_is_what_xtuner_would_have_made(trained: Training, tmp_path: Path) -> None:
     """Every tensor equals that of `xtuner convert pth_to_hf --safe-serialization`, to the last bit."""
     config, checkpoint = trained.folder / "config.py", trained.folder / "iter_4.pth"
-    command = [sys.executable, "-c", XTUNER_CONVERT, config, checkpoint, tmp_path, "--safe-serialization"]
+    arguments = [str(config), str(checkpoint), str(tmp_path), "--safe-serialization"]
+    command = [sys.executable, "-c", XTUNER_CONVERT, *arguments]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
 
     ours, theirs = tensors(trained.folder / "adapters" / "iter_4"), tensors(tmp_path)

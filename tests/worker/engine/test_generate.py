@@ -11,8 +11,7 @@ QUESTIONS = (
     "Hi",
     "What is the capital of France?",
     "你是谁",
-    "What is 2 + 2?",
-    "Name a river in Africa, and say in a few words where it begins and where it ends.",
+    "Name a river in Africa, and say in a few words where it begins.",
 )
 CHATML = {
     "SYSTEM": "<|im_start|>system\n{system}<|im_end|>\n",
@@ -32,7 +31,7 @@ def loaded(small_model: Path) -> tuple[Any, Any]:
     return model.train(), AutoTokenizer.from_pretrained(small_model)
 
 
-def ask(loaded: tuple[Any, Any], questions: tuple[str, ...], *, most: int = 12) -> list[Any]:
+def ask(loaded: tuple[Any, Any], questions: tuple[str, ...], *, most: int = 8) -> list[Any]:
     """Ask questions in one batch."""
     from worker.engine.generate import Asking, answer_all, prompts_of, stop_ids_of
 
@@ -54,7 +53,7 @@ def test_an_answer_says_whether_it_was_cut(loaded: tuple[Any, Any]) -> None:
     short, long = ask(loaded, ("What is the capital of France?", "Name a river in Africa."))
 
     assert (short.text, short.ended, short.tokens) == ("The capital of France is Paris.", "stop", 7)
-    assert (long.ended, long.tokens) == ("length", 12)
+    assert (long.ended, long.tokens) == ("length", 8)
 
 
 def test_the_training_does_not_notice(loaded: tuple[Any, Any]) -> None:

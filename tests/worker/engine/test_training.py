@@ -1,12 +1,16 @@
 """What a real training leaves behind and tells."""
 
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.domain.trainer_events import trainer_event_adapter
-from tests.worker.engine.conftest import PROBES, Training, launch, small_recipe, train, write_config
+from tests.worker.engine.conftest import PROBES, ROOT, Training, launch, small_recipe, train, write_config
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("ignore")]
 
@@ -70,7 +74,7 @@ def test_a_checkpoint_needs_no_trust(trained: Training) -> None:
 
 
 def test_the_rendered_config_stays_as_it_was(trained: Training) -> None:
-    """mmengine does not write over the file that the run's page shows."""
+    """The file that the run's page shows is not written over by mmengine's reading of it."""
     assert (trained.folder / "config.py").read_text("utf-8").count("PART ") == 5
 
 
@@ -126,17 +130,12 @@ def test_rows_without_an_answer_in_reach_are_named(small_model: Path, tmp_path: 
 
 def test_a_terminated_training_dies(small_model: Path, tmp_path: Path) -> None:
     """SIGTERM ends it at once, without an end told: the supervisor knows that it asked."""
-    import os
-    import signal
-    import sys
-    import time
+    config, events = write_config(small_recipe(), tmp_path, model=small_model), tmp_path / "events.jsonl"
+    arguments = ["train", str(config), "--work-dir", str(tmp_path), "--events", str(events)]
+    command = [sys.executable, "-m", "worker.engine.launch", *arguments]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
-    from tests.worker.engine.conftest import ROOT
-
-    config = write_config(small_recipe(), tmp_path, model=small_model)
-    events = tmp_path / "events.jsonl"
-    command = [sys.executable, "-m", "worker.engine.launch", "train", config, "--work-dir", tmp_path, "--events", events]
-    with subprocess.Popen(command, cwd=ROOT, env={**os.environ}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+    with subprocess.Popen(command, cwd=ROOT, **quiet) as child:
         while not (events.exists() and '"plan"' in events.read_text("utf-8")):
             time.sleep(0.1)
         child.terminate()

@@ -18,12 +18,12 @@ from worker.engine.generate import Asking, answer_all, arithmetic_of, prompts_of
 from worker.engine.hooks.progress import begin_phase, is_main
 
 
-class AnswerHook(Hook):  # type: ignore[misc] - mmengine has no types
+class AnswerHook(Hook):
     """Answers all probes in one batch, after the checkpoint is safe on disk."""
 
     priority = "LOWEST"
 
-    def __init__(  # noqa: PLR0913 - one keyword for each name in the config
+    def __init__(
         self,
         *,
         tokenizer: dict[str, Any],

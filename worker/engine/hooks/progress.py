@@ -47,7 +47,7 @@ def updates_at(runner: Runner, iteration: int) -> int:
     return int(math.ceil(iteration / every) if is_last else iteration // every)
 
 
-class PlanHook(Hook):  # type: ignore[misc] - mmengine has no types
+class PlanHook(Hook):
     """Tells the phases before training, and how long the run is once its data is packed."""
 
     priority = "VERY_HIGH"
@@ -87,7 +87,7 @@ def _size(weight: torch.nn.Parameter) -> int:
     return math.prod(state.shape) if state is not None else weight.numel()
 
 
-class MetricHook(Hook):  # type: ignore[misc] - mmengine has no types
+class MetricHook(Hook):
     """Tells every iteration's loss, learning rate, gradient norm, time and memory."""
 
     priority = "ABOVE_NORMAL"  # before the schedule moves the learning rate on
@@ -138,5 +138,5 @@ def _grad_norm(runner: Runner) -> float | None:
 
 def _peak_memory() -> int:
     if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+        return int(torch.cuda.max_memory_allocated())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB

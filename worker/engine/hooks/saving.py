@@ -3,8 +3,9 @@ Save checkpoints that are whole or absent, each with its adapter beside it.
 
 `iter_N.pth` has the layout of mmengine's, so that xtuner's own tools read it, but holds nothing
 except tensors and plain values: it loads with `weights_only=True`, and running it is not needed
-to read it. Beside what mmengine saves it keeps the random numbers' state and the gradients
-of an unfinished accumulation, so that a resumed run goes on as if it had not been interrupted.
+to read it. Beside what mmengine saves it keeps the gradients of an unfinished accumulation; with
+the random numbers of each iteration drawn from its number, a resumed run goes on as if it had
+not been interrupted.
 """
 
 import shutil
@@ -14,7 +15,8 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
+from xtuner.model import SupervisedFinetune
 
 from app.domain.trainer_events import CheckpointRetired, CheckpointSaved
 from worker.engine.adapters import write_adapter
@@ -26,7 +28,7 @@ from worker.engine.hooks.progress import begin_phase, is_main, updates_at
 EMPTY_MESSAGE_HUB: dict[str, dict[str, Any]] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
 
 
-class SaveHook(Hook):  # type: ignore[misc] - mmengine has no types
+class SaveHook(Hook):
     """Saves at every so many iterations and at the last one, then deletes the oldest."""
 
     priority = "VERY_LOW"  # after the schedule has moved on, as a resumed run expects
@@ -40,17 +42,20 @@ class SaveHook(Hook):  # type: ignore[misc] - mmengine has no types
             keep: Checkpoints that stay; -1 for all.
         """
         self._every, self._keep = every, keep
-        self._resumed: dict[str, Any] | None = None
+        self._gradients: dict[str, Tensor] = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Remember what the resumed checkpoint says beyond mmengine's own content."""
-        self._resumed = checkpoint.get("temper")
+        """Remember the unfinished accumulation of the checkpoint that the run goes on from."""
+        self._gradients = checkpoint.get("gradients", {})
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ANN401, ARG002
-        """Continue where the resumed checkpoint was; skipping its data has used up random numbers."""
-        if self._resumed is not None:
-            _restore(_bare(runner), self._resumed)
-            self._resumed = None
+        """Give the iteration the gradients and the random numbers it would have had without an interruption."""
+        _seed(runner)
+        if self._gradients:
+            for name, weight in _bare(runner).named_parameters():
+                if name in self._gradients:
+                    weight.grad = self._gradients[name].to(weight.device, weight.dtype)
+            self._gradients = {}
 
     def after_train_iter(
         self,
@@ -73,7 +78,9 @@ class SaveHook(Hook):  # type: ignore[misc] - mmengine has no types
             torch.save(_content(runner, state, iteration), aside)
         adapter = folder / "adapters" / f"iter_{iteration}" if model.use_lora else None
         if adapter:
-            write_adapter(adapter, state, model.llm.peft_config["default"], base=model.llm.base_model.model.name_or_path)
+            write_adapter(
+                adapter, state, model.llm.peft_config["default"], base=model.llm.base_model.model.name_or_path
+            )
         (folder / "last_checkpoint").write_text(str(file), "utf-8")
         events.write(
             CheckpointSaved,
@@ -94,10 +101,16 @@ def retire(folder: Path, *, keep: int) -> None:
         events.write(CheckpointRetired, iteration=iteration)
 
 
-def _bare(runner: Runner) -> nn.Module:
+def _bare(runner: Runner) -> SupervisedFinetune:
     """Return the model without the wrapper that several GPUs need."""
-    model: nn.Module = getattr(runner.model, "module", runner.model)
+    model: SupervisedFinetune = getattr(runner.model, "module", runner.model)
     return model
+
+
+def _seed(runner: Runner) -> None:
+    """Seed the iteration's dropout; a state saved and restored would miss what the data loader draws in between."""
+    iteration, processes = runner.iter, runner.world_size
+    torch.manual_seed((runner.seed << 32) + iteration * processes + runner.rank)
 
 
 def _content(runner: Runner, state: dict[str, Tensor], iteration: int) -> dict[str, Any]:
@@ -107,29 +120,12 @@ def _content(runner: Runner, state: dict[str, Tensor], iteration: int) -> dict[s
         "message_hub": EMPTY_MESSAGE_HUB,
         "optimizer": runner.optim_wrapper.state_dict(),
         "param_schedulers": [_plain(scheduler.state_dict()) for scheduler in runner.param_schedulers],
-        "temper": _continuation(_bare(runner)),
+        "gradients": {
+            name: weight.grad for name, weight in _bare(runner).named_parameters() if weight.grad is not None
+        },
     }
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
     """Keep the numbers of a schedule's state; mmengine also puts a bound method in."""
     return {name: value for name, value in state.items() if not callable(value)}
-
-
-def _continuation(model: nn.Module) -> dict[str, Any]:
-    """Collect what a run needs beside the model and the optimizer to go on as if not interrupted."""
-    return {
-        "random": torch.get_rng_state(),
-        "random_cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-        "gradients": {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None},
-    }
-
-
-def _restore(model: nn.Module, continuation: dict[str, Any]) -> None:
-    torch.set_rng_state(continuation["random"].cpu())
-    if torch.cuda.is_available() and continuation["random_cuda"] is not None:
-        torch.cuda.set_rng_state(continuation["random_cuda"].cpu())
-    gradients = continuation["gradients"]
-    for name, weight in model.named_parameters():
-        if name in gradients:
-            weight.grad = gradients[name].to(weight.device, weight.dtype)
