@@ -68,19 +68,16 @@ def test_a_config_s_values_make_a_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "method"),
+    ("built", "method"),
     [
-        (
-            "model = dict(type=SupervisedFinetune, llm=dict(quantization_config=dict(load_in_4bit=True)), lora=dict(r=8))",
-            "qlora",
-        ),
-        ("model = dict(type=SupervisedFinetune, llm=dict(), lora=dict(r=8))", "lora"),
-        ("model = dict(type=SupervisedFinetune, llm=dict())", "full"),
+        ("llm=dict(quantization_config=dict(load_in_4bit=True)), lora=dict(r=8)", "qlora"),
+        ("llm=dict(), lora=dict(r=8)", "lora"),
+        ("llm=dict()", "full"),
     ],
 )
-def test_the_method_is_what_the_model_is_built_with(text: str, method: str) -> None:
+def test_the_method_is_what_the_model_is_built_with(built: str, method: str) -> None:
     """Four bits and an adapter, an adapter, or neither."""
-    assert read_text("x", f"model = dict(type=SupervisedFinetune, {text})").values["method"] == method
+    assert read_text("x", f"model = dict(type=SupervisedFinetune, {built})").values["method"] == method
 
 
 def test_values_are_calculated_where_they_are_plain() -> None:
