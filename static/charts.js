@@ -78,7 +78,11 @@
       const losses = rows.map((row) => row[1]).filter((loss) => loss !== null);
       this.figure.dataset.points = rows.length;
       this.showEmpty(rows.length === 0);
-      if (rows.length === 0) return;
+      const grid = (end) => Array.from({ length: Y_PARTS }, (_, part) => (100 * part) / Y_PARTS).map((y) => shape("line", { class: "grid", x1: 0, x2: end, y1: y, y2: y }));
+      if (rows.length === 0) {
+        this.figure.querySelector("svg").replaceChildren(...grid(100));
+        return;
+      }
       const last = rows.at(-1);
       const end = Math.max(this.iterations, last[0]);
       const top = ceiling(losses);
@@ -90,7 +94,7 @@
       svg.setAttribute("viewBox", `0 0 ${end} 100`);
       const raw = rows.map(([x, loss]) => [x, loss]);
       svg.replaceChildren(
-        ...Array.from({ length: Y_PARTS }, (_, part) => shape("line", { class: "grid", x1: 0, x2: end, y1: (100 * part) / Y_PARTS, y2: (100 * part) / Y_PARTS })),
+        ...grid(end),
         shape("path", { class: "series-raw", d: line(raw, toX, lossY) }),
         shape("path", { class: "series-lr", d: line(rows.map(([x, , rate]) => [x, rate]), toX, rateY) }),
         shape("path", { class: "series", d: line(smooth(raw), toX, lossY) }),
@@ -105,7 +109,7 @@
     showEmpty(isEmpty) {
       const note = this.figure.querySelector(".chart-empty");
       if (!isEmpty) note?.remove();
-      else if (!note) this.figure.append(Object.assign(document.createElement("p"), { className: "chart-empty", textContent: this.figure.dataset.empty }));
+      else if (!note) this.figure.appendChild(Object.assign(document.createElement("p"), { className: "chart-empty" })).append(Object.assign(document.createElement("span"), { textContent: this.figure.dataset.empty }));
     }
   }
 
