@@ -128,7 +128,8 @@ def build_run_view(session: Session, run_id: int) -> RunView:
         strip=_strip(run, recipe, checkpoints, judged),
         answers=_arrived(run, checkpoints, answered),
         checkpoints=[
-            _checkpoint_row(row, score, advice) for row, score in zip(reversed(checkpoints), reversed(judged), strict=True)
+            _checkpoint_row(row, score, advice)
+            for row, score in zip(reversed(checkpoints), reversed(judged), strict=True)
         ],
         judged=answered,
         advice=advice,
@@ -174,7 +175,9 @@ def _arrived(run: Run, checkpoints: Sequence[Checkpoint], answered: Sequence[Che
     newest = answered[-1]
     given = next(row.answers for row in checkpoints if row.iteration == newest.iteration)
     by_probe = {answer.probe_id: answer for answer in given}
-    rows = [AnswerRow(probe, by_probe.get(probe.id or 0), newest.score.answers.get(probe.position)) for probe in run.probes]
+    rows = [
+        AnswerRow(probe, by_probe.get(probe.id or 0), newest.score.answers.get(probe.position)) for probe in run.probes
+    ]
     return ArrivedAnswers(newest.iteration, rows, is_waiting)
 
 
