@@ -25,7 +25,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.config import settings
-from app.domain.messages import Message, N_
+from app.domain.messages import N_, Message
 
 LOCALE_FOLDER = Path(__file__).resolve().parents[1] / "locale"
 LANGUAGES = {"en": "English", "zh": "中文"}
