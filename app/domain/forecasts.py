@@ -22,8 +22,9 @@ class SourceShare:
     """One source of the mix, in numbers."""
 
     pairs: int
-    rows: int
-    share: float
+    rows: int | None
+    """None while its copies are not known."""
+    share: float | None
     """Of all rows, 0 to 1."""
 
 
@@ -35,7 +36,17 @@ class MixForecast:
     sets: dict[GeneralSet, SourceShare]
     own: SourceShare
     pairs: int
-    rows: int
+    rows: int | None
+
+    @property
+    def general_rows(self) -> int | None:
+        """Rows that are not the identity's."""
+        return None if self.rows is None or self.identity.rows is None else self.rows - self.identity.rows
+
+    @property
+    def general_share(self) -> float | None:
+        """Their share of all rows."""
+        return None if self.general_rows is None else self.general_rows / self.rows if self.rows else 0.0
 
 
 @dataclass(frozen=True)
@@ -56,22 +67,30 @@ class Forecast:
 MAX_MARKS = 200  # more lines than this cannot be told apart on a bar
 
 
-def forecast_mix(mix: Mix) -> MixForecast:
-    """Count each source of a mix."""
-    total = count_rows(mix).total
+def forecast_mix(mix: Mix, *, knows_identity: bool = True, knows_general: bool = True) -> MixForecast:
+    """
+    Count each source of a mix.
+
+    Args:
+        knows_identity: the identity's count is one; else what depends on it is None.
+        knows_general: the same of the general pairs' count.
+    """
+    total = count_rows(mix).total if knows_identity and knows_general else None
     sets = {name: len(general_pairs(name)) if name in mix.general_sets else 0 for name in GeneralSet}
+    general = mix.general_count if knows_general else None
     return MixForecast(
-        identity=_share(len(mix.identity), mix.identity_count, total),
-        sets={name: _share(pairs, mix.general_count, total) for name, pairs in sets.items()},
-        own=_share(len(mix.general), mix.general_count, total),
+        identity=_share(len(mix.identity), mix.identity_count if knows_identity else None, total),
+        sets={name: _share(pairs, general, total) for name, pairs in sets.items()},
+        own=_share(len(mix.general), general, total),
         pairs=len(mix.identity) + sum(sets.values()) + len(mix.general),
         rows=total,
     )
 
 
-def _share(pairs: int, copies: int, total: int) -> SourceShare:
-    rows = pairs * (1 + copies)
-    return SourceShare(pairs=pairs, rows=rows, share=rows / total if total else 0.0)
+def _share(pairs: int, copies: int | None, total: int | None) -> SourceShare:
+    rows = pairs * (1 + copies) if copies is not None else None
+    share = None if rows is None or total is None else rows / total if total else 0.0
+    return SourceShare(pairs=pairs, rows=rows, share=share)
 
 
 def forecast_recipe(recipe: Recipe, *, device: str = "") -> Forecast:

@@ -7,17 +7,16 @@ config says and the form has no field for is named, so that nothing is dropped i
 """
 
 import ast
-import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from app.domain.errors import NotFoundError, UnavailableError
+from app.domain.errors import NotFoundError
 from app.domain.messages import Message, message
 from app.domain.recipes import MAX_PROBES, Method, Precision, Schedule
+from app.domain.xtuner_source import UNKNOWN, PlainConfig, arguments_of, package_folder, type_of
 
 MAX_FOUND = 50  # names shown at once; a longer list is better searched than read
 
@@ -51,18 +50,9 @@ def list_names(pattern: str = "") -> list[str]:
 
 @cache
 def _files() -> Mapping[str, Path]:
-    folder = _package() / "configs"
+    folder = package_folder() / "configs"
     found = {path.stem: path for path in folder.rglob("*.py") if path.stem != "__init__"}
     return dict(sorted(found.items()))
-
-
-def _package() -> Path:
-    spec = find_spec("xtuner")  # finds a top-level package without importing it
-    if spec is None or spec.origin is None:
-        raise UnavailableError(
-            message("xtuner is not installed where this page comes from, so its configs cannot be listed here.")
-        )
-    return Path(spec.origin).parent
 
 
 def read_config(name: str) -> FoundConfig:
@@ -81,7 +71,7 @@ def read_config(name: str) -> FoundConfig:
 
 def read_text(name: str, text: str) -> FoundConfig:
     """Read a config's text."""
-    config = _Config(ast.parse(text))
+    config = PlainConfig(ast.parse(text))
     values: dict[str, Any] = {}
     for path, value in _values(config):
         *parts, last = path.split(".")
@@ -91,90 +81,6 @@ def read_text(name: str, text: str) -> FoundConfig:
         inner[last] = value
     base = config.value("pretrained_model_name_or_path") or config.value("llm_name_or_path")
     return FoundConfig(name, base if isinstance(base, str) else "", values, tuple(_notes(config)))
-
-
-# ── The file, without running it ───────────────────────────────────────────
-
-_UNKNOWN = object()
-_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
-
-
-class _Config:
-    """The assignments of a config: each name's expression, and its value where that is plain."""
-
-    def __init__(self, tree: ast.Module) -> None:
-        self.expressions: dict[str, ast.expr] = {}
-        self._values: dict[str, Any] = {}
-        for statement in tree.body:
-            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-                name = statement.targets[0].id
-                self.expressions[name] = statement.value
-                self._values[name] = self.evaluate(statement.value)
-            elif isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
-                name = statement.target.id
-                self._values[name] = self._combine(statement.op, self._values.get(name), self.evaluate(statement.value))
-
-    def value(self, name: str) -> Any:  # noqa: ANN401 - whatever the config says
-        """Return a name's plain value; None where it has none."""
-        found = self._values.get(name)
-        return None if found is _UNKNOWN else found
-
-    def evaluate(self, node: ast.expr) -> Any:  # noqa: ANN401, PLR0911 - whatever the config says; one return a kind
-        """Return the value of a plain expression; `_UNKNOWN` for any other."""
-        match node:
-            case ast.Constant(value=value):
-                return value
-            case ast.Name(id=name):
-                return self._values.get(name, _UNKNOWN)
-            case ast.List(elts=items) | ast.Tuple(elts=items):
-                values = [self.evaluate(item) for item in items]
-                return _UNKNOWN if _UNKNOWN in values else values
-            case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return self._combine(ast.Sub(), 0, self.evaluate(operand))
-            case ast.BinOp(left=left, op=operation, right=right):
-                return self._combine(operation, self.evaluate(left), self.evaluate(right))
-            case ast.Attribute(value=ast.Name(id="SYSTEM_TEMPLATE"), attr=name):
-                return _system_texts().get(name, _UNKNOWN)
-        return _UNKNOWN
-
-    @staticmethod
-    def _combine(operation: ast.operator, left: Any, right: Any) -> Any:  # noqa: ANN401 - numbers, or not
-        numbers = isinstance(left, int | float) and isinstance(right, int | float)
-        calculate = _OPERATORS.get(type(operation))
-        if not numbers or calculate is None or (right == 0 and calculate is operator.truediv):
-            return _UNKNOWN
-        return calculate(left, right)
-
-    def arguments(self, name: str) -> dict[str, ast.expr]:
-        """Return the arguments of the call that a name is given: `dict(type=…, …)`."""
-        return _arguments(self.expressions.get(name))
-
-
-def _arguments(node: ast.expr | None) -> dict[str, ast.expr]:
-    if not isinstance(node, ast.Call):
-        return {}
-    return {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg is not None}
-
-
-def _type_of(arguments: Mapping[str, ast.expr]) -> str:
-    """Return the last name of a `type=` argument, which may be quoted."""
-    return ast.unparse(arguments["type"]).strip("'\"").rpartition(".")[2] if "type" in arguments else ""
-
-
-@cache
-def _system_texts() -> dict[str, str]:
-    """Read xtuner's named system texts out of its source."""
-    tree = ast.parse((_package() / "utils" / "templates.py").read_text("utf-8"))
-    texts: dict[str, str] = {}
-    for name, node in _Config(tree).arguments("SYSTEM_TEMPLATE").items():
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            texts[name] = node.value
-    return texts
 
 
 # ── What the form takes ────────────────────────────────────────────────────
@@ -198,7 +104,7 @@ _SETTINGS = {  # names of PART 1, and where they go
 _LORA = {"r": "r", "lora_alpha": "alpha", "lora_dropout": "dropout"}
 
 
-def _values(config: _Config) -> Iterator[tuple[str, Any]]:
+def _values(config: PlainConfig) -> Iterator[tuple[str, Any]]:
     for name, path in _SETTINGS.items():
         value = config.value(name)
         if value is not None:
@@ -206,7 +112,7 @@ def _values(config: _Config) -> Iterator[tuple[str, Any]]:
     yield "method", _method(config)
     for name, node in _lora(config).items():
         value = config.evaluate(node)
-        if name in _LORA and value is not _UNKNOWN:
+        if name in _LORA and value is not UNKNOWN:
             yield f"training.lora.{_LORA[name]}", value
     yield "training.schedule", _schedule(config)
     precision = _precision(config)
@@ -222,33 +128,33 @@ def _values(config: _Config) -> Iterator[tuple[str, Any]]:
         yield "probes", [{"question": question, "group": "general", "reference": ""} for question in asked]
 
 
-def _llm(config: _Config) -> dict[str, ast.expr]:
-    return _arguments(config.arguments("model").get("llm"))
+def _llm(config: PlainConfig) -> dict[str, ast.expr]:
+    return arguments_of(config.arguments("model").get("llm"))
 
 
-def _lora(config: _Config) -> dict[str, ast.expr]:
+def _lora(config: PlainConfig) -> dict[str, ast.expr]:
     model = config.arguments("model")
-    return _arguments(model.get("lora") or model.get("llm_lora"))
+    return arguments_of(model.get("lora") or model.get("llm_lora"))
 
 
-def _method(config: _Config) -> Method:
+def _method(config: PlainConfig) -> Method:
     if not _lora(config):
         return Method.FULL
     llm = _llm(config)
-    is_quantised = _arguments(llm.get("quantization_config")) or "quantization_llm" in config.arguments("model")
+    is_quantised = arguments_of(llm.get("quantization_config")) or "quantization_llm" in config.arguments("model")
     return Method.QLORA if is_quantised else Method.LORA
 
 
-def _schedule(config: _Config) -> Schedule:
+def _schedule(config: PlainConfig) -> Schedule:
     node = config.expressions.get("param_scheduler")
     steps = node.elts if isinstance(node, ast.List) else [node] if node is not None else []
-    kinds = [_type_of(_arguments(step)) for step in steps]
+    kinds = [type_of(arguments_of(step)) for step in steps]
     if "CosineAnnealingLR" in kinds:
         return Schedule.COSINE
     return Schedule.LINEAR if kinds[1:] == ["LinearLR"] else Schedule.CONSTANT
 
 
-def _precision(config: _Config) -> Precision | None:
+def _precision(config: PlainConfig) -> Precision | None:
     loaded = _llm(config).get("torch_dtype")
     stated = config.arguments("optim_wrapper").get("dtype")
     for name in (
@@ -294,8 +200,8 @@ _LORA_USUAL = {"type", "r", "lora_alpha", "lora_dropout", "bias", "task_type"}
 LONGEST_VALUE = 60  # characters of a value that a note quotes
 
 
-def _notes(config: _Config) -> Iterator[Message]:
-    kind = _type_of(config.arguments("model"))
+def _notes(config: PlainConfig) -> Iterator[Message]:
+    kind = type_of(config.arguments("model"))
     if kind and kind != "SupervisedFinetune":
         yield message("Kind of training {kind}: a run of Temper is a plain fine-tune.", kind=kind)
     template = config.expressions.get("prompt_template")
@@ -313,12 +219,12 @@ def _notes(config: _Config) -> Iterator[Message]:
     yield from _unknown_names(config)
 
 
-def _unknown_names(config: _Config) -> Iterator[Message]:
+def _unknown_names(config: PlainConfig) -> Iterator[Message]:
     for name, node in config.expressions.items():
         is_taken = name in _BUILT or (name in _SETTINGS and config.value(name) is not None)
         if is_taken or _USUAL.get(name) == ast.unparse(node):
             continue
-        kind = _type_of(_arguments(node))
+        kind = type_of(arguments_of(node))
         if "dataset" in kind or kind in {"load_dataset", "LLaVADataset"}:
             yield message("Dataset {name}: a run of Temper takes its rows from the mix.", name=name)
         else:

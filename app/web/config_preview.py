@@ -10,7 +10,8 @@ from app.domain.errors import FieldError
 from app.domain.mixes import count_rows
 from app.domain.models import Model
 from app.domain.recipes import Method, Recipe
-from app.domain.xtuner_config import Device, render_config
+from app.domain.xtuner_config import render_config
+from app.domain.xtuner_parts import Device
 from app.web.forms import CheckedForm, value_at
 from app.web.i18n import gettext, ngettext
 from app.web.recipe_settings import setting_or_none
@@ -64,8 +65,13 @@ def device_here() -> Device:
     return "cuda" if settings().device == "cuda" else "cpu"
 
 
-def preview_config(checked: CheckedForm, model: Model | None) -> Sequence[ConfigPart]:
-    """Render the config that a form would be trained with; nothing while it is no recipe at all."""
+def preview_config(checked: CheckedForm, model: Model | None, *, rows: int | None) -> Sequence[ConfigPart]:
+    """
+    Render the config that a form would be trained with; nothing while it is no recipe at all.
+
+    Args:
+        rows: How many the mix has; None while that is not known.
+    """
     recipe = checked.recipe
     if recipe is None:
         return ()
@@ -80,7 +86,7 @@ def preview_config(checked: CheckedForm, model: Model | None) -> Sequence[Config
     )
     open_values = _open_values(checked.problems, checked.data, recipe.model_dump(mode="json"))
     bodies = [[_line(text, open_values) for text in body.strip("\n").split("\n")] for _, body in rendered.parts]
-    words = zip(_titles(), _summaries(recipe), bodies, strict=True)
+    words = zip(_titles(), _summaries(recipe, rows), bodies, strict=True)
     return [ConfigPart(title, _open_summary(lines) or summary, lines) for title, summary, lines in words]
 
 
@@ -126,14 +132,16 @@ def _titles() -> Sequence[str]:
     )
 
 
-def _summaries(recipe: Recipe) -> Sequence[str]:
-    training, rows = recipe.training, count_rows(recipe.mix).total
+def _summaries(recipe: Recipe, rows: int | None) -> Sequence[str]:
+    training = recipe.training
     packed = gettext("packed") if training.packing else gettext("one by one")
     lora = gettext("%(method)s r %(r)s, alpha %(alpha)s", method="LoRA", r=training.lora.r, alpha=training.lora.alpha)
     return (
         "",
         gettext("full tuning") if recipe.method is Method.FULL else lora,
-        ngettext("%(num)s row, %(packed)s", "%(num)s rows, %(packed)s", rows, packed=packed),
+        packed
+        if rows is None
+        else ngettext("%(num)s row, %(packed)s", "%(num)s rows, %(packed)s", rows, packed=packed),
         f"{gettext(training.schedule.value)}, AdamW",
         gettext("seed %(seed)s", seed=training.seed),
     )

@@ -190,13 +190,19 @@ def build_view(
     """Put together what a form shows."""
     recipe = checked.recipe
     model = find_model(session, recipe.model) if recipe else None
+    bad = {problem.field for problem in checked.problems}
+    mix = forecast_mix(
+        recipe.mix if recipe else Mix(),
+        knows_identity="mix.identity_count" not in bad,
+        knows_general="mix.general_count" not in bad,
+    )
     device = "cpu" if device_here() == "cpu" else ""
     return FormView(
         form=RecipeForm(checked.data, problems),
         origin=origin,
-        mix=forecast_mix(recipe.mix if recipe else Mix()),
+        mix=mix,
         forecast=forecast_recipe(recipe, device=device) if recipe else None,
-        parts=preview_config(checked, model),
+        parts=preview_config(checked, model, rows=mix.rows),
         model=model,
         models=list_models(session),
         is_sent=is_sent,

@@ -69,7 +69,7 @@ def test_what_a_reader_may_not_expect_is_said(changes: dict[str, Any], sentence:
 
 def test_what_a_cpu_cannot_do_is_said_where_only_cpus_work() -> None:
     """On a machine with a GPU, half precision is no reason to warn."""
-    half = {"training": {"precision": "float16"}}
+    half: dict[str, Any] = {"training": {"precision": "float16"}}
 
     assert "float16 needs a GPU" in warnings_of("cpu", **half)
     assert "float16" not in warnings_of(**half)

@@ -231,7 +231,9 @@ def test_a_clone_says_which_settings_differ(client: Any, session: Session) -> No
     fields = filled(page, name="ada-diluted, lr up", training__learning_rate="1e-3", training__lora__r="8")
     line = soup_of(client.post("/runs/new/preview", data=fields, headers=HTMX)).select_one("#run-form-origin")
 
-    assert " ".join(line.text.split()) == f"Cloned from {run.id} ada-diluted. 2 settings differ: Learning rate, LoRA r."
+    assert (
+        " ".join(line.text.split()) == f"Cloned from {run.id} ada-diluted. 2 settings differ: Learning rate · LoRA r."
+    )
 
 
 def test_there_is_no_clone_of_no_run(client: Any, session: Session) -> None:
@@ -263,6 +265,15 @@ def test_numbers_follow_what_is_typed(client: Any, page: Any) -> None:
     assert part_at(answer, "rows-identity") == "300"
     assert part_at(answer, "share-identity") == "75%"
     assert part_at(answer, "rows-total") == "400"
+
+
+def test_numbers_that_are_not_known_are_not_made_up(client: Any, page: Any) -> None:
+    """A count that cannot be read leaves dashes where its rows and the total stood."""
+    answer = preview(client, page, mix__identity_count="-4")
+
+    assert [part_at(answer, name) for name in ("rows-identity", "share-identity", "rows-total")] == ["–"] * 3
+    assert part_at(answer, "rows-english") == "100"
+    assert "-4 is too small" in part_at(answer, "mix-identity_count-help")
 
 
 def test_the_config_follows_what_is_typed(client: Any, page: Any) -> None:
