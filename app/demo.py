@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -198,15 +199,16 @@ def _advice(run: ComparedRun) -> str:
 def mark_table(compared: Comparison, run: ComparedRun) -> Table:
     """Return probes as rows and a run's checkpoints as columns, one sign for each answer."""
     columns = [column for column in compared["columns"] if column["iteration"] == 0 or column["run_id"] == run["id"]]
-    made = Table(title=plain(f"Run {run['id']}: {run['name']}"), title_justify="left", header_style="bold")
-    made.add_column("probe")
+    title = plain(f"Run {run['id']}: {run['name']}")
+    made = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made.add_column("probe", no_wrap=True)
     for column in columns:
         made.add_column("base" if column["iteration"] == 0 else str(column["iteration"]), justify="center")
     for row in compared["rows"]:
-        cells = {cell["checkpoint_id"]: mark_of(cell) for cell in row["cells"]}
+        cells = {cell["checkpoint_id"]: mark_of(row, cell) for cell in row["cells"]}
         made.add_row(plain(row["question"]), *(cells[column["checkpoint_id"]] for column in columns))
     made.add_section()
-    made.add_row("verdict", *(column["score"]["verdict"] or "" for column in columns))
+    made.add_row("verdict", *((column["score"]["verdict"] or "").replace("-", "\n") for column in columns))
     return made
 
 

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from app.cli.output import AsJson, connected, console, fail, plain, size, write_json
 from app.client import TemperClient
-from app.client_types import Artifact, Cell, Column, Comparison
+from app.client_types import Artifact, Cell, Column, Comparison, Row
 
-MARKS = {"hit": "●", "leak": "⚑", "right": "✓", "wrong": "✗", "": "·"}
-LEGEND = "● identity where it was asked for   ✓ right   ✗ not right   ⚑ leak: taught words where nobody asked"
+MARKS = {"hit": "●", "miss": "○", "leak": "⚑", "right": "✓", "wrong": "✗", "": "·"}
+LEGEND = "asked who it is: ● the identity, ○ not   asked else: ✓ right, ✗ not, ⚑ taught words that nobody asked for"
 
 
 class Form(StrEnum):
@@ -76,7 +76,7 @@ def answer_table(compared: Comparison, columns: list[Column]) -> Table:
     for row in compared["rows"]:
         cells = {cell["checkpoint_id"]: cell for cell in row["cells"]}
         texts = (cells[column["checkpoint_id"]] for column in columns)
-        made.add_row(plain(row["question"]), *(plain(f"{mark_of(cell)} {cell['text']}") for cell in texts))
+        made.add_row(plain(row["question"]), *(plain(f"{mark_of(row, cell)} {cell['text']}") for cell in texts))
     return made
 
 
@@ -87,12 +87,14 @@ def column_name(column: Column, *, is_alone: bool) -> str:
     return f"iter {column['iteration']}" if is_alone else f"run {column['run_id']}, iter {column['iteration']}"
 
 
-def mark_of(cell: Cell) -> str:
+def mark_of(row: Row, cell: Cell) -> str:
     """Return the one sign that says how an answer is to be seen."""
+    if cell["state"] != "given":
+        return " "
     if cell["is_leak"]:
         return MARKS["leak"]
-    if cell["is_hit"]:
-        return MARKS["hit"]
+    if row["group"] == "identity":
+        return MARKS["hit" if cell["is_hit"] else "miss"]
     if cell["is_right"] is None:
         return MARKS[""]
     return MARKS["right" if cell["is_right"] else "wrong"]
