@@ -36,6 +36,9 @@ CHOICE_WORDS: dict[StrEnum, str] = {
 """Where a choice's own word is not what people say; precisions are called what they are."""
 
 
+SWITCH_WORDS = {"on": N_("on"), "off": N_("off")}
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting, as its recipe field describes it."""
@@ -121,7 +124,7 @@ def _choices(kind: type[Any]) -> Sequence[tuple[str, str]]:
 
 def _xtuner_words(value: str, kind: type[Any]) -> str:
     if not value or not issubclass(kind, StrEnum):
-        return value
+        return SWITCH_WORDS.get(value, value)
     choice = kind(value)
     return CHOICE_WORDS.get(choice, choice.value)
 
