@@ -237,6 +237,22 @@ def test_the_demo_shows_what_was_answered(start: Start, home: Path) -> None:
     assert processes_of(home) == []
 
 
+def test_an_interrupted_demo_ends_quietly(start: Start, home: Path) -> None:
+    """Ctrl-C in the middle of the demo is no success, and no traceback either."""
+    upgrade(f"sqlite:///{home / 'temper.db'}")
+    add_model(SMALL_MODEL)
+    process = start("demo")
+    assert process.stdout is not None
+    process.stdout.readline()
+
+    process.send_signal(signal.SIGINT)
+
+    problems = process.communicate(timeout=START_SECONDS)[1]
+    assert process.returncode == 1
+    assert "Traceback" not in problems
+    assert processes_of(home) == []
+
+
 @pytest.mark.parametrize(
     ("iteration", "hits", "right", "passes"),
     [(4, 2, 4, True), (4, 2, 3, True), (4, 2, 2, False), (4, 1, 4, False), (0, 2, 4, False)],

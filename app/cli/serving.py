@@ -68,6 +68,7 @@ def demo(
     from app import server  # noqa: PLC0415 - the other commands start without it
     from app.demo import tell_story  # noqa: PLC0415
 
+    has_passed = False  # also when it is interrupted
     with _ending_cleanly(), server.running() as running:
         has_passed = tell_story(running, as_json=as_json)
         sys.stdout.flush()
