@@ -57,7 +57,7 @@ def test_an_archive_holds_all_files(session: Session) -> None:
 
     assert len(data) == archive_size(download)
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        unpacked = {Path(info.name).name: archive.extractfile(info).read() for info in archive}  # type: ignore[union-attr]
+        unpacked = {Path(info.name).name: archive.extractfile(info).read() for info in archive}
     assert unpacked == CONTENT
 
 
