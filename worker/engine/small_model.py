@@ -58,6 +58,9 @@ def _unpack(gguf: Path, folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(source, gguf_file=file, torch_dtype=torch.bfloat16)
     tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=file)
     tokenizer.chat_template = CHAT_TEMPLATE
+    # Read out of the GGUF, the tokenizer takes the token that begins a turn for the one that ends it.
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(model.config.eos_token_id)
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.pad_token_id)
     with folder_aside(folder) as aside:
         model.save_pretrained(aside)
         tokenizer.save_pretrained(aside)
