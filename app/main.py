@@ -2,29 +2,41 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import import_module
-from importlib.util import find_spec
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from app import api
 from app.domain import db
-from app.web import assets, errors, i18n
+from app.web import (
+    artifacts,
+    assets,
+    compare,
+    errors,
+    i18n,
+    login,
+    models,
+    new_run,
+    patterns,
+    runs,
+    security,
+    streams,
+)
 
 ROUTERS = (
-    "app.api",
-    "app.web.i18n",
-    "app.web.login",
-    "app.web.new_run",  # before runs: /runs/new is no run's id
-    "app.web.streams",
-    "app.web.artifacts",
-    "app.web.runs",
-    "app.web.compare",
-    "app.web.models",
-    "app.web.patterns",
+    api.router,
+    i18n.router,
+    login.router,
+    new_run.router,  # before runs: /runs/new is no run's id
+    streams.router,
+    artifacts.router,
+    runs.router,
+    compare.router,
+    models.router,
+    patterns.router,
 )
 YEAR_SECONDS = 365 * 24 * 3600
 UNCOMPRESSED = (
@@ -56,18 +68,10 @@ def create_app() -> FastAPI:
     """Assemble the application."""
     app = FastAPI(title="Temper", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     errors.install(app)
-    if find_spec("app.web.security") is not None:
-        import_module("app.web.security").install(app)
+    security.install(app)
     app.add_middleware(GZipMiddleware, minimum_size=1_000, exclude_content_types=UNCOMPRESSED)
     app.add_middleware(i18n.LanguageMiddleware)
     app.mount("/static", VersionedFiles(directory=assets.STATIC_FOLDER), name="static")
-    for name in ROUTERS:
-        if find_spec(name) is not None:
-            _include(app, name)
-    return app
-
-
-def _include(app: FastAPI, name: str) -> None:
-    router = getattr(import_module(name), "router", None)
-    if isinstance(router, APIRouter):
+    for router in ROUTERS:
         app.include_router(router)
+    return app
