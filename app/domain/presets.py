@@ -1,8 +1,9 @@
 """
-Presets: recipes to start from, each one that was run and described in `docs/story.md`.
+Presets: recipes to start from.
 
-The first and the last are the two halves of the demo. The second repeats the mix and the settings
-of the InternLM tutorial's assignment; it needs a GPU and the model that it names.
+The first and the last are the two halves of the demo; `docs/story.md` shows what came out of them.
+The second repeats the mix and the settings of the InternLM tutorial's assignment; it needs a GPU
+and the model that it names, and its answers are not described here.
 """
 
 from dataclasses import dataclass
