@@ -10,7 +10,6 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from app.domain.models import ArtifactKind, ReasonKind
 from app.domain.preparations import claim_preparation, fail_preparation, finish_preparation, renew_preparation
 from app.domain.reasons import reason_text
 from worker.children import end_child, start_child, tail_of
+from worker.leases import Renewal, lease
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ TICK_SECONDS = 0.25
 def make_artifact(artifact_id: int) -> None:
     """Make a queued artifact, unless another worker has it."""
     with db.unit_of_work() as session:
-        if not claim_artifact(session, artifact_id, lease=_lease()):
+        if not claim_artifact(session, artifact_id, lease=lease()):
             return
         artifact = get_artifact(session, artifact_id)
         checkpoint, kind = artifact.checkpoint, artifact.kind
@@ -67,7 +67,7 @@ def _store_artifact(artifact_id: int, code: int, said: str, folder: Path) -> Non
 def prepare_model(model_id: int) -> None:
     """Re-lay a registered model so that it trains without code of its own, unless another worker does."""
     with db.unit_of_work() as session:
-        model = claim_preparation(session, model_id, lease=_lease())
+        model = claim_preparation(session, model_id, lease=lease())
         if model is None:
             return
         source, name = model.source, model.name
@@ -110,26 +110,21 @@ def _run(arguments: Sequence[str], *, cwd: Path, folder: Path, renew: Callable[[
     said.unlink(missing_ok=True)
     child = start_child(arguments, folder=cwd, log=said, device=None)
     try:
-        renewed_at = time.monotonic()
+        renewal = Renewal()
         while child.poll() is None:
-            time.sleep(TICK_SECONDS)
-            if time.monotonic() - renewed_at > settings().lease_seconds / 3:
+            if renewal.is_due():
                 renew()
-                renewed_at = time.monotonic()
+            time.sleep(TICK_SECONDS)
     finally:
         end_child(child)
     return child.returncode, tail_of(said, lines=8)
 
 
-def _lease() -> timedelta:
-    return timedelta(seconds=settings().lease_seconds)
-
-
 def _renew_artifact(artifact_id: int) -> None:
     with db.unit_of_work() as session:
-        renew_artifact(session, artifact_id, lease=_lease())
+        renew_artifact(session, artifact_id, lease=lease())
 
 
 def _renew_preparation(model_id: int) -> None:
     with db.unit_of_work() as session:
-        renew_preparation(session, model_id, lease=_lease())
+        renew_preparation(session, model_id, lease=lease())

@@ -5,12 +5,12 @@ The supervisor runs in a Celery process. It holds the device's lock and the run'
 the trainer lives; the trainer dies with it.
 """
 
+import errno
 import json
 import logging
 import subprocess
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from sqlmodel import Session
@@ -26,11 +26,11 @@ from app.domain.trainer_events import TrainerEnded
 from app.domain.xtuner_config import render_config
 from worker.children import end_child, start_child, tail_of
 from worker.gpus import Device, lend_device
+from worker.leases import Renewal, lease
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25  # a page shows a point this much after the trainer wrote it, at most
-RENEWALS_PER_LEASE = 6  # five renewals may fail in a row before the run counts as lost
 
 
 @dataclass
@@ -87,17 +87,12 @@ def _claim(run_id: int, worker: str) -> Attempted | None:
         return Attempted(run_id, attempt.id or 0, attempt.number, settings().runs_folder / str(run_id))
 
 
-def lease() -> timedelta:
-    """Return how long a claim holds unless it is renewed."""
-    return timedelta(seconds=settings().lease_seconds)
-
-
 def _train(attempted: Attempted, device: Device) -> None:
     try:
         prepare_files(attempted, device)
         trainer = _start_trainer(attempted, device)
     except OSError as error:
-        kind = ReasonKind.DISK_FULL if error.errno == 28 else ReasonKind.CRASHED  # noqa: PLR2004 - ENOSPC
+        kind = ReasonKind.DISK_FULL if error.errno == errno.ENOSPC else ReasonKind.CRASHED
         _finish(attempted, Ending(RunState.FAILED, kind, str(error)))
         return
     try:
@@ -145,13 +140,11 @@ def _watch(attempted: Attempted, trainer: subprocess.Popen[bytes]) -> tuple[bool
     Returns:
         Whether it was stopped, and the trainer's own account of its end.
     """
-    end, renewed_at = None, 0.0
+    end, renewal = None, Renewal()
     while True:
         ended = trainer.poll() is not None  # asked before the last read, so that nothing is left behind
-        is_due = time.monotonic() - renewed_at > settings().lease_seconds / RENEWALS_PER_LEASE
-        wanted, heard = _store_events(attempted, renew=is_due)
+        wanted, heard = _store_events(attempted, renew=renewal.is_due())
         end = heard or end
-        renewed_at = time.monotonic() if is_due else renewed_at
         if ended or not wanted:
             return not wanted, end
         time.sleep(TICK_SECONDS)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from app.domain.messages import Message, message
 from app.domain.mixes import count_rows, general_of, general_pairs, identity_of
-from app.domain.recipes import GeneralSet, Method, Mix, Pair, Precision, ProbeGroup, Recipe
+from app.domain.recipes import GeneralSet, Method, Mix, Pair, ProbeGroup, Recipe
+from app.domain.training import Precision
 
 FEW_CHECKPOINTS = 3  # with fewer, the good one between "not learnt" and "parrot" is easily missed
 

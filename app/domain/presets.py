@@ -9,19 +9,8 @@ and the model that it names, and its answers are not described here.
 from dataclasses import dataclass
 
 from app.domain.messages import N_
-from app.domain.recipes import (
-    Checkpoints,
-    GeneralSet,
-    Lora,
-    Method,
-    Mix,
-    Pair,
-    Precision,
-    Probe,
-    ProbeGroup,
-    Recipe,
-    Training,
-)
+from app.domain.recipes import Checkpoints, GeneralSet, Method, Mix, Pair, Probe, ProbeGroup, Recipe
+from app.domain.training import Lora, Precision, Training
 
 
 @dataclass(frozen=True, slots=True)

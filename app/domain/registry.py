@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from sqlmodel import Session, col, func, select
 
@@ -64,6 +65,15 @@ def problem_of(name: str, model: Model | None) -> Message | None:
     if model.state is ModelState.FAILED:
         return message("The model “{name}” could not be prepared: {reason}", name=name, reason=model.reason)
     return None
+
+
+def model_to_train(session: Session, name: str) -> Model:
+    """Return the model that a run may start from; InvalidError at `model` when it cannot."""
+    model = find_model(session, name)
+    problem = problem_of(name, model)
+    if problem is not None:
+        raise InvalidError([FieldError("model", problem)])
+    return cast("Model", model)  # a model that is missing is a problem
 
 
 # ── Registering ────────────────────────────────────────────────────────────

@@ -14,15 +14,14 @@ from sqlalchemy import ColumnElement, func, or_, update
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
-from app.domain.errors import ConflictError, FieldError, InvalidError, NotFoundError
-from app.domain.messages import Message, message
+from app.domain.errors import ConflictError, NotFoundError
+from app.domain.messages import message
 from app.domain.models import (
     Answer,
     Attempt,
     Checkpoint,
     Event,
     Model,
-    ModelState,
     ReasonKind,
     Run,
     RunProbe,
@@ -31,6 +30,7 @@ from app.domain.models import (
 )
 from app.domain.queue import enqueue
 from app.domain.recipes import Recipe
+from app.domain.registry import model_to_train
 
 LIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
 
@@ -51,12 +51,10 @@ def create_run(session: Session, recipe: Recipe, *, cloned_from_id: int | None =
     Raises:
         InvalidError: the recipe names a model that is not registered, or not ready.
     """
-    model = session.exec(select(Model).where(Model.name == recipe.model)).first()
-    if model is None or model.state is not ModelState.READY:
-        raise InvalidError([FieldError("model", _model_problem(recipe.model, model))])
+    model = model_to_train(session, recipe.model)
     run = Run(
         name=recipe.name,
-        model_id=model.id or 0,
+        model_id=id_of(model),
         recipe=recipe.model_dump(mode="json"),
         cloned_from_id=cloned_from_id,
         iterations=recipe.training.iterations or 0,
@@ -77,14 +75,6 @@ def create_run(session: Session, recipe: Recipe, *, cloned_from_id: int | None =
     record_state(session, run)
     enqueue("runs.train", run_id=run_id)
     return run
-
-
-def _model_problem(name: str, model: Model | None) -> Message:
-    if model is None:
-        return message("There is no model named “{name}”. Register it on the Models page first.", name=name)
-    if model.state is ModelState.PREPARING:
-        return message("The model “{name}” is still being prepared.", name=name)
-    return message("The model “{name}” could not be prepared: {reason}", name=name, reason=model.reason)
 
 
 def id_of(row: Run | Checkpoint | Model | RunProbe) -> int:

@@ -15,7 +15,8 @@ from typing import Any
 
 from app.domain.errors import NotFoundError
 from app.domain.messages import Message, message
-from app.domain.recipes import MAX_PROBES, Method, Precision, Schedule
+from app.domain.recipes import MAX_PROBES, Method
+from app.domain.training import Precision, Schedule
 from app.domain.xtuner_source import UNKNOWN, PlainConfig, arguments_of, package_folder, type_of
 
 MAX_FOUND = 50  # names shown at once; a longer list is better searched than read

@@ -8,7 +8,8 @@ Values go in by `repr()`; the names and their order are those of xtuner's own co
 import math
 from typing import Literal
 
-from app.domain.recipes import LoraTargets, Method, Precision, Recipe, Schedule
+from app.domain.recipes import Method, Recipe
+from app.domain.training import LoraTargets, Precision, Schedule
 
 Device = Literal["cpu", "cuda"]
 

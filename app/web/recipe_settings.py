@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from app.domain.messages import N_, Message, message
-from app.domain.recipes import LoraTargets, Method, ProbeGroup, Recipe, Schedule
+from app.domain.recipes import Method, ProbeGroup, Recipe
+from app.domain.training import LoraTargets, Schedule
 from app.web.formats import number, scientific
 
 CHOICE_WORDS: dict[StrEnum, str] = {

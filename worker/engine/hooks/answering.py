@@ -15,7 +15,7 @@ from xtuner.registry import BUILDER
 from app.domain.trainer_events import AnswersGiven
 from worker.engine.events import events
 from worker.engine.generate import Asking, answer_all, arithmetic_of, prompts_of, stop_ids_of
-from worker.engine.hooks.progress import begin_phase, is_main
+from worker.engine.hooks.progress import begin_phase, is_checkpoint, is_main
 
 
 class AnswerHook(Hook):
@@ -57,9 +57,8 @@ class AnswerHook(Hook):
         outputs: Any = None,  # noqa: ANN401, ARG002
     ) -> None:
         """Ask the checkpoint that was just saved."""
-        iteration = runner.iter + 1
-        if is_main() and (iteration % self._every == 0 or iteration == runner.max_iters):
-            self._answer(runner, iteration)
+        if is_main() and is_checkpoint(runner, self._every):
+            self._answer(runner, runner.iter + 1)
 
     def _answer(self, runner: Runner, iteration: int) -> None:
         begin_phase("answering", iteration)

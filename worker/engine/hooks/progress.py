@@ -47,6 +47,12 @@ def updates_at(runner: Runner, iteration: int) -> int:
     return int(math.ceil(iteration / every) if is_last else iteration // every)
 
 
+def is_checkpoint(runner: Runner, every: int) -> bool:
+    """Whether the iteration that was just trained is saved and answered: every so many, and the last."""
+    iteration = runner.iter + 1
+    return bool(iteration % every == 0 or iteration == runner.max_iters)
+
+
 class PlanHook(Hook):
     """Tells the phases before training, and how long the run is once its data is packed."""
 

@@ -22,7 +22,7 @@ from app.domain.trainer_events import CheckpointRetired, CheckpointSaved
 from worker.engine.adapters import write_adapter
 from worker.engine.events import events
 from worker.engine.folders import file_aside, size_of
-from worker.engine.hooks.progress import begin_phase, is_main, updates_at
+from worker.engine.hooks.progress import begin_phase, is_checkpoint, is_main, updates_at
 
 # mmengine demands these keys; with its own content the file could not be read without running code.
 EMPTY_MESSAGE_HUB: dict[str, dict[str, Any]] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
@@ -65,10 +65,9 @@ class SaveHook(Hook):
         outputs: Any = None,  # noqa: ANN401, ARG002
     ) -> None:
         """Save when it is time."""
-        iteration = runner.iter + 1
-        if is_main() and (iteration % self._every == 0 or iteration == runner.max_iters):
-            begin_phase("saving", iteration)
-            self._save(runner, iteration)
+        if is_main() and is_checkpoint(runner, self._every):
+            begin_phase("saving", runner.iter + 1)
+            self._save(runner, runner.iter + 1)
             retire(Path(runner.work_dir), keep=self._keep)
 
     def _save(self, runner: Runner, iteration: int) -> None:

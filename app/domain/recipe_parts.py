@@ -1,0 +1,37 @@
+"""What every part of a recipe is made of: how a setting describes itself, and what texts may hold."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
+from pydantic_core import PydanticCustomError
+
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=120, strip_whitespace=True)]
+LongText = Annotated[str, StringConstraints(min_length=1, max_length=8_000, strip_whitespace=True)]
+
+
+class RecipePart(BaseModel):
+    """Settings that refuse unknown names, so that a typing error is never silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @field_validator("*")
+    @classmethod
+    def _is_storable(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the field holds
+        """Refuse the one character that Postgres cannot store in a text."""
+        if isinstance(value, str) and "\x00" in value:
+            raise PydanticCustomError("not_storable", "This text holds a zero character.")
+        return value
+
+
+def setting(
+    default: Any = ...,  # noqa: ANN401 - pydantic's own signature
+    *,
+    title: str,
+    help: str,  # noqa: A002 - the word the form uses
+    unit: str = "",
+    xtuner: str = "",
+    **bounds: Any,  # noqa: ANN401 - pydantic's own keywords
+) -> Any:  # noqa: ANN401 - pydantic's own signature
+    """Describe one setting; `xtuner` is the value that xtuner's own 1.8B QLoRA config has."""
+    extra: dict[str, JsonValue] = {"unit": unit, "xtuner": xtuner}
+    return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)
