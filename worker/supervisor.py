@@ -143,14 +143,14 @@ def _watch(attempted: Attempted, trainer: subprocess.Popen[bytes]) -> tuple[bool
     end, renewal = None, Renewal()
     while True:
         ended = trainer.poll() is not None  # asked before the last read, so that nothing is left behind
-        wanted, heard = _store_events(attempted, renew=renewal.is_due())
+        wanted, heard = store_events(attempted, renew=renewal.is_due())
         end = heard or end
         if ended or not wanted:
             return not wanted, end
         time.sleep(TICK_SECONDS)
 
 
-def _store_events(attempted: Attempted, *, renew: bool) -> tuple[bool, TrainerEnded | None]:
+def store_events(attempted: Attempted, *, renew: bool) -> tuple[bool, TrainerEnded | None]:
     """Store new events; return whether the run is still wanted, and the trainer's end if it came."""
     with db.reading() as session:
         offset = session.get_one(Attempt, attempted.attempt_id).event_offset

@@ -30,6 +30,14 @@ class LoraTargets(StrEnum):
     QUERY_VALUE = "query-value"
 
 
+TARGETS: dict[LoraTargets, tuple[str, ...]] = {
+    LoraTargets.ALL: ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+    LoraTargets.ATTENTION: ("q_proj", "k_proj", "v_proj", "o_proj"),
+    LoraTargets.QUERY_VALUE: ("q_proj", "v_proj"),
+}
+"""Layers of Llama-like models by name: left open, xtuner would adapt the head of some models too."""
+
+
 class Lora(RecipePart):
     """The adapter's shape; unused when the whole model is tuned."""
 

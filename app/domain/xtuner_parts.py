@@ -9,16 +9,9 @@ import math
 from typing import Literal
 
 from app.domain.recipes import Method, Recipe
-from app.domain.training import LoraTargets, Precision, Schedule
+from app.domain.training import TARGETS, Precision, Schedule
 
 Device = Literal["cpu", "cuda"]
-
-TARGETS: dict[LoraTargets, tuple[str, ...]] = {
-    LoraTargets.ALL: ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
-    LoraTargets.ATTENTION: ("q_proj", "k_proj", "v_proj", "o_proj"),
-    LoraTargets.QUERY_VALUE: ("q_proj", "v_proj"),
-}
-"""Layers of Llama-like models by name: left open, xtuner would adapt the head of some models too."""
 
 ROWS_PER_PROCESS = 20_000  # below it, starting a process takes longer than the rows it would map (17 s for 32)
 MOST_PROCESSES = 8

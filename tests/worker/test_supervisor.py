@@ -13,10 +13,12 @@ from app.domain.models import Answer, Attempt, Checkpoint, Event, ReasonKind, Ru
 from app.domain.runs import id_of, request_stop
 from app.domain.trainer_events import TrainerEnded
 from tests.conftest import wait_until
-from tests.factories import make_recipe, make_run
-from worker.supervisor import Ending, judge_end, train_run
+from tests.factories import attempt_of, make_recipe, make_run
+from worker.supervisor import Attempted, Ending, judge_end, store_events, train_run
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
+
+METRIC = b'{"kind": "metric", "time": 1, "iteration": 1, "loss": 2.0, "learning_rate": 0.1, "seconds": 1, "memory_bytes": 5}\n'
 
 
 def train(session: Session, name: str) -> Run:
@@ -176,3 +178,19 @@ def last(session: Session, run: Run) -> Run:
     """Return the run as it is now."""
     session.refresh(run)
     return run
+
+
+def test_an_older_attempt_stores_nothing(session: Session) -> None:
+    """What a trainer wrote after its run went to another attempt is not taken into the run."""
+    run = make_run(session, recipe=make_recipe(name="plain"), state=RunState.RUNNING)
+    attempted = Attempted(id_of(run), attempt_of(session, run).id or 0, 1, settings().runs_folder / str(run.id))
+    attempted.events.parent.mkdir(parents=True)
+    attempted.events.write_bytes(METRIC)
+    run.attempt = 2
+    session.add(run)
+    session.commit()
+
+    is_wanted, _ = store_events(attempted, renew=True)
+
+    assert not is_wanted
+    assert metrics_of(session, id_of(run)) == []
