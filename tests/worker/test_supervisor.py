@@ -18,7 +18,10 @@ from worker.supervisor import Attempted, Ending, judge_end, store_events, train_
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 
-METRIC = b'{"kind": "metric", "time": 1, "iteration": 1, "loss": 2.0, "learning_rate": 0.1, "seconds": 1, "memory_bytes": 5}\n'
+METRIC = (
+    b'{"kind": "metric", "time": 1, "iteration": 1, "loss": 2.0, '
+    b'"learning_rate": 0.1, "seconds": 1, "memory_bytes": 5}\n'
+)
 
 
 def train(session: Session, name: str) -> Run:
