@@ -5,7 +5,6 @@ They live and die with the one that started them: it ends them when it is asked 
 kernel does when it is killed. One home holds one of these at a time.
 """
 
-import fcntl
 import os
 import signal
 import socket
@@ -20,6 +19,7 @@ from types import FrameType
 from app.config import settings
 from app.domain import accounts, db
 from app.domain.accounts import CredentialKind
+from app.domain.home import HomeInUseError, home_to_itself
 from app.parts import Part, ServerError, end_parts, start_redis, start_web, start_worker
 from app.serve import check_host, listen, url_of
 
@@ -99,13 +99,12 @@ def prepare_home() -> None:
 
 @contextmanager
 def _only_one() -> Iterator[None]:
-    """Hold the home's lock; the kernel lets go of it however its holder ends."""
-    with (settings().home / "up.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ServerError(f"Temper runs already in {settings().home}. Stop it, or set TEMPER_HOME.") from None
-        yield
+    """Refuse a second start in the same home."""
+    try:
+        with home_to_itself():
+            yield
+    except HomeInUseError as error:
+        raise ServerError(str(error)) from None
 
 
 @contextmanager
@@ -120,9 +119,12 @@ def _listening() -> Iterator[socket.socket]:
 
 
 def _migrate() -> None:
-    from app.domain.migrate import upgrade  # noqa: PLC0415 - alembic loads while Redis starts
+    from app.domain.upgrades import UpgradeError, upgrade_database  # noqa: PLC0415 - alembic loads while Redis starts
 
-    upgrade(settings().database)
+    try:
+        upgrade_database()
+    except UpgradeError as error:
+        raise ServerError(str(error)) from error
 
 
 @contextmanager

@@ -1,48 +1,28 @@
 """
-How migrations run, on SQLite and on Postgres.
+How migrations run, on SQLite and on Postgres: every migration is one transaction on both.
 
-Every migration is one transaction on both. Postgres gives up soon instead of making the whole
-site wait behind a lock. SQLite changes a table by copying it, with foreign keys off meanwhile:
-otherwise dropping the old copy would drop what refers to it.
+`app/domain/migrate.py` opens the database and says what else each of them needs.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from alembic import context
-from sqlalchemy import Connection, DateTime, Enum, String, TypeDecorator, event, text
+from sqlalchemy import Connection, DateTime, Enum, String, TypeDecorator
 from sqlmodel import SQLModel
 
 from app.config import settings
 from app.domain import models  # noqa: F401 - fills the metadata
-from app.domain.db import make_engine
-
-LOCK_WAIT = "5s"  # a table that is busy for longer is migrated at a quieter time
-STATEMENT_WAIT = "10min"  # longer than any migration of a database that fits one host should take
-ONE_AT_A_TIME = 7_352_001  # a number of our own: who holds Postgres' advisory lock of it migrates
+from app.domain.migrate import opened
 
 
-def migrate(url: str) -> None:
-    """Open the database and run what was asked for."""
-    engine = make_engine(url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _leave_foreign_keys_alone)
-    with engine.connect() as connection:
-        if engine.dialect.name == "postgresql":
-            _be_careful(connection)
+def migrate() -> None:
+    """Run what was asked for: by `app/domain/migrate.py`, or by the `alembic` command."""
+    connection: Connection | None = context.config.attributes.get("connection")
+    if connection is not None:
         _run(connection)
-    engine.dispose()
-
-
-def _leave_foreign_keys_alone(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
-    connection.execute("PRAGMA foreign_keys=OFF")
-
-
-def _be_careful(connection: Connection) -> None:
-    # The advisory lock comes first: waiting for another migrator is no reason to give up.
-    connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": ONE_AT_A_TIME})
-    connection.execute(text(f"SET lock_timeout = '{LOCK_WAIT}'"))
-    connection.execute(text(f"SET statement_timeout = '{STATEMENT_WAIT}'"))
-    connection.commit()  # settings of a transaction that is rolled back are rolled back with it
+        return
+    with opened(settings().database) as connection:
+        _run(connection)
 
 
 def _run(connection: Connection) -> None:
@@ -70,4 +50,4 @@ def _plain_type(kind: str, item: object, _context: object) -> str | Literal[Fals
     return False
 
 
-migrate(context.config.attributes.get("url") or settings().database)
+migrate()

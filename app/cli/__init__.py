@@ -27,6 +27,8 @@ MODULES = {
     "password": "admin",
     "login-link": "admin",
     "migrate": "admin",
+    "backup": "backups",
+    "restore": "backups",
     "doctor": "admin",
 }
 

@@ -161,10 +161,12 @@ def migrate(*, as_json: AsJson = False) -> None:
 
 
 def _migrate() -> None:
-    from app.domain.migrate import upgrade  # noqa: PLC0415 - alembic is slow to load
+    from app.domain.upgrades import UpgradeError, upgrade_database  # noqa: PLC0415 - alembic is slow to load
 
-    settings().home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    upgrade(settings().database)
+    try:
+        upgrade_database()
+    except UpgradeError as error:
+        fail(str(error))
 
 
 def examine(*, as_json: AsJson = False) -> None:
