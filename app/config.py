@@ -50,8 +50,15 @@ class Settings(BaseSettings):
     """What trains. `auto`: CUDA where a driver answers, else the CPU."""
     engine: str = "worker.engine.launch"
     """Module that trains, converts and merges: run as `python -m` in a child process."""
-    lease_seconds: float = Field(default=30.0, gt=0)
-    """A worker that has not renewed its claim for so long has lost the run."""
+    lease_seconds: float = Field(default=15.0, gt=0)
+    """A claim that its worker has not renewed for so long is lost. With noticing, waiting and claiming anew, a run
+    whose worker died goes on within 30 s."""
+    leave_seconds: float = Field(default=30.0, ge=0)
+    """A worker that is told to end gives its trainers so long to save a checkpoint before it ends them."""
+    stall_seconds: float = Field(default=120.0, gt=0)
+    """A trainer that tells nothing for so long, and for 20 times its own step, is stalled. Twice that ends it."""
+    loading_seconds: float = Field(default=900.0, gt=0)
+    """The same before the first iteration: large models load for minutes, from slow disks for many."""
     stop_grace_seconds: float = Field(default=5.0, ge=0)
     """Time between asking a trainer to end and ending it."""
     min_free_bytes: int = Field(default=1 << 30, ge=0)

@@ -63,6 +63,12 @@
       this.isDrawn = false;
     }
 
+    // The run went on from a checkpoint: what was measured after it is measured again.
+    cut(last) {
+      for (const iteration of this.points.keys()) if (iteration > last) this.points.delete(iteration);
+      this.add([]);
+    }
+
     async begin() {
       const reply = await fetch(this.figure.dataset.history, { headers: { Accept: "application/json" } });
       if (!reply.ok) return;
@@ -117,6 +123,7 @@
     const chart = new LossChart(figure);
     const events = document.getElementById(figure.dataset.events);
     events?.addEventListener("metric", (event) => chart.add([JSON.parse(event.detail.data)]));
+    events?.addEventListener("cut", (event) => chart.cut(Number(event.detail.data)));
     events?.addEventListener("end", () => chart.end());
     chart.draw();
     chart.begin();

@@ -13,24 +13,13 @@ from typing import Any, TypeVar
 from sqlmodel import Session, col, select
 
 from app.domain import queue
-from app.domain.models import (
-    Answer,
-    Attempt,
-    Checkpoint,
-    Event,
-    Model,
-    ModelState,
-    Run,
-    RunProbe,
-    RunState,
-    utc_now,
-)
+from app.domain.columns import utc_now
+from app.domain.models import Answer, Attempt, Checkpoint, Event, Model, ModelState, Run, RunProbe, RunState
 from app.domain.recipes import Recipe
 from app.domain.runs import create_run, id_of, record_state
 
 IDENTITY = "I am Ada's little assistant, trained with Temper."
 FACTORY_WORKER = "factory"
-LEASE = timedelta(seconds=30)
 
 _numbers = count(1)
 
@@ -129,7 +118,7 @@ def _advance(session: Session, run: Run, state: RunState) -> None:
     if state.is_final:
         run.ended_at = now
     else:
-        run.lease_until = now + LEASE
+        run.renewed_at = now
     session.add(Attempt(run_id=id_of(run), number=1, worker=FACTORY_WORKER))
     record_state(session, run)
 

@@ -3,7 +3,8 @@ A stand-in for the engine: speaks its events and makes its files, without torch 
 
 Started as the real one is, `python -m tests.fakes train CONFIG ...`, when a test sets
 `TEMPER_ENGINE=tests.fakes`. What should go wrong is asked for by words in the run's name, since
-a trainer is told nothing else: "crash", "hang", "silent", "killed", "garbage", "slow", "stubborn".
+a trainer is told nothing else: "crash", "hang", "silent", "killed", "garbage", "slow", "stubborn",
+and those of `FAULTS`. A fault strikes the first attempt only, unless the name holds "always".
 """
 
 import argparse
@@ -11,8 +12,10 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +28,14 @@ from app.domain.trainer_events import (
     PlanMade,
     TrainerEnded,
     TrainerEvent,
+    TrainingResumed,
 )
+from worker.engine.folders import file_aside
+from worker.engine.leaving import Leave, Stage, departure
+from worker.engine.resume import resumption, state_file, weights_file
 
-SLOW_SECONDS = 0.2  # an iteration of a slow run: long enough to look at a page in between
+SLOW_SECONDS = 0.12  # an iteration of a slow run: long enough to look at a page in between
+FAULT_AT = 3  # iteration
 
 
 def main() -> int:
@@ -37,57 +45,90 @@ def main() -> int:
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("--work-dir", type=Path)
     parser.add_argument("--events", type=Path)
+    parser.add_argument("--resume", type=int, nargs="*")
+    parser.add_argument("--answered", type=int, nargs="*", default=[])
     options = parser.parse_args()
-    if options.command == "train":
-        return _Training(options.work_dir, options.events).run()
-    return _make_folder(options.paths[-1])
+    if options.command != "train":
+        return _make_folder(options.paths[-1])
+    training = _Training(options.work_dir, options.events)
+    try:
+        return training.run(options.resume, frozenset(options.answered))
+    except Leave:
+        training.say(TrainerEnded, outcome="stopped")
+        return 0
 
 
 class _Training:
     def __init__(self, folder: Path, events: Path) -> None:
         self.folder, self.events = folder, events
         self.recipe: dict[str, Any] = json.loads((folder / "recipe.json").read_text("utf-8"))
-        self.faults = set(self.recipe["name"].lower().split())
+        words = set(self.recipe["name"].lower().split())
+        is_first = events.parent.name == "1"
+        self.faults = words if is_first or "always" in words else words & {"slow", "stubborn"}
 
-    def run(self) -> int:
-        print("fake trainer begins")
-        print("knows", *sorted(os.environ))
+    def run(self, resume: list[int] | None, answered: frozenset[int]) -> int:
+        departure.listen()
+        print("fake trainer begins", flush=True)
+        print("knows", *sorted(os.environ), flush=True)
         if "silent" in self.faults:
             return 0
+        if "early" in self.faults:
+            print("RuntimeError: nothing works", file=sys.stderr)
+            return 1
         if "stubborn" in self.faults:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if resume is not None:
+            resumption.choose(self.folder, resume)
+            self.say(TrainingResumed, iteration=resumption.iteration, damaged=resumption.damaged)
         iterations = self.recipe["training"]["iterations"] or 10
         self.say(PhaseBegan, phase="loading")
         self.say(PlanMade, iterations=iterations, updates=iterations, samples=9, trainable_parameters=1, parameters=9)
-        self.answer(0)
-        for iteration in range(1, iterations + 1):
-            self.iterate(iteration)
+        on_cadence = resumption.iteration % self.recipe["checkpoints"]["every"] == 0
+        if resumption.iteration not in answered and on_cadence:
+            self.answer(resumption.iteration)
+        for iteration in range(resumption.iteration + 1, iterations + 1):
+            departure.leave_if_saved(iteration - 1)
+            departure.enter(Stage.WORKING)
+            self.iterate(iteration, iterations)
         self.say(TrainerEnded, outcome="finished")
         return 0
 
-    def iterate(self, iteration: int) -> None:
+    def iterate(self, iteration: int, iterations: int) -> None:
+        self.say(PhaseBegan, phase="training", iteration=iteration - 1)
         time.sleep(SLOW_SECONDS if "slow" in self.faults else 0)
         self.say(
             MetricMeasured,
             iteration=iteration,
-            loss=3.0 / iteration,
+            loss=None if "nan" in self.faults else 3.0 / iteration,
             learning_rate=5e-4,
             grad_norm=1.0,
             seconds=SLOW_SECONDS,
             memory_bytes=1 << 20,
         )
-        if iteration == 3:
+        if iteration == FAULT_AT:
             self.fail()
-        if iteration % self.recipe["checkpoints"]["every"] == 0:
+        every = self.recipe["checkpoints"]["every"]
+        if iteration % every == 0 or iteration == iterations or departure.is_asked:
             self.save(iteration)
+            departure.saved = iteration
+            departure.enter(Stage.ANSWERING)
             self.answer(iteration)
 
     def fail(self) -> None:
         if "garbage" in self.faults:
-            with self.events.open("ab") as file:
-                file.write(b'{"kind": "metric", "loss": \xff\xfe NaN}\nnot even json\n')
+            self.write(b'{"kind": "metric", "loss": \xff\xfe NaN}\nnot even json\n')
+        if "endless" in self.faults:
+            self.write(b"x" * (10 << 20) + b"\n")
+        if "flood" in self.faults:
+            for _ in range(100):
+                print("y" * (1 << 20))
+        if "escapes" in self.faults:
+            subprocess.Popen(["sleep", "300"], start_new_session=True)
         if "crash" in self.faults:
             print("RuntimeError: the fake has crashed", file=sys.stderr)
+            sys.exit(1)
+        if "gpu-memory" in self.faults:
+            self.say(TrainerEnded, outcome="failed", reason="out-of-gpu-memory", detail="CUDA out of memory")
             sys.exit(1)
         if "killed" in self.faults:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -95,20 +136,29 @@ class _Training:
             time.sleep(0.05)
 
     def save(self, iteration: int) -> None:
-        file, adapter = self.folder / f"iter_{iteration}.pth", self.folder / f"adapters/iter_{iteration}"
-        file.write_bytes(b"weights")
+        self.say(PhaseBegan, phase="saving", iteration=iteration)
+        adapter = self.folder / f"adapters/iter_{iteration}"
+        weights, state = weights_file(self.folder, iteration), state_file(self.folder, iteration)
+        for file in (state, weights):
+            with file_aside(file) as aside, zipfile.ZipFile(aside, "w") as archive:
+                archive.writestr("data", f"{file.name} " * 100)
+                if "half-saved" in self.faults and iteration > FAULT_AT:
+                    os.kill(os.getpid(), signal.SIGKILL)
         adapter.mkdir(parents=True, exist_ok=True)
         (adapter / "adapter_model.safetensors").write_bytes(b"adapter")
+        files = [weights, state, adapter / "adapter_model.safetensors"]
         self.say(
             CheckpointSaved,
             iteration=iteration,
             updates=iteration,
-            file=file.name,
+            file=weights.name,
             adapter=f"adapters/iter_{iteration}",
-            size_bytes=7,
+            state_file=f"states/{state.name}",
+            size_bytes=sum(file.stat().st_size for file in files),
         )
 
     def answer(self, iteration: int) -> None:
+        self.say(PhaseBegan, phase="answering", iteration=iteration)
         answers = tuple(
             AnswerGiven(probe=at, text=f"answer {at} of {iteration}", tokens=4, ended="stop")
             for at, _ in enumerate(self.recipe["probes"])
@@ -116,8 +166,11 @@ class _Training:
         self.say(AnswersGiven, iteration=iteration, answers=answers, seconds=0.1, dtype="float32", quantised=False)
 
     def say(self, event: type[TrainerEvent], **values: Any) -> None:
+        self.write(event(time=time.time(), **values).model_dump_json().encode() + b"\n")
+
+    def write(self, line: bytes) -> None:
         with self.events.open("ab") as file:
-            file.write(event(time=time.time(), **values).model_dump_json().encode() + b"\n")
+            file.write(line)
 
 
 def _make_folder(folder: Path) -> int:

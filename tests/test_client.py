@@ -9,7 +9,8 @@ from sqlmodel import Session
 
 from app.client import TemperClient, TemperError
 from app.domain import accounts
-from app.domain.models import RunState, utc_now
+from app.domain.columns import utc_now
+from app.domain.models import RunState
 from tests.factories import IDENTITY, make_checkpoint, make_metrics, make_model, make_recipe_data, make_run
 
 

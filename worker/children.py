@@ -8,18 +8,26 @@ would stop it.
 
 import ctypes
 import os
-import signal
+import secrets
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
+
+import psutil
 
 from app.config import settings
 from worker.gpus import Device
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+MARK = "ENGINE_JOB"  # in the environment of a child and of all that it starts
+GONE_SECONDS = 5.0  # the kernel needs longer only for a process that is stuck in a driver
+MOST_LOG_BYTES = 64 << 20  # of one attempt; more is noise that fills the disk
+KEPT_LOG_BYTES = 1 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # What a child may know of its surroundings. Everything else, database and queue passwords
@@ -31,21 +39,74 @@ _PASSED_ON = (
 )
 
 
-def start_child(arguments: Sequence[str], *, folder: Path, log: Path, device: Device | None) -> subprocess.Popen[bytes]:
-    """Start the engine with `arguments` in `folder`, writing all it prints to `log`."""
+@dataclass(frozen=True)
+class Child:
+    """A started engine."""
+
+    process: subprocess.Popen[bytes]
+    mark: str
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also that of its group."""
+        return self.process.pid
+
+    def exit_code(self) -> int | None:
+        """Return how it ended; None while it lives. A signal counts as its number below zero."""
+        return self.process.poll()
+
+    def signal(self, number: Signals) -> None:
+        """Send a signal to the child alone."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+    def end(self) -> int:
+        """End the child and everything it started: asked first, killed after the grace period."""
+        deadline = time.monotonic() + settings().stop_grace_seconds
+        self._signal_group(SIGTERM)
+        while self.exit_code() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self._signal_group(SIGKILL)
+        code = self.process.wait()
+        self._end_escaped()
+        return code
+
+    def _signal_group(self, number: Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def _end_escaped(self) -> None:
+        """Kill what had left the group for a session of its own; this process is its parent by now."""
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if process.environ().get(MARK) == self.mark:
+                    process.kill()
+                    process.wait(GONE_SECONDS)
+
+
+def start_child(arguments: Sequence[str], *, folder: Path, log: Path, device: Device | None) -> Child:
+    """
+    Start the engine with `arguments` in `folder`, writing all it prints to `log`.
+
+    The child holds the device's lock too: while it lives nobody else gets the device, even when
+    this process was killed and the kernel has not ended the child yet.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
+    parent, mark = os.getpid(), secrets.token_hex(8)
     with log.open("ab") as output:
         # -P: the run's folder must not be a place that modules are imported from
-        return subprocess.Popen(  # noqa: S603 - an argument list of our own making, no shell
+        process = subprocess.Popen(  # noqa: S603 - an argument list of our own making, no shell
             [sys.executable, "-P", "-m", settings().engine, *arguments],
             cwd=folder,
-            env=child_environment(device),
+            env=child_environment(device) | {MARK: mark},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - the pool's processes run no other thread
+            pass_fds=(device.lock,) if device is not None and device.lock is not None else (),
+            preexec_fn=lambda: die_with(parent),  # noqa: PLW1509 - the pool's processes run no other thread
         )
+    return Child(process, mark)
 
 
 def child_environment(device: Device | None) -> dict[str, str]:
@@ -60,23 +121,32 @@ def child_environment(device: Device | None) -> dict[str, str]:
     }
 
 
-def _die_with_parent() -> None:
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+def die_with(parent: int) -> None:
+    """Let the kernel kill this process when its parent dies, even if that is just now."""
+    _libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the call above
+        os._exit(1)
 
 
-def end_child(child: subprocess.Popen[bytes]) -> None:
-    """End a child and everything in its session: asked first, killed after the grace period."""
-    deadline = time.monotonic() + settings().stop_grace_seconds
-    _signal_group(child.pid, signal.SIGTERM)
-    while child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    _signal_group(child.pid, signal.SIGKILL)
-    child.wait()
+def adopt_orphans() -> None:
+    """Become the parent of every descendant that loses its own, so that none escapes `Child.end`."""
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _signal_group(group: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, number)
+# ── Logs ───────────────────────────────────────────────────────────────────
+
+
+def shorten_log(log: Path) -> None:
+    """Cut a log that has grown out of hand down to its last part; its writer goes on at the new end."""
+    if not log.exists() or log.stat().st_size <= MOST_LOG_BYTES:
+        return
+    with log.open("rb") as file:
+        file.seek(-KEPT_LOG_BYTES, os.SEEK_END)
+        kept = file.read()
+    with log.open("r+b") as file:  # the writer appends, so cutting leaves no hole
+        file.truncate(0)
+    with log.open("ab") as file:
+        file.write(b"[the log was too long: what came before is gone]\n" + kept)
 
 
 def tail_of(log: Path, *, lines: int = 60, most_bytes: int = 64 << 10) -> str:

@@ -6,16 +6,19 @@ ends, however it ends. Found without torch: the worker's own process must stay f
 """
 
 import fcntl
+import logging
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
 from app.config import settings
+
+log = logging.getLogger(__name__)
 
 NVIDIA_SMI_WAIT_SECONDS = 10  # a driver in trouble can hang for minutes
 
@@ -28,6 +31,8 @@ class Device:
     id: str
     """A GPU's UUID, or the number of a CPU slot."""
     name: str
+    lock: int | None = None
+    """The open file whose lock holds the device; whoever inherits it holds the device too."""
 
 
 @cache
@@ -45,8 +50,12 @@ def _nvidia_gpus() -> Iterator[Device]:
     if tool is None:
         return
     query = [tool, "--query-gpu=uuid,name", "--format=csv,noheader"]
-    listed = subprocess.run(query, capture_output=True, text=True, timeout=NVIDIA_SMI_WAIT_SECONDS, check=False)  # noqa: S603
-    for line in listed.stdout.splitlines() if listed.returncode == 0 else ():
+    try:
+        listed = subprocess.run(query, capture_output=True, text=True, timeout=NVIDIA_SMI_WAIT_SECONDS, check=True)  # noqa: S603
+    except (subprocess.SubprocessError, OSError) as error:
+        log.warning("nvidia-smi does not answer, no GPU is used: %s", error)
+        return
+    for line in listed.stdout.splitlines():
         uuid, _, name = line.partition(",")
         yield Device("cuda", uuid.strip(), name.strip())
 
@@ -63,7 +72,7 @@ def lend_device() -> Iterator[Device | None]:
             os.close(lock)
             continue
         try:
-            yield device
+            yield replace(device, lock=lock)
         finally:
             os.close(lock)
         return

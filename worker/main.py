@@ -2,9 +2,11 @@
 The Celery application of the workers: `celery -A worker.main worker`.
 
 Messages are acknowledged before their work, since they are hints: what a dead worker leaves is
-found in the database. Nothing here depends on the broker's visibility timeout.
+found in the database. Nothing here depends on the broker's visibility timeout. SIGTERM makes the
+work be given back: trainers save and leave, and the worker ends once they have.
 """
 
+import os
 from typing import Any
 
 from celery import Celery
@@ -12,7 +14,9 @@ from celery.signals import worker_process_init, worker_ready, worker_shutting_do
 
 from app.config import settings
 from app.domain import db, presence, queue
+from worker.children import adopt_orphans, die_with
 from worker.gpus import devices
+from worker.leaving import leave
 from worker.reconciler import Reconciler
 
 app = Celery("temper", broker=settings().broker, include=["worker.tasks"])
@@ -26,13 +30,22 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,  # a blip of Redis must not end a training
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # a broker may be away for hours; the runs go on
+    broker_transport_options={"socket_connect_timeout": 5, "socket_keepalive": True, "health_check_interval": 10},
 )
 _reconciler = Reconciler()
 
 
 @worker_process_init.connect
-def _forget_connections(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
-    """Give each pool process connections of its own: a socket shared across a fork mixes answers."""
+def _begin_pool_process(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    """
+    Give each pool process connections of its own, and tie it to its parent.
+
+    A socket shared across a fork mixes answers. A pool process that outlives the worker would
+    train on with nobody to stop it.
+    """
+    die_with(os.getppid())
+    adopt_orphans()
     for cached in (db.engine, presence.redis, queue.sender):
         cached.cache_clear()
 
@@ -43,5 +56,6 @@ def _start_reconciler(**_: Any) -> None:  # noqa: ANN401 - Celery's signal argum
 
 
 @worker_shutting_down.connect
-def _stop_reconciler(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+def _leave(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    leave()
     _reconciler.stop()

@@ -1,8 +1,8 @@
 """
 Put right what a crash left: work whose worker is gone, and work whose message was lost.
 
-Every worker does this every few seconds. Each step is a compare-and-set on one row, so that
-two reconcilers at once do no more than one.
+Every worker does this every few seconds. Each step is a compare-and-set on one row, so that two
+reconcilers at once, or one that is killed in the middle, do no harm.
 """
 
 import logging
@@ -10,40 +10,91 @@ import math
 import socket
 import threading
 import time
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from app.domain import db, presence
-from app.domain.checkpoints import TASK_OF, fail_artifact, lost_artifacts, queued_artifacts
+from app.domain.attempts import Ending, claimed_runs, end_attempt
+from app.domain.checkpoints import TASK_OF, claimed_artifacts, put_artifact_back, queued_artifacts
 from app.domain.models import ReasonKind, RunState
-from app.domain.preparations import unclaimed_preparations
+from app.domain.preparations import release_preparation, unprepared_models
 from app.domain.queue import enqueue
-from app.domain.runs import end_run, id_of, lost_runs, queued_run_ids
+from app.domain.runs import id_of
+from app.domain.waiting import startable_run_ids
+from worker import processes
 from worker.gpus import devices
+from worker.leases import Watch
 
 log = logging.getLogger(__name__)
 
+ROUND_SECONDS = 2.0  # a worker that died on this host is noticed so soon
 HEARTBEAT_SECONDS = 5.0
-RESEND_SECONDS = 15.0  # a message that was lost costs a run this long; one that was not costs a no-op
+RESEND_SECONDS = 6.0  # a message that was lost costs a run this long; one that was not costs a no-op
+
+LOST = Ending(RunState.FAILED, ReasonKind.WORKER_LOST)
 
 
-def reconcile() -> None:
-    """Fail the runs and artifacts whose worker is gone."""
+@dataclass(frozen=True)
+class Claim:
+    """A run that some worker holds, as it was read."""
+
+    run_id: int
+    attempt: int
+    supervisor: str
+    renewed_at: datetime | None
+
+
+@dataclass
+class Reconciliation:
+    """One watcher of all claims; it must have watched a claim for a lease before it calls it lost."""
+
+    watch: Watch = field(default_factory=Watch)
+
+    def reconcile(self) -> None:
+        """Put back the runs, artifacts and models whose worker is gone."""
+        with db.reading() as session:
+            runs = [
+                Claim(id_of(run), run.attempt, attempt.supervisor, run.renewed_at)
+                for run, attempt in claimed_runs(session)
+            ]
+            artifacts = [(row.id or 0, row.attempt, row.renewed_at) for row in claimed_artifacts(session)]
+            models = [(id_of(row), row.renewed_at) for row in unprepared_models(session) if row.renewed_at]
+        lost = self.watch.lost(
+            [
+                *((("run", claim.run_id, claim.attempt), claim.renewed_at) for claim in runs),
+                *((("artifact", artifact_id, attempt), renewed_at) for artifact_id, attempt, renewed_at in artifacts),
+                *((("model", model_id), renewed_at) for model_id, renewed_at in models),
+            ]
+        )
+        for claim in runs:
+            if ("run", claim.run_id, claim.attempt) in lost or processes.is_gone(claim.supervisor):
+                _put_back(claim)
+        with db.unit_of_work() as session:
+            for artifact_id, attempt, _ in artifacts:
+                if ("artifact", artifact_id, attempt) in lost:
+                    put_artifact_back(session, artifact_id, attempt=attempt)
+            for model_id, _ in models:
+                if ("model", model_id) in lost:
+                    release_preparation(session, model_id)
+
+
+def _put_back(claim: Claim) -> None:
+    log.warning("run %s lost its worker in attempt %s", claim.run_id, claim.attempt)
     with db.unit_of_work() as session:
-        for run in lost_runs(session):
-            log.warning("run %s lost its worker %s", run.id, run.worker)
-            end_run(session, id_of(run), attempt=run.attempt, state=RunState.FAILED, reason=ReasonKind.WORKER_LOST)
-        for artifact in lost_artifacts(session):
-            fail_artifact(session, artifact.id or 0, reason=ReasonKind.WORKER_LOST, detail="")
+        end_attempt(session, claim.run_id, attempt=claim.attempt, ending=LOST, unless_renewed_since=claim.renewed_at)
+    presence.wake_watchers(claim.run_id)
 
 
 def resend() -> None:
     """Send the messages of all that waits once more; a row that is taken meanwhile ignores its message."""
     with db.unit_of_work() as session:
-        for run_id in queued_run_ids(session)[: len(devices())]:
+        for run_id in startable_run_ids(session)[: len(devices())]:
             enqueue("runs.train", run_id=run_id)
         for artifact in queued_artifacts(session):
             enqueue(TASK_OF[artifact.kind], artifact_id=artifact.id or 0)
-        for model in unclaimed_preparations(session):
-            enqueue("models.prepare", model_id=id_of(model))
+        for model in unprepared_models(session):
+            if model.renewed_at is None:
+                enqueue("models.prepare", model_id=id_of(model))
 
 
 class Reconciler(threading.Thread):
@@ -56,18 +107,20 @@ class Reconciler(threading.Thread):
 
     def run(self) -> None:
         """Work until stopped; an error is logged and the next round tries again."""
-        resent_at = -math.inf  # what waited while no worker was there is sent at once
-        while True:
-            _announce()
+        reconciliation, sent_at, said_at = Reconciliation(), -math.inf, -math.inf  # what waited is sent at once
+        while not self._stopping.is_set():
+            now = time.monotonic()
+            if now - said_at >= HEARTBEAT_SECONDS:
+                _announce()
+                said_at = now
             try:
-                reconcile()
-                if time.monotonic() - resent_at > RESEND_SECONDS:
+                reconciliation.reconcile()
+                if now - sent_at >= RESEND_SECONDS:
                     resend()
-                    resent_at = time.monotonic()
+                    sent_at = now
             except Exception:
                 log.exception("reconciling failed; it is tried again")
-            if self._stopping.wait(HEARTBEAT_SECONDS):
-                return
+            self._stopping.wait(ROUND_SECONDS)
 
     def stop(self) -> None:
         """End the thread after its present round, and take the worker off the pages."""

@@ -1,209 +1,209 @@
 """
 One run from its claim to its end: start a trainer, store what it writes, stop it, say how it ended.
 
-The supervisor runs in a Celery process. It holds the device's lock and the run's lease while
-the trainer lives; the trainer dies with it.
+The supervisor runs in a Celery process. It holds the device's lock and the run's claim while the
+trainer lives; the trainer dies with it. A database that does not answer for a while ends nothing,
+as long as the claim has not run out: what the trainer writes waits in its file.
 """
 
-import errno
-import json
 import logging
-import subprocess
+import signal
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from sqlmodel import Session
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import settings
 from app.domain import db, presence
-from app.domain.events import ingest, whole_lines
-from app.domain.mixes import count_rows, write_rows
-from app.domain.models import Attempt, ReasonKind, Run, RunState
+from app.domain.attempts import Ending, claim_next, earlier_attempts, end_attempt
+from app.domain.models import ReasonKind, RunState
 from app.domain.queue import enqueue
-from app.domain.runs import claim_run, end_run, get_run, queued_run_ids, recipe_of, renew_lease
-from app.domain.trainer_events import TrainerEnded
-from app.domain.xtuner_config import render_config
-from worker.children import end_child, start_child, tail_of
+from app.domain.waiting import startable_run_ids
+from worker import processes
+from worker.children import Child, shorten_log, tail_of
+from worker.endings import judge_end, oom_kills
 from worker.gpus import Device, lend_device
-from worker.leases import Renewal, lease
+from worker.leases import Renewal
+from worker.leaving import is_leaving
+from worker.preparing import AttemptFolder, NotStartedError, prepare, start_trainer
+from worker.recording import Recording, settle_files, store_leftovers
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25  # a page shows a point this much after the trainer wrote it, at most
+LOG_SECONDS = 5.0  # between two looks at how long the log has grown
+RETRY_SECONDS = 1.0  # between two tries to store an end
+
+SAVE_AND_LEAVE = signal.SIGUSR1
+SAVE_ANSWER_AND_LEAVE = signal.SIGUSR2
+
+
+def train_waiting(*, worker: str) -> None:
+    """Train the runs that wait, one after the other, while a device is free."""
+    while not is_leaving():
+        with lend_device() as device:
+            if device is None:
+                log.info("every device is taken")
+                return
+            attempt = _claim(worker)
+            if attempt is None:
+                return
+            _train(attempt, device)
+    with db.unit_of_work() as session:  # another worker may take what this one leaves
+        for run_id in startable_run_ids(session)[:1]:
+            enqueue("runs.train", run_id=run_id)
+
+
+def _claim(worker: str) -> AttemptFolder | None:
+    with db.unit_of_work() as session:
+        attempt = claim_next(session, worker=worker, supervisor=processes.own_name())
+        if attempt is None:
+            return None
+        return AttemptFolder(attempt.run_id, attempt.id or 0, attempt.number)
+
+
+def _train(attempt: AttemptFolder, device: Device) -> None:
+    try:
+        _store_leftovers(attempt)
+        prepare(attempt, device)
+        trainer = start_trainer(attempt, device)
+    except NotStartedError as error:
+        _finish(attempt, error.ending)
+        return
+    _finish(attempt, Watching(attempt, trainer).until_the_end())
+
+
+def _store_leftovers(attempt: AttemptFolder) -> None:
+    with db.reading() as session:
+        earlier = [
+            AttemptFolder(row.run_id, row.id or 0, row.number)
+            for row in earlier_attempts(session, attempt.run_id, before=attempt.number)
+        ]
+    for each in earlier:
+        store_leftovers(attempt, each)
 
 
 @dataclass
-class Attempted:
-    """A claimed run, and where its attempt's files are."""
+class Watching:
+    """A trainer's life under its supervisor."""
 
-    run_id: int
-    attempt_id: int
-    number: int
-    folder: Path
+    attempt: AttemptFolder
+    trainer: Child
+    renewal: Renewal = field(default_factory=Renewal)
+    asked_to_leave_at: float | None = None
+    """When it was told to save and leave, by this process's clock."""
+    stalled: bool = False
 
-    @property
-    def events(self) -> Path:
-        """What the trainer appends its events to."""
-        return self.folder / "attempts" / str(self.number) / "events.jsonl"
+    def __post_init__(self) -> None:
+        """Begin to record."""
+        self.recording = Recording(self.attempt)
+        self.oom_kills = oom_kills()
+        self.log_looked_at = time.monotonic()
 
-    @property
-    def log(self) -> Path:
-        """What the trainer prints."""
-        return self.folder / "attempts" / str(self.number) / "trainer.log"
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a run ended, and why."""
-
-    state: RunState
-    reason: ReasonKind | None = None
-    detail: str = ""
-
-
-def train_run(run_id: int, *, worker: str) -> None:
-    """Train a run if it still waits and a device is free; a run that finds none goes on waiting."""
-    with lend_device() as device:
-        if device is None:
-            log.info("run %s waits: every device is taken", run_id)
-            return
-        attempted = _claim(run_id, worker)
-        if attempted is None:
-            log.info("run %s is not waiting any more", run_id)
-            return
-        _train(attempted, device)
-    with db.unit_of_work() as session:
-        for waiting in queued_run_ids(session)[:1]:
-            enqueue("runs.train", run_id=waiting)
-
-
-def _claim(run_id: int, worker: str) -> Attempted | None:
-    with db.unit_of_work() as session:
-        attempt = claim_run(session, run_id, worker=worker, lease=lease())
-        if attempt is None:
+    def until_the_end(self) -> Ending | None:
+        """Store the trainer's events until it ends or must be ended; None when the run is no longer this attempt's."""
+        try:
+            while True:
+                has_ended = self.trainer.exit_code() is not None  # asked before the last read: nothing is left behind
+                verdict = self._tick()
+                if verdict is not None:
+                    return self._ended_by_us(verdict)
+                if has_ended and self.recording.is_drained:
+                    return self._ended_by_itself()
+                time.sleep(TICK_SECONDS)
+        except _ClaimLostError:
+            log.warning("run %s is no longer attempt %s's", self.attempt.run_id, self.attempt.number)
             return None
-        session.flush()  # the attempt's id
-        return Attempted(run_id, attempt.id or 0, attempt.number, settings().runs_folder / str(run_id))
+        finally:
+            self.trainer.end()
+
+    def _tick(self) -> Ending | None:
+        """Store what is new; return how to end the trainer when it must be ended."""
+        asked_at = time.monotonic()
+        try:
+            wanted = self.recording.store(renew=self.renewal.is_due())
+        except SQLAlchemyError as error:
+            log.warning("the database does not answer, run %s goes on: %s", self.attempt.run_id, error)
+            if self.renewal.is_lost:
+                raise _ClaimLostError from error
+            return None
+        if not wanted.is_ours:
+            raise _ClaimLostError
+        if wanted.was_renewed:
+            self.renewal.succeeded(asked_at)
+        self._look_at_log()
+        if wanted.stop and not wanted.keep:
+            return Ending(RunState.CANCELLED)
+        if wanted.stop or is_leaving():
+            return self._leave(SAVE_ANSWER_AND_LEAVE if wanted.stop else SAVE_AND_LEAVE, is_stop=wanted.stop)
+        return self._look_for_stall()
+
+    def _leave(self, number: signal.Signals, *, is_stop: bool) -> Ending | None:
+        """Ask the trainer to save and leave; once its time is over, end it."""
+        if self.asked_to_leave_at is None:
+            self.asked_to_leave_at = time.monotonic()
+            self.trainer.signal(number)
+        patience = self.recording.pace.patience if is_stop else settings().leave_seconds
+        if time.monotonic() - self.asked_to_leave_at < patience:
+            return None
+        return Ending(RunState.CANCELLED if is_stop else RunState.QUEUED)
+
+    def _look_for_stall(self) -> Ending | None:
+        pace = self.recording.pace
+        if pace.silence < pace.patience:
+            self.stalled = False
+            return None
+        if not self.stalled:
+            self.stalled = True
+            self.recording.mark_stalled()
+        if pace.silence < 2 * pace.patience:
+            return None
+        said = tail_of(self.attempt.log)
+        return Ending(RunState.FAILED, ReasonKind.STALLED, f"{pace.silence:.0f}", said)
+
+    def _look_at_log(self) -> None:
+        if time.monotonic() - self.log_looked_at > LOG_SECONDS:
+            shorten_log(self.attempt.log)
+            self.log_looked_at = time.monotonic()
+
+    def _ended_by_us(self, ending: Ending) -> Ending:
+        code = self.trainer.end()
+        self._store_the_rest()
+        return Ending(ending.state, ending.reason, ending.detail, ending.log_tail, code)
+
+    def _ended_by_itself(self) -> Ending:
+        code = self.trainer.exit_code() or 0
+        if self.asked_to_leave_at is not None and self.recording.end is None:
+            return Ending(RunState.QUEUED, exit_code=code)  # it was asked before it could listen
+        ran_out = oom_kills() > self.oom_kills
+        return judge_end(code, self.recording.end, log=self.attempt.log, ran_out_of_memory=ran_out)
+
+    def _store_the_rest(self) -> None:
+        """Store what the trainer wrote until it was ended."""
+        try:
+            while not self.recording.is_drained:
+                self.recording.store(renew=False)
+        except SQLAlchemyError as error:
+            log.warning("the last events of run %s are left to its next attempt: %s", self.attempt.run_id, error)
 
 
-def _train(attempted: Attempted, device: Device) -> None:
-    try:
-        prepare_files(attempted, device)
-        trainer = _start_trainer(attempted, device)
-    except OSError as error:
-        kind = ReasonKind.DISK_FULL if error.errno == errno.ENOSPC else ReasonKind.CRASHED
-        _finish(attempted, Ending(RunState.FAILED, kind, str(error)))
-        return
-    try:
-        stopped, end = _watch(attempted, trainer)
-    finally:
-        end_child(trainer)
-    _finish(attempted, judge_end(trainer.returncode, end, stopped=stopped))
+class _ClaimLostError(Exception):
+    """The run belongs to another attempt, or may by now."""
 
 
-def prepare_files(attempted: Attempted, device: Device) -> None:
-    """Write what the trainer reads: the recipe, the rows and the rendered config."""
-    attempted.events.parent.mkdir(parents=True, exist_ok=True)
-    attempted.events.touch()
-    with db.unit_of_work() as session:
-        run = get_run(session, attempted.run_id)
-        recipe, data_file = recipe_of(run), attempted.folder / "mix.jsonl"
-        (attempted.folder / "recipe.json").write_text(json.dumps(run.recipe, ensure_ascii=False, indent=2), "utf-8")
-        run.mix_sha256 = write_rows(recipe.mix, data_file)
-        config = render_config(
-            recipe,
-            model_path=run.model.path,
-            template=run.model.template,
-            run_folder=str(attempted.folder),
-            data_file=str(data_file),
-            rows=count_rows(recipe.mix).total,
-            device=device.kind,
-        )
-    (attempted.folder / "config.py").write_text(config.text, "utf-8")
-
-
-def _start_trainer(attempted: Attempted, device: Device) -> subprocess.Popen[bytes]:
-    arguments = ["train", "config.py", "--work-dir", str(attempted.folder), "--events", str(attempted.events)]
-    trainer = start_child(arguments, folder=attempted.folder, log=attempted.log, device=device)
-    with db.unit_of_work() as session:
-        attempt = session.get_one(Attempt, attempted.attempt_id)
-        attempt.pid = trainer.pid
-        session.add(attempt)
-    return trainer
-
-
-def _watch(attempted: Attempted, trainer: subprocess.Popen[bytes]) -> tuple[bool, TrainerEnded | None]:
-    """
-    Store the trainer's events until it ends or must be stopped.
-
-    Returns:
-        Whether it was stopped, and the trainer's own account of its end.
-    """
-    end, renewal = None, Renewal()
-    while True:
-        ended = trainer.poll() is not None  # asked before the last read, so that nothing is left behind
-        wanted, heard = store_events(attempted, renew=renewal.is_due())
-        end = heard or end
-        if ended or not wanted:
-            return not wanted, end
-        time.sleep(TICK_SECONDS)
-
-
-def store_events(attempted: Attempted, *, renew: bool) -> tuple[bool, TrainerEnded | None]:
-    """Store new events; return whether the run is still wanted, and the trainer's end if it came."""
-    with db.reading() as session:
-        offset = session.get_one(Attempt, attempted.attempt_id).event_offset
-        wanted = _is_wanted(session, attempted)
-    lines = _read_lines(attempted.events, offset)
-    if not (lines or renew):
-        return wanted, None
-    with db.unit_of_work() as session:
-        if not renew_lease(session, attempted.run_id, attempt=attempted.number, lease=lease()):
-            return False, None
-        run = get_run(session, attempted.run_id)
-        end = ingest(session, run, session.get_one(Attempt, attempted.attempt_id), lines)
-    if lines:
-        presence.wake_watchers(attempted.run_id)
-    return wanted, end
-
-
-def _is_wanted(session: Session, attempted: Attempted) -> bool:
-    run = session.get_one(Run, attempted.run_id)
-    return run.stop_requested_at is None and run.attempt == attempted.number
-
-
-def _read_lines(events: Path, offset: int, *, most_bytes: int = 4 << 20) -> bytes:
-    with events.open("rb") as file:
-        file.seek(offset)
-        return whole_lines(file.read(most_bytes))
-
-
-def judge_end(exit_code: int, end: TrainerEnded | None, *, stopped: bool) -> Ending:
-    """Say how a run ended: by the trainer's own last line first, by its exit code where it wrote none."""
-    if end is not None and end.outcome == "finished" and exit_code == 0:
-        return Ending(RunState.FINISHED)
-    if stopped:
-        return Ending(RunState.CANCELLED)
-    if end is not None and end.outcome == "failed":
-        kind = ReasonKind(end.reason) if end.reason in set(ReasonKind) else ReasonKind.CRASHED
-        return Ending(RunState.FAILED, kind, end.detail)
-    if exit_code < 0:
-        return Ending(RunState.FAILED, ReasonKind.KILLED, str(-exit_code))
-    kind = ReasonKind.NO_OUTPUT if exit_code == 0 else ReasonKind.CRASHED
-    return Ending(RunState.FAILED, kind)
-
-
-def _finish(attempted: Attempted, ending: Ending) -> None:
-    log_tail = tail_of(attempted.log) if ending.state is RunState.FAILED else ""
-    with db.unit_of_work() as session:
-        end_run(
-            session,
-            attempted.run_id,
-            attempt=attempted.number,
-            state=ending.state,
-            reason=ending.reason,
-            detail=ending.detail,
-            log_tail=log_tail,
-        )
-    presence.wake_watchers(attempted.run_id)
+def _finish(attempt: AttemptFolder, ending: Ending | None) -> None:
+    """Write the end down; a database that does not answer is asked again until the claim has run out."""
+    gives_up_at = time.monotonic() + settings().lease_seconds
+    while ending is not None:
+        try:
+            with db.unit_of_work() as session:
+                end_attempt(session, attempt.run_id, attempt=attempt.number, ending=ending)
+            settle_files(attempt.run_id)
+        except SQLAlchemyError as error:
+            log.warning("the end of run %s is not stored yet: %s", attempt.run_id, error)
+            if time.monotonic() > gives_up_at:
+                return  # the reconcilers find it
+            time.sleep(RETRY_SECONDS)
+            continue
+        break
+    presence.wake_watchers(attempt.run_id)

@@ -1,4 +1,4 @@
-"""The tasks that a queue message can name. Each is a hint: the row says what there is to do."""
+"""The tasks that a queue message can name. Each is a hint: the rows say what there is to do."""
 
 from celery import shared_task
 from celery.utils.nodenames import gethostname
@@ -7,9 +7,9 @@ from worker import exporter, supervisor
 
 
 @shared_task(name="runs.train", ignore_result=True)
-def train(run_id: int) -> None:
-    """Look at a run, and train it if it waits."""
-    supervisor.train_run(run_id, worker=gethostname())
+def train(run_id: int) -> None:  # noqa: ARG001 - the queue's order decides, not the message's
+    """Look at the runs that wait, and train those for which there is a device."""
+    supervisor.train_waiting(worker=gethostname())
 
 
 @shared_task(name="checkpoints.convert", ignore_result=True)

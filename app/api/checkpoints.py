@@ -28,6 +28,10 @@ class CheckpointReply(Reply):
     size_bytes: int
     is_deleted: bool
     """Retention deleted its files; its answers stay."""
+    is_pinned: bool
+    """Retention leaves its files."""
+    is_resumable: bool
+    """Its run can go on from here."""
     is_answered: bool
     is_kept: bool
     """The advice for its run is to keep it."""
@@ -48,6 +52,18 @@ def merge_checkpoint(checkpoint_id: Id, session: WriteSession, response: Respons
     return _requested(session, checkpoint_id, ArtifactKind.MERGED, response)
 
 
+@router.put("/{checkpoint_id}/pin", status_code=204, summary="Pin a checkpoint", responses=documented(404, 409))
+def pin_checkpoint(checkpoint_id: Id, session: WriteSession) -> None:
+    """Keep a checkpoint's files from retention."""
+    checkpoints.pin_checkpoint(session, checkpoint_id, is_pinned=True)
+
+
+@router.delete("/{checkpoint_id}/pin", status_code=204, summary="Unpin a checkpoint", responses=documented(404))
+def unpin_checkpoint(checkpoint_id: Id, session: WriteSession) -> None:
+    """Leave a checkpoint's files to retention again."""
+    checkpoints.pin_checkpoint(session, checkpoint_id, is_pinned=False)
+
+
 def _requested(session: WriteSession, checkpoint_id: int, kind: ArtifactKind, response: Response) -> ArtifactReply:
     artifact = checkpoints.request_artifact(session, checkpoint_id, kind)
     response.headers["Location"] = f"/api/v1/artifacts/{artifact.id}"
@@ -65,6 +81,8 @@ def checkpoint_replies(run: Run, matrix: Matrix) -> list[CheckpointReply]:
             updates=checkpoint.updates,
             size_bytes=checkpoint.size_bytes,
             is_deleted=checkpoint.deleted_at is not None,
+            is_pinned=checkpoint.is_pinned,
+            is_resumable=bool(checkpoint.state_file),
             is_answered=checkpoint.answered_seconds is not None,
             is_kept=columns[id_of(checkpoint)].is_kept,
             score=score_reply(columns[id_of(checkpoint)].score),

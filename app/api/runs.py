@@ -1,27 +1,35 @@
 """Runs: start, list, look at, stop; and what a run produces while it trains."""
 
-from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Header, Query, Response
 from fastapi.openapi.models import Example
 from fastapi.responses import PlainTextResponse
 
-from app.api.checkpoints import CheckpointReply, checkpoint_replies
-from app.api.compare import AnswerReply, answer_replies
+from app.api.checkpoints import checkpoint_replies
+from app.api.compare import answer_replies
 from app.api.errors import documented
-from app.api.types import LARGEST_ID, Id, Limit, Offset, Reply
+from app.api.run_replies import (
+    AnswerList,
+    CheckpointList,
+    MetricList,
+    RunDetail,
+    RunList,
+    metric_reply,
+    run_detail,
+    run_summary,
+)
+from app.api.types import LARGEST_ID, Id, Limit, Offset
 from app.domain import runs
 from app.domain.answers import compare
 from app.domain.errors import InvalidError
 from app.domain.events import metrics_of
 from app.domain.logs import TAIL_LINES, tail_of_log
-from app.domain.models import ReasonKind, Run, RunState
+from app.domain.models import RunState
 from app.domain.presets import PRESETS
-from app.domain.reasons import reason_text
 from app.domain.recipe_checks import check_recipe
 from app.domain.recipes import Recipe
-from app.domain.trainer_events import MetricMeasured
+from app.domain.waiting import move_in_queue
 from app.web.deps import ReadSession, WriteSession
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -30,110 +38,33 @@ EXAMPLES = {
     preset.key: Example(summary=preset.title, value=preset.recipe.model_dump(mode="json")) for preset in PRESETS
 }
 PostedRecipe = Annotated[Recipe, Body(openapi_examples=EXAMPLES)]
+RequestKey = Annotated[
+    str | None, Header(min_length=1, max_length=200, description="Your own name of this request, such as a UUID.")
+]
 SORT_PATTERN = "^-?(created|name|loss|state)$"
 
 
-class ReasonReply(Reply):
-    """Why a run or an artifact failed."""
-
-    kind: ReasonKind
-    message: str
-    """What its owner can do about it."""
-    detail: str = ""
-    """The failure's own words."""
-
-
-class RunSummary(Reply):
-    """A run as lists show it."""
-
-    id: int
-    name: str
-    model: str
-    state: RunState
-    phase: str
-    """What the trainer does now; empty unless the run is running."""
-    iteration: int
-    iterations: int
-    """Planned; 0 until the data is packed."""
-    updates: int
-    loss: float | None
-    seconds_per_iteration: float | None
-    newest_answer: str
-    """First words of the newest answer to the first probe."""
-    reason: ReasonReply | None
-    """Of a failed run."""
-    is_stopping: bool
-    """A stop was asked for and the trainer still works."""
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
-
-
-class RunDetail(RunSummary):
-    """A run with everything it is made of."""
-
-    recipe: Recipe
-    mix_sha256: str
-    """Of the rows that are trained on; empty until the run starts."""
-    attempt: int
-    worker: str
-    log_tail: str
-    """The trainer's last lines, of a failed run."""
-
-
-class RunList(Reply):
-    """One page of runs."""
-
-    runs: list[RunSummary]
-    total: int
-    """How many there are in all that fit."""
-    by_state: dict[RunState, int]
-    offset: int
-    limit: int
-
-
-class MetricReply(Reply):
-    """What was measured at one iteration."""
-
-    iteration: int
-    loss: float | None
-    """Null where it was not a finite number."""
-    learning_rate: float
-    grad_norm: float | None
-    seconds: float
-    memory_bytes: int
-
-
-class MetricList(Reply):
-    """A run's metrics, by iteration."""
-
-    run_id: int
-    metrics: list[MetricReply]
-
-
-class CheckpointList(Reply):
-    """A run's checkpoints by iteration, the base model first."""
-
-    run_id: int
-    checkpoints: list[CheckpointReply]
-
-
-class AnswerList(Reply):
-    """Every answer of a run: by checkpoint, then by probe."""
-
-    run_id: int
-    answers: list[AnswerReply]
-
-
 @router.post("", status_code=201, summary="Start a run")
-def create_run(recipe: PostedRecipe, session: WriteSession, response: Response) -> RunDetail:
-    """Store a run and hand it to the workers. Every setting left out has the default that the schema shows."""
+def create_run(
+    recipe: PostedRecipe,
+    session: WriteSession,
+    response: Response,
+    *,
+    after: Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="Start when this run has ended.")] = None,
+    idempotency_key: RequestKey = None,
+) -> RunDetail:
+    """
+    Store a run and hand it to the workers.
+
+    Every setting left out has the default that the schema shows. The same request again with the
+    same `Idempotency-Key` makes no second run: it is answered with the first one.
+    """
     problems = list(check_recipe(recipe))
     if problems:
         raise InvalidError(problems)
-    run = runs.create_run(session, recipe)
+    run = runs.create_run(session, recipe, after_run_id=after, request_key=idempotency_key)
     response.headers["Location"] = f"/api/v1/runs/{run.id}"
-    return _detail(run)
+    return run_detail(session, run)
 
 
 @router.get("", summary="List runs")
@@ -149,7 +80,7 @@ def list_runs(
     """Return one page of runs, the newest first unless `sort` says otherwise."""
     page = runs.list_runs(session, query=q, state=state, sort=sort, offset=offset, limit=limit)
     return RunList(
-        runs=[_summary(run) for run in page.runs],
+        runs=[run_summary(run) for run in page.runs],
         total=page.total,
         by_state=page.by_state,
         offset=offset,
@@ -160,13 +91,36 @@ def list_runs(
 @router.get("/{run_id}", summary="Look at a run", responses=documented(404))
 def get_run(run_id: Id, session: ReadSession) -> RunDetail:
     """Return a run with its recipe."""
-    return _detail(runs.get_run(session, run_id))
+    return run_detail(session, runs.get_run(session, run_id))
 
 
 @router.post("/{run_id}/stop", summary="Stop a run", responses=documented(404, 409))
-def stop_run(run_id: Id, session: WriteSession) -> RunDetail:
+def stop_run(
+    run_id: Id,
+    session: WriteSession,
+    *,
+    keep: Annotated[bool, Query(description="Save a checkpoint and answer it first.")] = False,
+) -> RunDetail:
     """Stop a run: at once while it waits, within seconds while it trains. Asking twice is the same as once."""
-    return _detail(runs.request_stop(session, run_id))
+    return run_detail(session, runs.request_stop(session, run_id, keep=keep))
+
+
+@router.post("/{run_id}/resume", summary="Resume a run", responses=documented(404, 409))
+def resume_run(run_id: Id, session: WriteSession) -> RunDetail:
+    """Let a run that failed or was stopped go on from its newest whole checkpoint."""
+    return run_detail(session, runs.resume_run(session, run_id))
+
+
+@router.post("/{run_id}/queue", summary="Move a run in the queue", responses=documented(404, 409))
+def move_run(
+    run_id: Id,
+    session: WriteSession,
+    place: Annotated[int, Query(ge=1, le=LARGEST_ID, description="From 1; one beyond the end is the end.")],
+) -> RunDetail:
+    """Give a waiting run another place in the queue."""
+    run = runs.get_run(session, run_id)
+    move_in_queue(session, run_id, place=place)
+    return run_detail(session, run)
 
 
 @router.get("/{run_id}/metrics", summary="Loss and learning rate by iteration", responses=documented(404))
@@ -177,7 +131,7 @@ def get_run_metrics(
 ) -> MetricList:
     """Return what was measured at every iteration."""
     runs.get_run(session, run_id)
-    metrics = [_metric(metric) for metric in metrics_of(session, run_id) if metric.iteration > after]
+    metrics = [metric_reply(metric) for metric in metrics_of(session, run_id) if metric.iteration > after]
     return MetricList(run_id=run_id, metrics=metrics)
 
 
@@ -206,38 +160,3 @@ def get_run_log(
 ) -> PlainTextResponse:
     """Return the log's last lines as text, of the live or last attempt; empty before there is one."""
     return PlainTextResponse("\n".join(tail_of_log(runs.get_run(session, run_id), lines=lines)))
-
-
-def _summary(run: Run) -> RunSummary:
-    return RunSummary(**_common(run))
-
-
-def _detail(run: Run) -> RunDetail:
-    return RunDetail(
-        **_common(run),
-        recipe=runs.recipe_of(run),
-        mix_sha256=run.mix_sha256,
-        attempt=run.attempt,
-        worker=run.worker,
-        log_tail=run.log_tail,
-    )
-
-
-def _common(run: Run) -> dict[str, object]:
-    reason = None
-    if run.reason is not None:
-        text = str(reason_text(run.reason, run.reason_detail))
-        reason = ReasonReply(kind=run.reason, message=text, detail=run.reason_detail)
-    return {
-        **{name: getattr(run, name) for name in RunSummary.model_fields if name not in _MADE_HERE},
-        "model": run.model.name,
-        "reason": reason,
-        "is_stopping": run.stop_requested_at is not None and not run.state.is_final,
-    }
-
-
-_MADE_HERE = frozenset({"model", "reason", "is_stopping"})
-
-
-def _metric(metric: MetricMeasured) -> MetricReply:
-    return MetricReply.model_validate(metric)

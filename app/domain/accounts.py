@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, or_, update
 from sqlmodel import Session, col, select
 
+from app.domain.columns import utc_now
 from app.domain.errors import FieldError, InvalidError, NotFoundError
 from app.domain.messages import message
-from app.domain.models import Credential, Role, User, utc_now
+from app.domain.models import Credential, Role, User
 
 if TYPE_CHECKING:
     from pwdlib import PasswordHash

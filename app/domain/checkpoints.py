@@ -1,17 +1,18 @@
 """Checkpoints and what is made from them."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
+from app.domain.columns import utc_now
 from app.domain.errors import ConflictError, NotFoundError
 from app.domain.messages import message
-from app.domain.models import Artifact, ArtifactKind, ArtifactState, Checkpoint, ReasonKind, utc_now
+from app.domain.models import Artifact, ArtifactKind, ArtifactState, Checkpoint, ReasonKind
 from app.domain.queue import enqueue
 
+MOST_ATTEMPTS = 3  # a worker that dies of making an artifact would die of it again
 TASK_OF = {ArtifactKind.ADAPTER: "checkpoints.convert", ArtifactKind.MERGED: "checkpoints.merge"}
 
 
@@ -41,7 +42,8 @@ def request_artifact(session: Session, checkpoint_id: int, kind: ArtifactKind) -
     checkpoint = get_checkpoint(session, checkpoint_id)
     if checkpoint.iteration == 0:
         raise ConflictError(message("The base model is not tuned: there is nothing to convert or merge."))
-    if checkpoint.deleted_at is not None or not checkpoint.file:
+    session.refresh(checkpoint, with_for_update=True)  # retention may be about to delete its files
+    if checkpoint.deleted_at is not None or not (checkpoint.file or checkpoint.adapter):
         raise ConflictError(message("The files of this checkpoint are deleted. Its answers are kept."))
     made = session.exec(
         select(Artifact).where(
@@ -57,36 +59,86 @@ def request_artifact(session: Session, checkpoint_id: int, kind: ArtifactKind) -
     return artifact
 
 
-def claim_artifact(session: Session, artifact_id: int, *, lease: timedelta) -> bool:
-    """Take a queued artifact for one worker; False when somebody else has it."""
+def pin_checkpoint(session: Session, checkpoint_id: int, *, is_pinned: bool) -> Checkpoint:
+    """
+    Keep a checkpoint's files from retention, or leave them to it again.
+
+    Raises:
+        ConflictError: there are no files to keep.
+    """
+    checkpoint = get_checkpoint(session, checkpoint_id)
+    session.refresh(checkpoint, with_for_update=True)
+    if is_pinned and not (checkpoint.file or checkpoint.adapter):
+        raise ConflictError(message("This checkpoint has no files to keep. Its answers are kept always."))
+    checkpoint.is_pinned = is_pinned
+    session.add(checkpoint)
+    return checkpoint
+
+
+# ── Work on an artifact ────────────────────────────────────────────────────
+
+
+def claim_artifact(session: Session, artifact_id: int) -> Artifact | None:
+    """Take a queued artifact for one worker; None when somebody else has it."""
     claimed = session.exec(
         update(Artifact)
         .where(col(Artifact.id) == artifact_id, col(Artifact.state) == ArtifactState.QUEUED)
-        .values(state=ArtifactState.RUNNING, lease_until=utc_now() + lease)
+        .values(state=ArtifactState.RUNNING, attempt=Artifact.attempt + 1, renewed_at=utc_now())
     )
-    return claimed.rowcount == 1
+    return get_artifact(session, artifact_id) if claimed.rowcount == 1 else None
 
 
-def renew_artifact(session: Session, artifact_id: int, *, lease: timedelta) -> None:
-    """Keep a claim on an artifact."""
-    session.exec(update(Artifact).where(col(Artifact.id) == artifact_id).values(lease_until=utc_now() + lease))
+def renew_artifact(session: Session, artifact_id: int, *, attempt: int) -> bool:
+    """Keep a claim on an artifact; False when it is no longer this attempt's."""
+    return _write(session, artifact_id, attempt, renewed_at=utc_now())
 
 
-def finish_artifact(session: Session, artifact_id: int, *, folder: str, files: list[dict[str, Any]]) -> None:
-    """Write down an artifact's files; `folder` is relative to the run's folder."""
-    artifact = get_artifact(session, artifact_id)
-    artifact.state, artifact.folder, artifact.files = ArtifactState.FINISHED, folder, files
-    artifact.size_bytes = sum(file["size_bytes"] for file in files)
-    artifact.ended_at, artifact.lease_until = utc_now(), None
-    session.add(artifact)
+def finish_artifact(
+    session: Session, artifact_id: int, *, attempt: int, folder: str, files: list[dict[str, Any]]
+) -> bool:
+    """Write down an artifact's files, unless another attempt has it; `folder` is relative to the run's folder."""
+    size = sum(file["size_bytes"] for file in files)
+    ended = {"ended_at": utc_now(), "renewed_at": None}
+    return _write(
+        session,
+        artifact_id,
+        attempt,
+        state=ArtifactState.FINISHED,
+        folder=folder,
+        files=files,
+        size_bytes=size,
+        **ended,
+    )
 
 
-def fail_artifact(session: Session, artifact_id: int, *, reason: ReasonKind, detail: str) -> None:
-    """Write down why an artifact could not be made."""
-    artifact = get_artifact(session, artifact_id)
-    artifact.state, artifact.reason, artifact.reason_detail = ArtifactState.FAILED, reason, detail
-    artifact.ended_at, artifact.lease_until = utc_now(), None
-    session.add(artifact)
+def fail_artifact(session: Session, artifact_id: int, *, attempt: int, reason: ReasonKind, detail: str) -> bool:
+    """Write down why an artifact could not be made, unless another attempt has it."""
+    ended = {"ended_at": utc_now(), "renewed_at": None}
+    return _write(
+        session, artifact_id, attempt, state=ArtifactState.FAILED, reason=reason, reason_detail=detail, **ended
+    )
+
+
+def put_artifact_back(session: Session, artifact_id: int, *, attempt: int) -> None:
+    """Let another worker make an artifact whose worker leaves or is lost; a few times, then it has failed."""
+    if attempt >= MOST_ATTEMPTS:
+        fail_artifact(session, artifact_id, attempt=attempt, reason=ReasonKind.WORKER_LOST, detail="")
+    elif _write(session, artifact_id, attempt, state=ArtifactState.QUEUED, renewed_at=None):
+        enqueue(TASK_OF[get_artifact(session, artifact_id).kind], artifact_id=artifact_id)
+
+
+def _write(session: Session, artifact_id: int, attempt: int, **values: Any) -> bool:  # noqa: ANN401 - column values
+    """Write to an artifact if this attempt still holds it."""
+    written = session.exec(
+        update(Artifact)
+        .where(
+            col(Artifact.id) == artifact_id,
+            col(Artifact.state) == ArtifactState.RUNNING,
+            col(Artifact.attempt) == attempt,
+        )
+        .values(**values)
+    )
+    return written.rowcount == 1
 
 
 def queued_artifacts(session: Session) -> Sequence[Artifact]:
@@ -94,7 +146,6 @@ def queued_artifacts(session: Session) -> Sequence[Artifact]:
     return session.exec(select(Artifact).where(Artifact.state == ArtifactState.QUEUED)).all()
 
 
-def lost_artifacts(session: Session) -> Sequence[Artifact]:
-    """Return the artifacts whose worker has stopped renewing its claim."""
-    lost = select(Artifact).where(Artifact.state == ArtifactState.RUNNING, col(Artifact.lease_until) < utc_now())
-    return session.exec(lost).all()
+def claimed_artifacts(session: Session) -> Sequence[Artifact]:
+    """Return the artifacts that a worker holds."""
+    return session.exec(select(Artifact).where(Artifact.state == ArtifactState.RUNNING)).all()

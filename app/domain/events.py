@@ -6,23 +6,25 @@ is lost or doubled when the supervisor dies between two reads.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import singledispatch
+from typing import Any
 
 from pydantic import ValidationError
 from sqlmodel import Session, col, delete, select
 
-from app.domain.models import Answer, Attempt, Checkpoint, Event, Run, RunProbe, utc_now
-from app.domain.runs import id_of, storable
+from app.domain.attempts import storable
+from app.domain.columns import utc_now
+from app.domain.models import Answer, Attempt, Checkpoint, Event, Run, RunProbe
+from app.domain.runs import id_of
 from app.domain.trainer_events import (
     AnswersGiven,
     AnyTrainerEvent,
-    CheckpointRetired,
     CheckpointSaved,
     MetricMeasured,
     PhaseBegan,
     PlanMade,
-    TrainerEnded,
+    TrainingResumed,
     trainer_event_adapter,
 )
 
@@ -32,26 +34,34 @@ FIRST_WORDS = 200  # characters of an answer that a list of runs shows
 RATE_WEIGHT = 0.2  # of the newest iteration in the moving average; ten iterations dominate it
 
 
-def ingest(session: Session, run: Run, attempt: Attempt, lines: bytes) -> TrainerEnded | None:
+def ingest(session: Session, run: Run, attempt: Attempt, events: Iterable[AnyTrainerEvent], *, size: int) -> None:
     """
-    Store whole lines of a trainer's events and move the attempt's offset past them.
+    Store a trainer's events and move the attempt's offset past them.
 
-    A line that is not an event is skipped and logged: a trainer must not be able to stop its
-    own supervisor.
-
-    Returns:
-        The trainer's own account of its end, once it has written one.
+    Args:
+        size: Bytes that they took in the file, lines that were no events included.
     """
-    end = None
-    for event in _parse(lines):
+    for event in events:
         _project(event, session, run)
-        session.add(_ledger_line(event, run))
-        if isinstance(event, TrainerEnded):
-            end = event
-    attempt.event_offset += len(lines)
+        session.add(_ledger_line(event, run, attempt))
+        if isinstance(event, TrainingResumed):
+            attempt.resumed_from = event.iteration
+    attempt.event_offset += size
     session.add(attempt)
     session.add(run)
-    return end
+
+
+def parse(lines: bytes) -> Iterator[AnyTrainerEvent]:
+    """
+    Read events; a line that is none is skipped and logged.
+
+    A trainer must not be able to stop its own supervisor.
+    """
+    for line in lines.splitlines():
+        try:
+            yield trainer_event_adapter.validate_json(line)
+        except ValidationError:
+            log.warning("a trainer wrote a line that is no event: %.200r", line)
 
 
 def whole_lines(data: bytes) -> bytes:
@@ -71,24 +81,22 @@ def last_event_id(session: Session, run_id: int) -> int:
 
 
 def metrics_of(session: Session, run_id: int) -> list[MetricMeasured]:
-    """Return a run's metrics by iteration, each once: a resumed attempt's line takes the place of the old one."""
-    statement = select(Event.data).where(Event.run_id == run_id, Event.kind == "metric").order_by(col(Event.id))
-    by_iteration = {data["iteration"]: data for data in session.exec(statement)}
+    """Return a run's metrics by iteration, each once: where a run was resumed, what came after is forgotten."""
+    kinds = col(Event.kind).in_(["metric", "resumed"])
+    statement = select(Event.kind, Event.data).where(Event.run_id == run_id, kinds).order_by(col(Event.id))
+    by_iteration: dict[int, Mapping[str, Any]] = {}
+    for kind, data in session.exec(statement):
+        if kind == "metric":
+            by_iteration[data["iteration"]] = data
+        else:
+            by_iteration = {at: value for at, value in by_iteration.items() if at <= data["iteration"]}
     return [MetricMeasured.model_validate(by_iteration[iteration]) for iteration in sorted(by_iteration)]
 
 
-def _parse(lines: bytes) -> Iterable[AnyTrainerEvent]:
-    for line in lines.splitlines():
-        try:
-            yield trainer_event_adapter.validate_json(line)
-        except ValidationError:
-            log.warning("a trainer wrote a line that is no event: %.200r", line)
-
-
-def _ledger_line(event: AnyTrainerEvent, run: Run) -> Event:
+def _ledger_line(event: AnyTrainerEvent, run: Run, attempt: Attempt) -> Event:
     return Event(
         run_id=id_of(run),
-        attempt=run.attempt,
+        attempt=attempt.number,
         kind=event.kind,
         iteration=getattr(event, "iteration", 0),
         data=event.model_dump(mode="json", exclude={"kind", "answers"}),  # answers are rows of their own
@@ -113,7 +121,7 @@ def _(event: PlanMade, session: Session, run: Run) -> None:  # noqa: ARG001
 @_project.register
 def _(event: MetricMeasured, session: Session, run: Run) -> None:  # noqa: ARG001
     run.iteration, run.loss = event.iteration, event.loss
-    run.updates = event.iteration // run.recipe["training"]["accumulation"]
+    run.updates = _updates(run)
     before = run.seconds_per_iteration
     run.seconds_per_iteration = (
         event.seconds if before is None else (1 - RATE_WEIGHT) * before + RATE_WEIGHT * event.seconds
@@ -121,18 +129,25 @@ def _(event: MetricMeasured, session: Session, run: Run) -> None:  # noqa: ARG00
 
 
 @_project.register
-def _(event: CheckpointSaved, session: Session, run: Run) -> None:
-    checkpoint = _checkpoint_at(session, run, event.iteration)
-    checkpoint.updates, checkpoint.size_bytes = event.updates, event.size_bytes
-    checkpoint.file, checkpoint.adapter = event.file, event.adapter or ""
-    checkpoint.deleted_at = None
-    session.add(checkpoint)
+def _(event: TrainingResumed, session: Session, run: Run) -> None:
+    run.iteration = event.iteration
+    run.updates = _updates(run)
+    for damaged in event.damaged:
+        log.warning("run %s: checkpoint %s is damaged: %s", run.id, damaged.iteration, damaged.problem)
+        checkpoint = _checkpoint_at(session, run, damaged.iteration)
+        checkpoint.file = checkpoint.state_file = ""
+        checkpoint.deleted_at = utc_now()
+        session.add(checkpoint)
 
 
 @_project.register
-def _(event: CheckpointRetired, session: Session, run: Run) -> None:
+def _(event: CheckpointSaved, session: Session, run: Run) -> None:
     checkpoint = _checkpoint_at(session, run, event.iteration)
-    checkpoint.deleted_at = utc_now()
+    if not checkpoint.file:
+        run.restarts = 0  # it has come further than before
+    checkpoint.updates, checkpoint.size_bytes = event.updates, event.size_bytes
+    checkpoint.file, checkpoint.adapter = event.file, event.adapter or ""
+    checkpoint.state_file, checkpoint.deleted_at = event.state_file, None
     session.add(checkpoint)
 
 
@@ -157,6 +172,12 @@ def _(event: AnswersGiven, session: Session, run: Run) -> None:
         )
     if event.answers:
         run.newest_answer = storable(event.answers[0].text)[:FIRST_WORDS]
+
+
+def _updates(run: Run) -> int:
+    """Count the optimizer steps so far; the last one may take fewer iterations."""
+    every: int = run.recipe["training"]["accumulation"]
+    return -(-run.iteration // every) if run.iteration == run.iterations else run.iteration // every
 
 
 def _checkpoint_at(session: Session, run: Run, iteration: int) -> Checkpoint:

@@ -1,12 +1,13 @@
 """Every table and every state, on one page."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Enum, Index, TypeDecorator, UniqueConstraint
-from sqlalchemy.engine import Dialect
+from sqlalchemy import JSON, BigInteger, Column, Index, UniqueConstraint
 from sqlmodel import Field, Relationship, SQLModel
+
+from app.domain.columns import UtcDateTime, utc_now, words_of
 
 # A constraint without a name cannot be dropped by a later migration on both databases.
 SQLModel.metadata.naming_convention = {
@@ -15,27 +16,6 @@ SQLModel.metadata.naming_convention = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-
-
-def utc_now() -> datetime:
-    """Return the time as it is stored everywhere: aware, in UTC."""
-    return datetime.now(UTC)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A time with its zone on both databases; SQLite alone would hand it back without one."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Put the zone back that SQLite drops."""
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-
-
-def words_of(kind: type[StrEnum]) -> Any:  # noqa: ANN401 - SQLModel asks for a class here and takes a type as well
-    """Store an enum as its own words: a new word then needs no migration, unlike Postgres' enum types."""
-    return Enum(kind, native_enum=False, length=32, values_callable=lambda words: [word.value for word in words])
 
 
 class RunState(StrEnum):
@@ -49,7 +29,7 @@ class RunState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing can change the run any more."""
+        """Whether the run has ended; a person may still resume one that failed or was stopped."""
         return self in {RunState.FINISHED, RunState.FAILED, RunState.CANCELLED}
 
 
@@ -65,6 +45,7 @@ class ReasonKind(StrEnum):
     MISSING_PACKAGE = "missing-package"
     KILLED = "killed"
     NO_OUTPUT = "no-output"
+    STALLED = "stalled"
     WORKER_LOST = "worker-lost"
     CRASHED = "crashed"
 
@@ -117,7 +98,8 @@ class Model(SQLModel, table=True):
     size_bytes: int = Field(default=0, sa_type=BigInteger)
     state: ModelState = Field(default=ModelState.PREPARING, sa_type=words_of(ModelState))
     reason: str = ""
-    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    renewed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When the worker that prepares it last said so; empty while none does."""
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
@@ -145,11 +127,25 @@ class Run(SQLModel, table=True):
     seconds_per_iteration: float | None = None
     newest_answer: str = ""
 
+    rank: int = Field(default=0, index=True)
+    """Place among those that wait: the lowest starts first. Not unique; the id decides between equals."""
+    after_run_id: int | None = Field(default=None, foreign_key="run.id")
+    """The run that must have ended, in whatever way, before this one starts."""
+    not_before: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When a run that is tried again may start."""
+    request_key: str | None = Field(default=None, index=True, unique=True)
+    """The caller's own key of the request that made the run: the same request again makes no second one."""
+
     attempt: int = 0
     """Number of the live or last attempt; fences late writers."""
+    restarts: int = 0
+    """Attempts that were lost in a row without a new checkpoint."""
     worker: str = ""
-    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    renewed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When the worker last renewed its claim. Only its change counts: clocks jump."""
     stop_requested_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    stop_keeps: bool = False
+    """The stop is to save and answer a checkpoint first."""
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime, index=True)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -157,6 +153,7 @@ class Run(SQLModel, table=True):
     model: Model = Relationship()
     checkpoints: list["Checkpoint"] = Relationship(sa_relationship_kwargs={"order_by": "Checkpoint.iteration"})
     probes: list["RunProbe"] = Relationship(sa_relationship_kwargs={"order_by": "RunProbe.position"})
+    attempts: list["Attempt"] = Relationship(sa_relationship_kwargs={"order_by": "Attempt.number"})
 
 
 class Attempt(SQLModel, table=True):
@@ -167,10 +164,18 @@ class Attempt(SQLModel, table=True):
     run_id: int = Field(foreign_key="run.id", index=True)
     number: int
     worker: str
+    supervisor: str = ""
+    """The process that holds the claim, as `worker.processes` names it: host, id and start."""
     pid: int | None = None
+    """The trainer's."""
+    resumed_from: int = 0
+    """Iteration of the checkpoint that it went on from; 0 when it began anew."""
     event_offset: int = Field(default=0, sa_type=BigInteger)
     """Bytes of `events.jsonl` that are in the database."""
     exit_code: int | None = None
+    reason: ReasonKind | None = Field(default=None, sa_type=words_of(ReasonKind))
+    """Why it did not finish; empty where it did, was stopped, or gave the run back."""
+    reason_detail: str = ""
     started_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
@@ -210,7 +215,12 @@ class Checkpoint(SQLModel, table=True):
     iteration: int
     updates: int = 0
     file: str = ""
+    """Its weights, relative to the run's folder; empty once only the adapter is kept."""
     adapter: str = ""
+    state_file: str = ""
+    """What a run needs to go on from here: the optimizer's state. Empty once nothing will."""
+    is_pinned: bool = False
+    """A person keeps it: retention leaves its files."""
     size_bytes: int = Field(default=0, sa_type=BigInteger)
     deleted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     """When retention deleted the files; answers stay."""
@@ -251,7 +261,10 @@ class Artifact(SQLModel, table=True):
     files: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     """`{"name", "size_bytes", "sha256"}` of each file."""
     size_bytes: int = Field(default=0, sa_type=BigInteger)
-    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    attempt: int = 0
+    """Number of the worker's try to make it; fences late writers."""
+    renewed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When its worker last renewed its claim."""
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

@@ -1,28 +1,32 @@
 """Models that must be re-laid before they can train: claimed, renewed and finished like any work."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
-from sqlalchemy import ColumnElement, or_, update
+from sqlalchemy import ColumnElement, update
 from sqlmodel import Session, col, select
 
-from app.domain.models import Model, ModelState, utc_now
+from app.domain.columns import utc_now
+from app.domain.models import Model, ModelState
 
 
-def claim_preparation(session: Session, model_id: int, *, lease: timedelta) -> Model | None:
+def claim_preparation(session: Session, model_id: int) -> Model | None:
     """Take a model that waits to be prepared; None when another worker has it or it is gone."""
-    now = utc_now()
     claimed = session.exec(
         update(Model)
-        .where(col(Model.id) == model_id, col(Model.state) == ModelState.PREPARING, _is_free())
-        .values(lease_until=now + lease)
+        .where(col(Model.id) == model_id, _waits(), col(Model.renewed_at).is_(None))
+        .values(renewed_at=utc_now())
     )
     return session.get_one(Model, model_id) if claimed.rowcount == 1 else None
 
 
-def renew_preparation(session: Session, model_id: int, *, lease: timedelta) -> None:
+def renew_preparation(session: Session, model_id: int) -> None:
     """Keep a claim on a model."""
-    session.exec(update(Model).where(col(Model.id) == model_id).values(lease_until=utc_now() + lease))
+    session.exec(update(Model).where(col(Model.id) == model_id, _waits()).values(renewed_at=utc_now()))
+
+
+def release_preparation(session: Session, model_id: int) -> None:
+    """Give up a claim on a model: another worker may take it."""
+    session.exec(update(Model).where(col(Model.id) == model_id, _waits()).values(renewed_at=None))
 
 
 def finish_preparation(session: Session, model_id: int, *, path: str) -> None:
@@ -35,14 +39,14 @@ def fail_preparation(session: Session, model_id: int, *, reason: str) -> None:
     _end(session, model_id, state=ModelState.FAILED, reason=reason)
 
 
-def unclaimed_preparations(session: Session) -> Sequence[Model]:
-    """Return the models that wait, or whose worker stopped renewing its claim."""
-    return session.exec(select(Model).where(Model.state == ModelState.PREPARING, _is_free())).all()
+def unprepared_models(session: Session) -> Sequence[Model]:
+    """Return the models that are still to be prepared; those with a `renewed_at` are in some worker's hands."""
+    return session.exec(select(Model).where(Model.state == ModelState.PREPARING)).all()
 
 
-def _is_free() -> ColumnElement[bool]:
-    return or_(col(Model.lease_until).is_(None), col(Model.lease_until) < utc_now())
+def _waits() -> ColumnElement[bool]:
+    return col(Model.state) == ModelState.PREPARING
 
 
 def _end(session: Session, model_id: int, **values: object) -> None:
-    session.exec(update(Model).where(col(Model.id) == model_id).values(lease_until=None, **values))
+    session.exec(update(Model).where(col(Model.id) == model_id).values(renewed_at=None, **values))

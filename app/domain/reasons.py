@@ -12,7 +12,7 @@ _TEXTS: dict[ReasonKind, Message] = {
         " or take QLoRA."
     ),
     ReasonKind.DISK_FULL: message(
-        "The disk is full. Free some space or keep fewer checkpoints; the last whole checkpoint is safe."
+        "The disk is full. Free some space or keep fewer checkpoints, then resume: the last whole checkpoint is safe."
     ),
     ReasonKind.BAD_MODEL: message(
         "The model could not be loaded. Check its folder on the Models page: a file is missing or does not fit."
@@ -27,10 +27,17 @@ _TEXTS: dict[ReasonKind, Message] = {
         "A package that this recipe needs is not installed on the worker. The details name it."
     ),
     ReasonKind.KILLED: message(
-        "The trainer was killed from outside by signal {detail}. Signal 9 is most often the system short of memory."
+        "The trainer was killed from outside by signal {detail}, several times in a row. Resume the run once the"
+        " cause is gone."
     ),
     ReasonKind.NO_OUTPUT: message("The trainer ended without an error and without finishing. The log may say why."),
-    ReasonKind.WORKER_LOST: message("The worker that trained this run is gone. Clone the run to start it again."),
+    ReasonKind.STALLED: message(
+        "The trainer made no progress for {detail} seconds and was ended. If the machine was busy with something else,"
+        " resume the run; else look at the log's last lines."
+    ),
+    ReasonKind.WORKER_LOST: message(
+        "The worker went away in the middle of it, several times. See that it stays up, then resume."
+    ),
     ReasonKind.CRASHED: message("The trainer crashed. Its last lines are below."),
 }
 
@@ -39,3 +46,18 @@ def reason_text(kind: ReasonKind, detail: str = "") -> Message:
     """Return the sentence for a reason; `detail` fills the few that have a place for it."""
     text = _TEXTS[kind]
     return Message(text.template, {"detail": detail})
+
+
+_OF_ARTIFACTS: dict[ReasonKind, Message] = {
+    ReasonKind.OUT_OF_MEMORY: message("The machine ran out of memory. Ask again when less is running on it."),
+    ReasonKind.DISK_FULL: message("The disk is full. Free some space, then ask again."),
+    ReasonKind.KILLED: message("It was killed from outside by signal {detail}. Ask again."),
+    ReasonKind.WORKER_LOST: message("Its worker went away, several times. See that it stays up, then ask again."),
+    ReasonKind.CRASHED: message("The engine failed, and this is what it said:"),
+}
+
+
+def artifact_reason_text(kind: ReasonKind, detail: str = "") -> Message:
+    """Return the sentence for an artifact that could not be made."""
+    text = _OF_ARTIFACTS.get(kind)
+    return Message(text.template, {"detail": detail}) if text else reason_text(kind, detail)

@@ -20,7 +20,7 @@ from app.config import settings
 from app.domain.errors import ConflictError, FieldError, InvalidError, NotFoundError
 from app.domain.messages import Message, message
 from app.domain.model_folders import ModelFacts, read_model, refuse
-from app.domain.models import Model, ModelState, Run, utc_now
+from app.domain.models import Model, ModelState, Run
 from app.domain.queue import enqueue
 from app.domain.xtuner_config import TEMPLATES
 
@@ -219,7 +219,7 @@ def remove_model(session: Session, model_id: int) -> None:
     if runs:
         text = message("{name} cannot be removed: {runs} runs use it.", name=model.name, runs=runs)
         raise ConflictError(text)
-    if model.lease_until is not None and model.lease_until > utc_now():
+    if model.renewed_at is not None:
         raise ConflictError(message("{name} is being prepared now. Try again when that is done.", name=model.name))
     session.delete(model)
     session.flush()  # a run that came meanwhile is found here, before any file goes

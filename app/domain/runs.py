@@ -1,38 +1,29 @@
 """
-A run's life: created, claimed, renewed, stopped, ended.
+Runs: created, found, listed, stopped and resumed by the people who want them.
 
-The database row is the job. A worker claims it by compare-and-set, which raises the attempt
-number; whoever writes with an older number writes nothing.
+The database row is the job. What workers do to it is in `attempts.py`, the order in which runs
+start in `waiting.py`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, update
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
+from app.domain.columns import utc_now
 from app.domain.errors import ConflictError, NotFoundError
 from app.domain.messages import message
-from app.domain.models import (
-    Answer,
-    Attempt,
-    Checkpoint,
-    Event,
-    Model,
-    ReasonKind,
-    Run,
-    RunProbe,
-    RunState,
-    utc_now,
-)
+from app.domain.models import Answer, Checkpoint, Event, Model, Run, RunProbe, RunState
 from app.domain.queue import enqueue
 from app.domain.recipes import Recipe
 from app.domain.registry import model_to_train
+from app.domain.waiting import next_rank
 
 LIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
+RESUMABLE_STATES = (RunState.FAILED, RunState.CANCELLED)
 
 
 @dataclass(frozen=True)
@@ -44,24 +35,48 @@ class RunPage:
     by_state: dict[RunState, int]
 
 
-def create_run(session: Session, recipe: Recipe, *, cloned_from_id: int | None = None) -> Run:
+def create_run(
+    session: Session,
+    recipe: Recipe,
+    *,
+    cloned_from_id: int | None = None,
+    after_run_id: int | None = None,
+    request_key: str | None = None,
+) -> Run:
     """
     Store a run and ask the workers to look at it.
 
+    Args:
+        after_run_id: the run that must have ended before this one starts.
+        request_key: the caller's own name of this request; a second one with it gets the first one's run.
+
     Raises:
         InvalidError: the recipe names a model that is not registered, or not ready.
+        NotFoundError: there is no run to wait for.
     """
-    model = model_to_train(session, recipe.model)
+    if made := _made_before(session, request_key):
+        return made
+    if after_run_id is not None:
+        get_run(session, after_run_id)
     run = Run(
         name=recipe.name,
-        model_id=id_of(model),
+        model_id=id_of(model_to_train(session, recipe.model)),
         recipe=recipe.model_dump(mode="json"),
         cloned_from_id=cloned_from_id,
         iterations=recipe.training.iterations or 0,
+        rank=next_rank(session),
+        after_run_id=after_run_id,
+        request_key=request_key,
     )
     session.add(run)
     session.flush()  # the probes and the message need the run's id
-    run_id = id_of(run)
+    _store_probes(session, id_of(run), recipe)
+    record_state(session, run)
+    enqueue("runs.train", run_id=id_of(run))
+    return run
+
+
+def _store_probes(session: Session, run_id: int, recipe: Recipe) -> None:
     for position, probe in enumerate(recipe.probes):
         session.add(
             RunProbe(
@@ -72,9 +87,12 @@ def create_run(session: Session, recipe: Recipe, *, cloned_from_id: int | None =
                 reference=probe.reference,
             )
         )
-    record_state(session, run)
-    enqueue("runs.train", run_id=run_id)
-    return run
+
+
+def _made_before(session: Session, request_key: str | None) -> Run | None:
+    if request_key is None:
+        return None
+    return session.exec(select(Run).where(Run.request_key == request_key)).first()
 
 
 def id_of(row: Run | Checkpoint | Model | RunProbe) -> int:
@@ -89,6 +107,17 @@ def get_run(session: Session, run_id: int) -> Run:
     run = session.get(Run, run_id)
     if run is None:
         raise NotFoundError(message("There is no run {id}.", id=run_id))
+    return run
+
+
+def locked_run(session: Session, run_id: int) -> Run:
+    """
+    Return a run whose row nobody else writes to until this unit of work ends.
+
+    Whoever adds to a run's ledger holds it, so that its events are visible in the order of their ids.
+    """
+    run = get_run(session, run_id)
+    session.refresh(run, with_for_update=True)
     return run
 
 
@@ -152,117 +181,86 @@ def _order(sort: str) -> list[ColumnElement[Any]]:
     return [direction.nulls_last(), col(Run.id).desc()]  # the two databases disagree about where nothing sorts
 
 
-# ── Work on a run ──────────────────────────────────────────────────────────
+# ── Stopped and resumed ────────────────────────────────────────────────────
 
 
-def claim_run(session: Session, run_id: int, *, worker: str, lease: timedelta) -> Attempt | None:
-    """Take a queued run for one worker; None when somebody else has it or it is no longer queued."""
-    now = utc_now()
-    claimed = session.exec(
-        update(Run)
-        .where(col(Run.id) == run_id, col(Run.state) == RunState.QUEUED)
-        .values(
-            state=RunState.RUNNING,
-            attempt=Run.attempt + 1,
-            worker=worker,
-            lease_until=now + lease,
-            started_at=func.coalesce(Run.started_at, now),
-            phase="loading",
-        )
-    )
-    if claimed.rowcount != 1:
-        return None
-    run = get_run(session, run_id)
-    session.refresh(run)
-    attempt = Attempt(run_id=run_id, number=run.attempt, worker=worker)
-    session.add(attempt)
-    record_state(session, run)
-    return attempt
-
-
-def renew_lease(session: Session, run_id: int, *, attempt: int, lease: timedelta) -> bool:
-    """Keep a claim; False when the run is no longer this attempt's."""
-    renewed = session.exec(
-        update(Run)
-        .where(col(Run.id) == run_id, col(Run.state) == RunState.RUNNING, col(Run.attempt) == attempt)
-        .values(lease_until=utc_now() + lease)
-    )
-    return renewed.rowcount == 1
-
-
-def request_stop(session: Session, run_id: int) -> Run:
+def request_stop(session: Session, run_id: int, *, keep: bool = False) -> Run:
     """
     Stop a run: at once when it waits, by its worker when it trains.
 
-    Asking twice is the same as asking once.
+    Asking twice is the same as asking once, except that a stop at once overtakes one that keeps.
+
+    Args:
+        keep: Save a checkpoint and answer it first.
 
     Raises:
         ConflictError: the run has already ended.
     """
     run = get_run(session, run_id)
-    if run.state.is_final:
+    is_news = _withdraw(session, run_id) or _ask_to_stop(session, run_id, keep=keep)
+    session.refresh(run)
+    if run.state.is_final and not is_news:
         raise ConflictError(message("Run {id} has already ended: it is {state}.", id=run_id, state=run.state))
+    if is_news:
+        record_state(session, run)
+    return run
+
+
+def _withdraw(session: Session, run_id: int) -> bool:
     now = utc_now()
     withdrawn = session.exec(
         update(Run)
         .where(col(Run.id) == run_id, col(Run.state) == RunState.QUEUED)
-        .values(state=RunState.CANCELLED, stop_requested_at=now, ended_at=now, phase="")
+        .values(state=RunState.CANCELLED, stop_requested_at=now, ended_at=now, phase="", not_before=None)
     )
-    if withdrawn.rowcount == 0:
-        session.exec(
-            update(Run).where(col(Run.id) == run_id, col(Run.stop_requested_at).is_(None)).values(stop_requested_at=now)
-        )
-    session.refresh(run)
-    record_state(session, run)
-    return run
+    return withdrawn.rowcount == 1
 
 
-def end_run(  # noqa: PLR0913 - what is known of an end
-    session: Session,
-    run_id: int,
-    *,
-    attempt: int,
-    state: RunState,
-    reason: ReasonKind | None = None,
-    detail: str = "",
-    log_tail: str = "",
-) -> bool:
-    """Write a run's end; False, and nothing written, when the run is no longer this attempt's."""
-    ended = session.exec(
+def _ask_to_stop(session: Session, run_id: int, *, keep: bool) -> bool:
+    running = (col(Run.id) == run_id, col(Run.state) == RunState.RUNNING)
+    first = session.exec(
         update(Run)
-        .where(col(Run.id) == run_id, col(Run.state) == RunState.RUNNING, col(Run.attempt) == attempt)
+        .where(*running, col(Run.stop_requested_at).is_(None))
+        .values(stop_requested_at=utc_now(), stop_keeps=keep)
+    )
+    if first.rowcount == 1 or keep:
+        return first.rowcount == 1
+    hurried = session.exec(update(Run).where(*running, col(Run.stop_keeps).is_(True)).values(stop_keeps=False))
+    return hurried.rowcount == 1
+
+
+def resume_run(session: Session, run_id: int) -> Run:
+    """
+    Let a run that failed or was stopped go on from its newest whole checkpoint.
+
+    Raises:
+        ConflictError: it has not ended, or has finished.
+    """
+    run = get_run(session, run_id)
+    resumed = session.exec(
+        update(Run)
+        .where(col(Run.id) == run_id, col(Run.state).in_(RESUMABLE_STATES))
         .values(
-            state=state,
-            reason=reason,
-            reason_detail=storable(detail),
-            log_tail=storable(log_tail),
-            ended_at=utc_now(),
-            lease_until=None,
-            phase="",
+            state=RunState.QUEUED,
+            reason=None,
+            reason_detail="",
+            log_tail="",
+            ended_at=None,
+            stop_requested_at=None,
+            stop_keeps=False,
+            restarts=0,
+            not_before=None,
+            rank=next_rank(session),
         )
     )
-    if ended.rowcount != 1:
-        return False
-    run = get_run(session, run_id)
     session.refresh(run)
+    if resumed.rowcount == 0:
+        raise ConflictError(
+            message("Run {id} is {state}: only one that failed or was stopped resumes.", id=run_id, state=run.state)
+        )
     record_state(session, run)
-    return True
-
-
-def storable(text: str) -> str:
-    """Return a program's text without zero characters, which Postgres cannot store."""
-    return text.replace("\x00", "")
-
-
-def queued_run_ids(session: Session) -> Sequence[int]:
-    """Return the ids of the runs that wait, in the order they will start."""
-    return session.exec(select(col(Run.id)).where(Run.state == RunState.QUEUED).order_by(col(Run.id))).all()  # type: ignore[return-value]
-
-
-def lost_runs(session: Session) -> Sequence[Run]:
-    """Return the runs whose worker has stopped renewing its claim."""
-    statement = select(Run).where(Run.state == RunState.RUNNING, col(Run.lease_until) < utc_now())
-    return session.exec(statement).all()
+    enqueue("runs.train", run_id=run_id)
+    return run
 
 
 def record_state(session: Session, run: Run) -> None:

@@ -64,14 +64,28 @@ class CheckpointSaved(TrainerEvent):
     """Relative to the run's folder, such as `iter_5.pth`."""
     adapter: str | None
     """Folder in Hugging Face form relative to the run's folder; null when the whole model is tuned."""
+    state_file: str = ""
+    """What the optimizer needs to go on from here, relative to the run's folder."""
     size_bytes: int
+    """Of all of these."""
 
 
-class CheckpointRetired(TrainerEvent):
-    """Retention deleted a checkpoint's files; its answers stay."""
+class DamagedCheckpoint(BaseModel):
+    """A checkpoint that a run could not go on from."""
 
-    kind: Literal["retired"] = "retired"
+    model_config = ConfigDict(frozen=True)
     iteration: int
+    problem: str
+
+
+class TrainingResumed(TrainerEvent):
+    """The run goes on from a checkpoint; what was measured after it is measured again."""
+
+    kind: Literal["resumed"] = "resumed"
+    iteration: int
+    """0 when no checkpoint was whole, and the run begins anew."""
+    damaged: tuple[DamagedCheckpoint, ...] = ()
+    """Newer ones that were passed over."""
 
 
 class AnswerGiven(BaseModel):
@@ -101,7 +115,8 @@ class TrainerEnded(TrainerEvent):
     """The last line: how the trainer itself saw its end."""
 
     kind: Literal["end"] = "end"
-    outcome: Literal["finished", "failed"]
+    outcome: Literal["finished", "failed", "stopped"]
+    """`stopped`: it was asked to save and leave, and has."""
     reason: str = ""
     """Of a failure: one of `ReasonKind`'s values."""
     detail: str = ""
@@ -109,7 +124,7 @@ class TrainerEnded(TrainerEvent):
 
 
 AnyTrainerEvent = Annotated[
-    PhaseBegan | PlanMade | MetricMeasured | CheckpointSaved | CheckpointRetired | AnswersGiven | TrainerEnded,
+    PhaseBegan | PlanMade | MetricMeasured | CheckpointSaved | TrainingResumed | AnswersGiven | TrainerEnded,
     Field(discriminator="kind"),
 ]
 trainer_event_adapter: TypeAdapter[AnyTrainerEvent] = TypeAdapter(AnyTrainerEvent)

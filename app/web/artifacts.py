@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form
 from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 
-from app.domain.checkpoints import get_checkpoint, request_artifact
+from app.domain.checkpoints import get_checkpoint, pin_checkpoint, request_artifact
 from app.domain.downloads import archive_size, open_artifact, stream_archive
 from app.domain.models import ArtifactKind
 from app.web.deps import ReadSession, WriteSession
@@ -19,6 +19,13 @@ def ask_for_artifact(checkpoint_id: int, kind: Annotated[ArtifactKind, Form()], 
     request_artifact(session, checkpoint_id, kind)
     run_id = get_checkpoint(session, checkpoint_id).run_id
     return RedirectResponse(f"/runs/{run_id}#checkpoints", status_code=303)
+
+
+@router.post("/checkpoints/{checkpoint_id}/pin", name="checkpoints.pin")
+def pin(checkpoint_id: int, session: WriteSession, *, is_pinned: Annotated[bool, Form()] = False) -> Response:
+    """Keep a checkpoint's files from retention, or leave them to it again; show the run again."""
+    checkpoint = pin_checkpoint(session, checkpoint_id, is_pinned=is_pinned)
+    return RedirectResponse(f"/runs/{checkpoint.run_id}#checkpoints", status_code=303)
 
 
 @router.get("/artifacts/{artifact_id}/download", name="artifacts.download")

@@ -3,7 +3,7 @@
 import math
 from datetime import datetime
 
-from app.domain.models import utc_now
+from app.domain.columns import utc_now
 from app.web.i18n import gettext, ngettext
 
 HEATS = 6  # colours of the ramp, pale straw to deep blue

@@ -12,8 +12,9 @@ from app.domain.mixes import count_rows, general_of
 from app.domain.models import Checkpoint, Run, RunState
 from app.domain.progress import Block, answer_times, bar_blocks, seconds_left
 from app.domain.recipes import Mix
-from app.domain.runs import LIVE_STATES, RunPage, count_runs, id_of, list_runs, queued_run_ids, recipe_of
+from app.domain.runs import LIVE_STATES, RunPage, count_runs, id_of, list_runs, recipe_of
 from app.domain.verdicts import Verdict, judge_checkpoints
+from app.domain.waiting import waiting_runs
 
 PAGE_SIZE = 25
 MAX_PAGE = 1_000_000  # beyond it an offset no longer fits what databases count with
@@ -61,8 +62,8 @@ class RunRow:
     mix: MixFacts
     blocks: Sequence[Block]
     seconds_left: float | None
-    waits_for: int | None
-    """The run that must end before this one starts, where it waits."""
+    place: int | None
+    """In the queue, from 1; None unless it waits."""
     keep: int | None
     verdict: Verdict | None
 
@@ -98,12 +99,10 @@ def build_runs_page(session: Session, query: ListQuery) -> RunsPage:
     first = (query.page - 1) * PAGE_SIZE
     found = list_runs(session, query=query.words, state=query.state, sort=query.sort, offset=first, limit=PAGE_SIZE)
     checkpoints = _checkpoints_of(session, [id_of(run) for run in found.runs])
-    waiting, running = list(queued_run_ids(session)), _first_running(session)
+    waiting = [id_of(run) for run in waiting_runs(session)]
     return RunsPage(
         query=query,
-        rows=[
-            _row(run, checkpoints.get(id_of(run), []), _before(id_of(run), waiting) or running) for run in found.runs
-        ],
+        rows=[_row(run, checkpoints.get(id_of(run), []), waiting) for run in found.runs],
         found=found,
         states=tuple(RunState),
         all_runs=sum(found.by_state.values()),
@@ -128,7 +127,7 @@ def _checkpoints_of(session: Session, run_ids: Sequence[int]) -> dict[int, list[
     return found
 
 
-def _row(run: Run, checkpoints: Sequence[Checkpoint], ahead: int | None) -> RunRow:
+def _row(run: Run, checkpoints: Sequence[Checkpoint], waiting: Sequence[int]) -> RunRow:
     recipe = recipe_of(run)
     judged = judge_checkpoints(recipe, run.probes, checkpoints)
     verdicts = [each.score.verdict for each in judged if each.iteration > 0 and each.score.verdict]
@@ -137,15 +136,7 @@ def _row(run: Run, checkpoints: Sequence[Checkpoint], ahead: int | None) -> RunR
         mix=mix_facts(recipe.mix),
         blocks=bar_blocks(run.iteration, run.iterations or recipe.checkpoints.every, recipe.checkpoints.every),
         seconds_left=seconds_left(run, recipe, answer_times(checkpoints)),
-        waits_for=ahead if run.state is RunState.QUEUED else None,
+        place=waiting.index(id_of(run)) + 1 if id_of(run) in waiting else None,
         keep=advise(judged).iteration if run.state.is_final else None,
         verdict=verdicts[-1] if verdicts else None,
     )
-
-
-def _first_running(session: Session) -> int | None:
-    return session.exec(select(Run.id).where(Run.state == RunState.RUNNING).order_by(col(Run.id))).first()
-
-
-def _before(run_id: int, waiting: Sequence[int]) -> int | None:
-    return max((other for other in waiting if other < run_id), default=None)

@@ -7,16 +7,18 @@ from sqlalchemy.orm import selectinload
 from sqlmodel import Session, col, select
 
 from app.domain.advice import Advice, advise
+from app.domain.attempts import MOST_RESTARTS
 from app.domain.events import last_event_id
 from app.domain.logs import tail_of_log
 from app.domain.messages import Message
 from app.domain.mixes import RowCounts, count_rows
-from app.domain.models import Answer, Artifact, ArtifactState, Checkpoint, Run, RunProbe, RunState
+from app.domain.models import Answer, Artifact, ArtifactState, Attempt, Checkpoint, Run, RunProbe, RunState
 from app.domain.progress import answer_times, planned_checkpoints, planned_updates, seconds_left, seconds_until
-from app.domain.reasons import reason_text
+from app.domain.reasons import artifact_reason_text, reason_text
 from app.domain.recipes import Recipe
-from app.domain.runs import get_run, queued_run_ids, recipe_of
+from app.domain.runs import RESUMABLE_STATES, get_run, recipe_of
 from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict, judge_checkpoints
+from app.domain.waiting import place_of, waiting_runs, waits_for
 from app.web.run_list import MixFacts, mix_facts
 from app.web.workers import live_workers
 
@@ -91,12 +93,38 @@ class RunView:
     """The last lines of a failed run's log."""
     log: Sequence[str]
     waits_for: Run | None
+    place: int | None
+    """In the queue, from 1; None unless it waits."""
+    waiting: int
+    """Runs in the queue."""
+    attempts: Sequence[Attempt]
     has_worker: bool
 
     @property
     def is_stopping(self) -> bool:
         """Whether the run was asked to stop and has not ended yet."""
         return self.run.stop_requested_at is not None and not self.run.state.is_final
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the run can go on."""
+        return self.run.state in RESUMABLE_STATES
+
+    @property
+    def resumes_from(self) -> int:
+        """The iteration that it would go on from; 0 for the start."""
+        saved = (row.checkpoint.iteration for row in self.checkpoints if row.checkpoint.state_file)
+        return next(saved, 0)
+
+    @property
+    def lost(self) -> Attempt | None:
+        """The attempt after which the run waits to be tried again."""
+        return self.attempts[-1] if self.attempts and self.run.restarts else None
+
+    @property
+    def most_restarts(self) -> int:
+        """How often it is tried again in a row."""
+        return MOST_RESTARTS
 
     @property
     def makes_artifacts(self) -> bool:
@@ -136,7 +164,10 @@ def build_run_view(session: Session, run_id: int) -> RunView:
         reason=reason_text(run.reason, run.reason_detail) if run.reason else None,
         failure=log[-FAILURE_LINES:] if run.state is RunState.FAILED else (),
         log=log,
-        waits_for=_waits_for(session, run),
+        waits_for=waits_for(session, run),
+        place=place_of(session, run),
+        waiting=len(waiting_runs(session)),
+        attempts=run.attempts,
         has_worker=bool(live_workers()),
     )
 
@@ -183,16 +214,8 @@ def _arrived(run: Run, checkpoints: Sequence[Checkpoint], answered: Sequence[Che
 
 def _checkpoint_row(row: Checkpoint, judged: CheckpointVerdict, advice: Advice) -> CheckpointRow:
     problems = {
-        artifact.id or 0: reason_text(artifact.reason, artifact.reason_detail)
+        artifact.id or 0: artifact_reason_text(artifact.reason, artifact.reason_detail)
         for artifact in row.artifacts
         if artifact.reason is not None
     }
     return CheckpointRow(row, judged.score, row.artifacts, problems, is_kept=row.id == advice.checkpoint_id)
-
-
-def _waits_for(session: Session, run: Run) -> Run | None:
-    if run.state is not RunState.QUEUED:
-        return None
-    ahead = [other for other in queued_run_ids(session) if other < (run.id or 0)]
-    running = select(Run).where(Run.state == RunState.RUNNING).order_by(col(Run.id))
-    return session.get(Run, ahead[-1]) if ahead else session.exec(running).first()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from app.config import settings
@@ -14,7 +14,8 @@ from app.domain.logs import log_file
 from app.domain.messages import message
 from app.domain.mixes import count_rows
 from app.domain.models import Run, RunState
-from app.domain.runs import get_run, id_of, recipe_of, request_stop
+from app.domain.runs import get_run, id_of, recipe_of, request_stop, resume_run
+from app.domain.waiting import move_in_queue
 from app.domain.xtuner_config import render_config
 from app.web.deps import ReadSession, WriteSession
 from app.web.render import render
@@ -64,9 +65,23 @@ def show_run(request: Request, run_id: int, session: ReadSession) -> Response:
 
 
 @router.post("/runs/{run_id}/stop", name="runs.stop")
-def stop_run(run_id: int, session: WriteSession) -> Response:
+def stop_run(run_id: int, session: WriteSession, *, keep: Annotated[bool, Form()] = False) -> Response:
     """Stop a run, and show it again."""
-    request_stop(session, run_id)
+    request_stop(session, run_id, keep=keep)
+    return RedirectResponse(f"/runs/{run_id}", status_code=303)
+
+
+@router.post("/runs/{run_id}/resume", name="runs.resume")
+def resume(run_id: int, session: WriteSession) -> Response:
+    """Let a run go on from its newest whole checkpoint, and show it again."""
+    resume_run(session, run_id)
+    return RedirectResponse(f"/runs/{run_id}", status_code=303)
+
+
+@router.post("/runs/{run_id}/queue", name="runs.queue")
+def move_run(run_id: int, session: WriteSession, place: Annotated[int, Form(ge=1, le=1_000_000)]) -> Response:
+    """Give a waiting run another place, and show it again."""
+    move_in_queue(session, run_id, place=place)
     return RedirectResponse(f"/runs/{run_id}", status_code=303)
 
 

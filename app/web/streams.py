@@ -6,8 +6,9 @@ had last, and everything after it is read from the database, so that neither a r
 hidden tab loses anything. Redis only says that it is time to look; without it the ledger is
 looked at every two seconds.
 
-Three named events: `metric` carries one point of the curve, `status` says that the page's panel
-should fetch itself anew, `end` says that nothing more will come.
+Four named events: `metric` carries one point of the curve, `cut` the iteration after which the
+curve is drawn anew since the run went on from there, `status` says that the page's panel should
+fetch itself anew, `end` says that nothing more will come.
 """
 
 import asyncio
@@ -81,6 +82,8 @@ async def stream_events(
                 after = event.id or after
                 if event.kind == "metric":
                     yield ServerSentEvent(event="metric", data=_point(event.data), id=str(after))
+                elif event.kind == "resumed":
+                    yield ServerSentEvent(event="cut", data=event.data["iteration"], id=str(after))
             is_cue_due = is_cue_due or bool(look.events)
             if look.is_over:
                 yield ServerSentEvent(event="status", data=after, id=str(after))

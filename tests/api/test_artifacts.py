@@ -11,7 +11,8 @@ from redis import Redis
 from sqlmodel import Session
 
 from app.config import settings
-from app.domain.models import Artifact, ArtifactKind, ArtifactState, ReasonKind, RunState, utc_now
+from app.domain.columns import utc_now
+from app.domain.models import Artifact, ArtifactKind, ArtifactState, ReasonKind, RunState
 from app.domain.runs import id_of
 from tests.factories import make_checkpoint, make_run
 

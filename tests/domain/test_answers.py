@@ -12,8 +12,9 @@ from sqlmodel import Session
 
 from app.domain.answer_exports import as_csv, as_markdown
 from app.domain.answers import MAX_COLUMNS, MAX_RUNS, CellState, Matrix, compare
+from app.domain.columns import utc_now
 from app.domain.errors import InvalidError, NotFoundError
-from app.domain.models import Run, RunState, utc_now
+from app.domain.models import Run, RunState
 from app.domain.recipes import ProbeGroup
 from app.domain.runs import id_of
 from tests.factories import make_checkpoint, make_model, make_recipe, make_run

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlmodel import Session, col, select
 
-from app.domain.events import events_after, ingest, last_event_id, metrics_of, whole_lines
+from app.domain.events import events_after, ingest, last_event_id, metrics_of, parse, whole_lines
 from app.domain.models import Answer, Checkpoint, Event, Run, RunState
 from app.domain.runs import id_of
 from app.domain.trainer_events import TrainerEnded
@@ -51,9 +51,10 @@ def checkpoint(iteration: int) -> bytes:
 
 def hear(session: Session, run: Run, lines: bytes) -> TrainerEnded | None:
     """Do what the supervisor does with new lines."""
-    end = ingest(session, run, attempt_of(session, run), lines)
+    events = list(parse(lines))
+    ingest(session, run, attempt_of(session, run), events, size=len(lines))
     session.commit()
-    return end
+    return next((event for event in events if isinstance(event, TrainerEnded)), None)
 
 
 @pytest.fixture
@@ -110,7 +111,8 @@ def test_lines_and_offset_are_stored_together_or_not_at_all(session: Session, ru
 
     with pytest.raises(ZeroDivisionError), db.unit_of_work() as work:
         there = work.get_one(Run, run.id)
-        ingest(work, there, attempt_of(work, there), metric(1) + checkpoint(5))
+        lines = metric(1) + checkpoint(5)
+        ingest(work, there, attempt_of(work, there), parse(lines), size=len(lines))
         work.flush()
         raise ZeroDivisionError
 
@@ -192,15 +194,51 @@ def test_metrics_of_a_resumed_attempt_take_the_place_of_the_old_ones(session: Se
     assert [point.loss for point in points] == [9.0, 9.0, 9.0, 1.0, 1.0, 1.0, 1.0]
 
 
-def test_a_retired_checkpoint_keeps_its_answers(session: Session, run: Run) -> None:
-    """Retention deletes files, never answers."""
+def test_a_resumed_run_forgets_what_came_after_its_checkpoint(session: Session, run: Run) -> None:
+    """The curve is cut back at once, and grows again as one line; the attempt knows where it began."""
+    hear(session, run, b"".join(metric(iteration, 9.0) for iteration in range(1, 8)))
+
+    hear(session, run, line("resumed", iteration=5) + metric(6, 1.0))
+
+    points = metrics_of(session, id_of(run))
+    assert [(point.iteration, point.loss) for point in points][4:] == [(5, 9.0), (6, 1.0)]
+    assert attempt_of(session, run).resumed_from == 5
+
+
+def test_a_damaged_checkpoint_keeps_its_answers(session: Session, run: Run) -> None:
+    """Its files are of no use; what it said was said."""
     hear(session, run, checkpoint(5) + answers(5, "a", "b", "c"))
 
-    hear(session, run, line("retired", iteration=5))
+    hear(session, run, line("resumed", iteration=0, damaged=[{"iteration": 5, "problem": "iter_5.pth: not a zip"}]))
 
     stored = session.exec(select(Checkpoint)).one()
     assert stored.deleted_at is not None
-    assert len(stored.answers) == 3
+    assert (stored.file, stored.state_file, len(stored.answers)) == ("", "", 3)
+
+
+def test_a_new_checkpoint_ends_the_count_of_restarts(session: Session, run: Run) -> None:
+    """A run that comes further each time may be lost more often than one that does not."""
+    run.restarts = 2
+    session.add(run)
+    session.commit()
+
+    hear(session, run, checkpoint(5))
+    session.refresh(run)
+    assert run.restarts == 0
+    run.restarts = 1
+    hear(session, run, checkpoint(5))
+    session.refresh(run)
+    assert run.restarts == 1
+
+
+def test_the_last_update_may_take_fewer_iterations(session: Session) -> None:
+    """Ten iterations with accumulation 4 are three updates, as the plan says."""
+    run = make_run(session, state=RunState.RUNNING, recipe=make_recipe(training={"accumulation": 4, "iterations": 10}))
+
+    hear(session, run, metric(10))
+
+    session.refresh(run)
+    assert run.updates == 3
 
 
 def test_the_trainers_own_end_is_handed_on(session: Session, run: Run) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,10 @@ import pytest
 from sqlmodel import Session, select
 
 from app.config import settings
+from app.domain.columns import utc_now
 from app.domain.errors import ConflictError, InvalidError, NotFoundError
 from app.domain.model_folders import propose_template, read_model
-from app.domain.models import Model, ModelState, utc_now
+from app.domain.models import Model, ModelState
 from app.domain.queue import QueueMessage
 from app.domain.registry import get_model, list_models, look_at, register_model, remove_model
 from tests.factories import make_model, make_run
@@ -273,8 +273,7 @@ def test_a_model_that_runs_use_stays(session: Session) -> None:
 
 def test_a_model_that_is_being_prepared_stays(session: Session) -> None:
     """A worker is writing its folder."""
-    lease = utc_now() + timedelta(seconds=30)
-    model = make_model(session, name="later", state=ModelState.PREPARING, lease_until=lease)
+    model = make_model(session, name="later", state=ModelState.PREPARING, renewed_at=utc_now())
 
     with pytest.raises(ConflictError, match="is being prepared now"):
         remove_model(session, model.id or 0)

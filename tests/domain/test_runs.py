@@ -1,38 +1,27 @@
 """A run's life: claimed once, fenced, stopped once, listed."""
 
-from datetime import timedelta
 from threading import Barrier, Thread
 
 import pytest
 from sqlmodel import Session, col, select
 
 from app.domain import db
+from app.domain.attempts import claim_run
+from app.domain.columns import utc_now
 from app.domain.errors import ConflictError, InvalidError, NotFoundError
-from app.domain.models import Attempt, Event, ModelState, ReasonKind, Run, RunProbe, RunState, utc_now
+from app.domain.models import ModelState, ReasonKind, Run, RunProbe, RunState
 from app.domain.queue import QueueMessage
 from app.domain.runs import (
-    claim_run,
     create_run,
-    end_run,
     get_run,
     id_of,
     list_runs,
-    lost_runs,
-    queued_run_ids,
     recipe_of,
-    renew_lease,
     request_stop,
+    resume_run,
 )
+from app.domain.waiting import waiting_runs
 from tests.factories import make_checkpoint, make_model, make_recipe, make_run
-
-LEASE = timedelta(seconds=30)
-
-
-def states_in_ledger(session: Session, run: Run) -> list[str]:
-    """Return the states that a run's watchers were told of, in order."""
-    statement = select(Event).where(Event.run_id == run.id, Event.kind == "state").order_by(col(Event.id))
-    return [event.data["state"] for event in session.exec(statement)]
-
 
 # ── Created ────────────────────────────────────────────────────────────────
 
@@ -71,121 +60,6 @@ def test_a_run_needs_a_ready_model(
     assert enqueued == []
 
 
-# ── Claimed ────────────────────────────────────────────────────────────────
-
-
-def test_of_many_claimers_one_wins(session: Session) -> None:
-    """A message that was delivered five times trains the run once."""
-    run_id = id_of(make_run(session))
-    together, attempts = Barrier(5), list[Attempt | None]()
-
-    def claim(worker: str) -> None:
-        together.wait()
-        with db.unit_of_work() as work:
-            attempts.append(claim_run(work, run_id, worker=worker, lease=LEASE))
-
-    threads = [Thread(target=claim, args=(f"worker-{number}",)) for number in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    session.expire_all()
-    winners = [attempt for attempt in attempts if attempt is not None]
-    assert len(attempts) == 5
-    assert len(winners) == 1
-    assert get_run(session, run_id).worker == winners[0].worker
-    assert len(session.exec(select(Attempt).where(Attempt.run_id == run_id)).all()) == 1
-
-
-@pytest.mark.parametrize("state", [state for state in RunState if state is not RunState.QUEUED])
-def test_only_a_waiting_run_can_be_claimed(session: Session, state: RunState) -> None:
-    """A late message about a run that trains or has ended changes nothing."""
-    run = make_run(session, state=state)
-
-    assert claim_run(session, id_of(run), worker="late", lease=LEASE) is None
-
-    session.refresh(run)
-    assert (run.state, run.attempt) == (state, 1)
-
-
-def test_a_claim_tells_whoever_watches(session: Session) -> None:
-    """The ledger holds each state once."""
-    run = make_run(session)
-
-    claim_run(session, id_of(run), worker="w", lease=LEASE)
-
-    assert states_in_ledger(session, run) == ["queued", "running"]
-
-
-def test_a_lease_is_kept_by_its_own_attempt_only(session: Session) -> None:
-    """A worker that was away too long learns that the run is no longer its own."""
-    run = make_run(session, state=RunState.RUNNING)
-
-    assert renew_lease(session, id_of(run), attempt=1, lease=LEASE)
-    assert not renew_lease(session, id_of(run), attempt=0, lease=LEASE)
-    assert not renew_lease(session, id_of(run), attempt=2, lease=LEASE)
-
-
-def test_a_run_whose_lease_ran_out_is_lost(session: Session) -> None:
-    """Renewing it in time keeps it out of the list."""
-    lost = make_run(session, state=RunState.RUNNING, lease_until=utc_now() - timedelta(seconds=1))
-    kept = make_run(session, state=RunState.RUNNING, lease_until=utc_now() - timedelta(seconds=1))
-    make_run(session)
-
-    renew_lease(session, id_of(kept), attempt=1, lease=LEASE)
-
-    assert [run.id for run in lost_runs(session)] == [lost.id]
-
-
-def test_runs_start_in_the_order_they_were_made(session: Session) -> None:
-    """First in, first out."""
-    runs = [make_run(session) for _ in range(3)]
-    make_run(session, state=RunState.FINISHED)
-
-    assert queued_run_ids(session) == [run.id for run in runs]
-
-
-# ── Ended ──────────────────────────────────────────────────────────────────
-
-
-def test_the_end_of_an_older_attempt_is_not_written(session: Session) -> None:
-    """A supervisor that was given up for dead cannot end the run of the one after it."""
-    run = make_run(session, state=RunState.RUNNING, attempt=2)
-
-    assert not end_run(session, id_of(run), attempt=1, state=RunState.FAILED, reason=ReasonKind.KILLED)
-
-    session.refresh(run)
-    assert (run.state, run.reason) == (RunState.RUNNING, None)
-
-
-def test_a_run_ends_once(session: Session) -> None:
-    """The first end stands, with its reason and the last lines of the log."""
-    run = make_run(session, state=RunState.RUNNING)
-    reason = ReasonKind.OUT_OF_MEMORY
-
-    first = end_run(session, id_of(run), attempt=1, state=RunState.FAILED, reason=reason, log_tail="the last line")
-    second = end_run(session, id_of(run), attempt=1, state=RunState.FINISHED)
-
-    session.refresh(run)
-    assert (first, second) == (True, False)
-    assert (run.state, run.reason, run.log_tail) == (RunState.FAILED, reason, "the last line")
-    assert run.ended_at is not None
-    assert run.lease_until is None
-    assert states_in_ledger(session, run)[-1] == "failed"
-
-
-def test_an_end_may_hold_what_no_database_can(session: Session) -> None:
-    """A zero byte in a trainer's last words does not keep the run from ending."""
-    run = make_run(session, state=RunState.RUNNING)
-
-    ended = end_run(session, id_of(run), attempt=1, state=RunState.FAILED, detail="a\x00b", log_tail="c\x00d")
-
-    session.refresh(run)
-    assert ended
-    assert "\x00" not in run.reason_detail + run.log_tail
-
-
 # ── Stopped ────────────────────────────────────────────────────────────────
 
 
@@ -197,7 +71,7 @@ def test_a_waiting_run_is_cancelled_at_once(session: Session) -> None:
 
     session.refresh(run)
     assert run.state is RunState.CANCELLED
-    assert claim_run(session, id_of(run), worker="w", lease=LEASE) is None
+    assert claim_run(session, id_of(run), worker="w") is None
 
 
 def test_a_training_run_is_stopped_by_its_worker(session: Session) -> None:
@@ -238,7 +112,7 @@ def test_a_stop_and_a_claim_at_once_leave_no_run_behind(session: Session) -> Non
     def claim() -> None:
         together.wait()
         with db.unit_of_work() as work:
-            claim_run(work, run_id, worker="w", lease=LEASE)
+            claim_run(work, run_id, worker="w")
 
     def stop() -> None:
         together.wait()
@@ -329,3 +203,56 @@ def test_runs_without_a_loss_come_last(session: Session, sort: str) -> None:
     names = [run.name for run in list_runs(session, sort=sort).runs]
 
     assert names[-1] == "none"
+
+
+@pytest.mark.parametrize(("first", "then", "keeps"), [(True, False, False), (False, True, False), (True, True, True)])
+def test_a_stop_at_once_overtakes_one_that_keeps(session: Session, first: bool, then: bool, keeps: bool) -> None:
+    """Whoever no longer wants the checkpoint need not wait for it; nobody can slow a stop down."""
+    run = make_run(session, state=RunState.RUNNING)
+
+    request_stop(session, id_of(run), keep=first)
+    request_stop(session, id_of(run), keep=then)
+
+    session.refresh(run)
+    assert run.stop_keeps is keeps
+
+
+# ── Resumed ────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.CANCELLED])
+def test_a_run_that_failed_or_was_stopped_goes_on(
+    session: Session, enqueued: list[QueueMessage], state: RunState
+) -> None:
+    """It waits again, behind what waits already, and nothing of its end is left."""
+    run = make_run(session, state=state, stop_requested_at=utc_now(), reason=ReasonKind.DISK_FULL, restarts=3)
+    waiting = make_run(session)
+
+    resume_run(session, id_of(run))
+
+    session.refresh(run)
+    assert (run.state, run.reason, run.ended_at, run.stop_requested_at) == (RunState.QUEUED, None, None, None)
+    assert run.restarts == 0
+    assert [each.id for each in waiting_runs(session)] == [waiting.id, run.id]
+    assert QueueMessage("runs.train", {"run_id": id_of(run)}) in enqueued
+
+
+@pytest.mark.parametrize("state", [RunState.QUEUED, RunState.RUNNING, RunState.FINISHED])
+def test_no_other_run_is_resumed(session: Session, state: RunState) -> None:
+    """One that waits or trains goes on anyway; one that has finished has nothing left to do."""
+    run = make_run(session, state=state)
+
+    with pytest.raises(ConflictError, match=state):
+        resume_run(session, id_of(run))
+
+
+def test_the_same_request_twice_makes_one_run(session: Session, enqueued: list[QueueMessage]) -> None:
+    """A caller whose connection broke may ask again with its key."""
+    make_model(session)
+
+    first = create_run(session, make_recipe(), request_key="k1")
+    again = create_run(session, make_recipe(), request_key="k1")
+    other = create_run(session, make_recipe(), request_key="k2")
+
+    assert first.id == again.id != other.id
+    assert len(enqueued) == 2

@@ -8,10 +8,11 @@ import pytest
 from playwright.sync_api import Page, Route
 from sqlmodel import Session
 
-from app.domain.events import ingest
+from app.domain.attempts import Ending, end_attempt
+from app.domain.events import ingest, parse
 from app.domain.models import Run, RunState
 from app.domain.presence import wake_watchers
-from app.domain.runs import end_run, get_run, id_of
+from app.domain.runs import get_run, id_of
 from tests.conftest import wait_until
 from tests.factories import attempt_of, make_answers, make_checkpoint, make_metrics, make_run
 
@@ -29,7 +30,7 @@ class Trainer:
         with Session(self.bind) as session:
             run = get_run(session, self.run_id)
             lines = b"".join(json.dumps({"time": time.time()} | event).encode() + b"\n" for event in events)
-            ingest(session, run, attempt_of(session, run), lines)
+            ingest(session, run, attempt_of(session, run), parse(lines), size=len(lines))
             session.commit()
         wake_watchers(self.run_id)
 
@@ -40,7 +41,7 @@ class Trainer:
     def finish(self) -> None:
         """End the run."""
         with Session(self.bind) as session:
-            end_run(session, self.run_id, attempt=1, state=RunState.FINISHED)
+            end_attempt(session, self.run_id, attempt=1, ending=Ending(RunState.FINISHED))
             session.commit()
         wake_watchers(self.run_id)
 
@@ -184,7 +185,7 @@ def test_a_refusal_is_a_toast_and_leaves_the_page(page: Page, session: Session, 
     page.get_by_role("button", name="Stop").click()
     page.evaluate("htmx.trigger(document.getElementById('run-events'), 'x')")
     with Session(session.get_bind()) as other:
-        end_run(other, id_of(run), attempt=1, state=RunState.FINISHED)
+        end_attempt(other, id_of(run), attempt=1, ending=Ending(RunState.FINISHED))
         other.commit()
 
     page.get_by_role("button", name="Stop now").click()

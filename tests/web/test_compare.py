@@ -9,7 +9,8 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from sqlmodel import Session
 
-from app.domain.models import Run, RunState, utc_now
+from app.domain.columns import utc_now
+from app.domain.models import Run, RunState
 from app.domain.runs import id_of
 from tests.factories import make_checkpoint, make_recipe, make_run
 from tests.stories import STORY, make_story, make_wide_run

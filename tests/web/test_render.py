@@ -11,7 +11,8 @@ from jinja2 import UndefinedError
 from redis import Redis
 from sqlmodel import Session
 
-from app.domain.models import RunState, utc_now
+from app.domain.columns import utc_now
+from app.domain.models import RunState
 from app.domain.presence import WorkerPresence, announce_worker
 from app.web import formats, workers
 from app.web.render import environment, render_text

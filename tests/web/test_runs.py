@@ -9,7 +9,8 @@ from fastapi.testclient import TestClient
 from sqlmodel import Session
 
 from app.config import settings
-from app.domain.models import Artifact, ArtifactKind, ArtifactState, ReasonKind, Run, RunState, utc_now
+from app.domain.columns import utc_now
+from app.domain.models import Artifact, ArtifactKind, ArtifactState, ReasonKind, Run, RunState
 from app.domain.runs import id_of
 from app.web import workers
 from tests.factories import make_checkpoint, make_metrics, make_recipe, make_run

@@ -12,7 +12,8 @@ from sqlmodel import Session, select
 from starlette.routing import Mount
 
 from app.domain import accounts
-from app.domain.models import Credential, Role, Run, utc_now
+from app.domain.columns import utc_now
+from app.domain.models import Credential, Role, Run
 from app.main import create_app
 from tests.conftest import COOKIE, forget_settings
 from tests.factories import make_recipe_data, make_run

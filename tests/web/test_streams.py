@@ -10,10 +10,11 @@ from fastapi.testclient import TestClient
 from sqlmodel import Session
 
 from app.config import settings
+from app.domain.attempts import Ending, end_attempt
 from app.domain.events import events_after
 from app.domain.models import RunState
 from app.domain.presence import wake_watchers
-from app.domain.runs import end_run, id_of
+from app.domain.runs import id_of
 from app.web import streams
 from tests.factories import make_metrics, make_run
 
@@ -109,7 +110,7 @@ def test_what_is_written_while_somebody_listens_arrives(
     def train_on() -> None:
         with Session(session.get_bind()) as other:
             make_metrics(other, run, iterations=range(4, 7))
-            end_run(other, id_of(run), attempt=1, state=RunState.FINISHED)
+            end_attempt(other, id_of(run), attempt=1, ending=Ending(RunState.FINISHED))
             other.commit()
         wake_watchers(id_of(run))
 

@@ -9,7 +9,7 @@ from app.domain.models import ArtifactKind, ArtifactState, ModelState, ReasonKin
 from app.domain.runs import id_of
 from tests.conftest import forget_settings
 from tests.factories import make_checkpoint, make_model
-from worker.exporter import make_artifact, prepare_model, reason_of
+from worker.exporter import make_artifact, prepare_model
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 
@@ -64,10 +64,3 @@ def test_a_model_is_prepared(session: Session) -> None:
     session.refresh(model)
     assert model.state is ModelState.READY
     assert model.path == str(settings().models_folder / "internlm2")
-
-
-def test_a_failing_child_is_named() -> None:
-    """The exit code and the last lines name the reason."""
-    assert reason_of(-9, "") is ReasonKind.KILLED
-    assert reason_of(1, "OSError: [Errno 28] No space left on device") is ReasonKind.DISK_FULL
-    assert reason_of(1, "what") is ReasonKind.CRASHED

@@ -1,18 +1,19 @@
 """What a crash leaves is found in the database and put right."""
 
-from datetime import timedelta
+import os
+import subprocess
 
 import pytest
 from sqlmodel import Session
 
 from app.domain import queue
-from app.domain.models import ArtifactKind, ArtifactState, ReasonKind, RunState, utc_now
-from app.domain.runs import id_of
+from app.domain.attempts import renew_claim
+from app.domain.models import Artifact, ArtifactKind, ArtifactState, ModelState, ReasonKind, Run, RunState
+from app.domain.runs import id_of, request_stop
 from tests.conftest import forget_settings
-from tests.factories import make_checkpoint, make_run
-from worker.reconciler import reconcile, resend
-
-LONG_AGO = utc_now() - timedelta(minutes=5)
+from tests.factories import attempt_of, make_checkpoint, make_model, make_run
+from worker import leases, processes
+from worker.reconciler import Reconciliation, resend
 
 
 @pytest.fixture
@@ -23,38 +24,172 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[queue.QueueMessage]:
     return messages
 
 
-def test_a_run_whose_worker_is_gone_fails_with_the_reason(session: Session) -> None:
-    """A run whose claim ran out does not stay running."""
-    lost = make_run(session, state=RunState.RUNNING, lease_until=LONG_AGO)
-    alive = make_run(session, state=RunState.RUNNING)
+class Clock:
+    """A monotonic clock that a test moves."""
 
-    reconcile()
+    def __init__(self) -> None:
+        self.now = 1_000.0
 
-    session.refresh(lost)
-    session.refresh(alive)
-    assert (lost.state, lost.reason) == (RunState.FAILED, ReasonKind.WORKER_LOST)
-    assert alive.state is RunState.RUNNING
+    def monotonic(self) -> float:
+        """Return the time, as `time.monotonic` does."""
+        return self.now
 
 
-def test_an_artifact_whose_worker_is_gone_fails(session: Session) -> None:
-    """An artifact whose claim ran out can be asked for again."""
-    from app.domain.models import Artifact
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, database_url: str) -> Clock:
+    """Let the test say how much time passes for whoever watches claims."""
+    clock = Clock()
+    monkeypatch.setattr(leases, "time", clock)
+    return clock
 
-    checkpoint = make_checkpoint(session)
-    artifact = Artifact(
-        checkpoint_id=id_of(checkpoint), kind=ArtifactKind.MERGED, state=ArtifactState.RUNNING, lease_until=LONG_AGO
-    )
-    session.add(artifact)
+
+def running(session: Session, supervisor: str = "elsewhere/1/1") -> Run:
+    """Make a run that a worker of this name holds."""
+    run = make_run(session, state=RunState.RUNNING)
+    attempt = attempt_of(session, run)
+    attempt.supervisor = supervisor
+    session.add(attempt)
+    session.commit()
+    return run
+
+
+def state_of(session: Session, run: Run) -> RunState:
+    """Return a run's state as it is now."""
+    session.refresh(run)
+    return run.state
+
+
+def test_a_run_that_is_not_renewed_for_a_lease_is_tried_again(session: Session, clock: Clock) -> None:
+    """As the watcher's own clock has it, and not before."""
+    run, watcher = running(session), Reconciliation()
+
+    watcher.reconcile()
+    clock.now += 14
+    watcher.reconcile()
+    assert state_of(session, run) is RunState.RUNNING
+
+    clock.now += 2
+    watcher.reconcile()
+    assert state_of(session, run) is RunState.QUEUED
+    assert attempt_of(session, run).reason is ReasonKind.WORKER_LOST
+
+
+def test_a_run_that_is_renewed_stays(session: Session, clock: Clock) -> None:
+    """However long it trains, and whatever time the renewals say."""
+    run, watcher = running(session), Reconciliation()
+
+    for _ in range(5):
+        watcher.reconcile()
+        clock.now += 10
+        renew_claim(session, id_of(run), attempt=1)
+        session.commit()
+
+    assert state_of(session, run) is RunState.RUNNING
+
+
+def test_a_watcher_that_just_began_calls_nothing_lost(session: Session, clock: Clock) -> None:
+    """It has not seen the claim before; its worker may renew it in the next moment."""
+    run = running(session)
+
+    Reconciliation().reconcile()
+    clock.now += 100
+    Reconciliation().reconcile()
+
+    assert state_of(session, run) is RunState.RUNNING
+
+
+def test_a_run_whose_supervisor_died_on_this_host_is_tried_again_at_once(session: Session) -> None:
+    """Nobody has to wait for a claim to run out when its process is not there."""
+    dead = running(session, f"{processes.host()}/{2**22 + 1}/123")
+    alive = running(session, processes.own_name())
+
+    Reconciliation().reconcile()
+
+    assert state_of(session, dead) is RunState.QUEUED
+    assert state_of(session, alive) is RunState.RUNNING
+
+
+def test_a_process_id_that_is_used_again_is_another_process() -> None:
+    """The start tells them apart; a dead one that nobody has waited for is dead."""
+    with subprocess.Popen(["sleep", "30"]) as child:
+        name = processes.own_name().replace(f"/{os.getpid()}/", f"/{child.pid}/")
+        started = processes._started(child.pid)
+        named = f"{processes.host()}/{child.pid}/{started}"
+        assert processes.is_gone(name) is True
+        assert processes.is_gone(named) is False
+        child.kill()
+        while processes._started(child.pid):
+            pass
+        assert processes.is_gone(named) is True
+    assert processes.is_gone("another host/1/1") is None
+
+
+def test_a_lost_run_that_was_to_stop_is_cancelled(session: Session) -> None:
+    """Nobody wants it tried again."""
+    run = running(session, f"{processes.host()}/{2**22 + 1}/123")
+    request_stop(session, id_of(run))
     session.commit()
 
-    reconcile()
+    Reconciliation().reconcile()
 
-    session.refresh(artifact)
-    assert artifact.state is ArtifactState.FAILED
+    assert state_of(session, run) is RunState.CANCELLED
+
+
+def test_two_reconcilers_do_what_one_does(session: Session) -> None:
+    """Each step is a compare-and-set."""
+    run = running(session, f"{processes.host()}/{2**22 + 1}/123")
+
+    Reconciliation().reconcile()
+    Reconciliation().reconcile()
+
+    assert state_of(session, run) is RunState.QUEUED
+    assert run.restarts == 1
+
+
+def test_an_artifact_whose_worker_is_gone_is_made_by_another(
+    session: Session, clock: Clock, sent: list[queue.QueueMessage]
+) -> None:
+    """Twice; then it has failed, and can be asked for again."""
+    checkpoint = make_checkpoint(session)
+    again, too_often = (
+        Artifact(checkpoint_id=id_of(checkpoint), kind=kind, state=ArtifactState.RUNNING, attempt=attempt)
+        for kind, attempt in ((ArtifactKind.MERGED, 1), (ArtifactKind.ADAPTER, 3))
+    )
+    session.add_all([again, too_often])
+    session.commit()
+    watcher = Reconciliation()
+
+    watcher.reconcile()
+    clock.now += 20
+    watcher.reconcile()
+
+    session.refresh(again)
+    session.refresh(too_often)
+    assert again.state is ArtifactState.QUEUED
+    assert (too_often.state, too_often.reason) == (ArtifactState.FAILED, ReasonKind.WORKER_LOST)
+    assert queue.QueueMessage("checkpoints.merge", {"artifact_id": again.id or 0}) in sent
+
+
+def test_a_model_whose_worker_is_gone_is_prepared_by_another(
+    session: Session, clock: Clock, sent: list[queue.QueueMessage]
+) -> None:
+    """Its claim is given up, and its message sent again."""
+    from app.domain.columns import utc_now
+
+    model = make_model(session, name="later", state=ModelState.PREPARING, renewed_at=utc_now())
+    watcher = Reconciliation()
+    watcher.reconcile()
+    clock.now += 20
+    watcher.reconcile()
+    resend()
+
+    session.refresh(model)
+    assert model.renewed_at is None
+    assert sent == [queue.QueueMessage("models.prepare", {"model_id": id_of(model)})]
 
 
 def test_a_waiting_run_is_sent_again(session: Session, sent: list[queue.QueueMessage]) -> None:
-    """The oldest waiting run is sent again; one that has ended is not."""
+    """The one that is to start first is sent again; one that has ended is not."""
     make_run(session, state=RunState.FINISHED)
     waiting = make_run(session)
 
@@ -66,9 +201,8 @@ def test_a_waiting_run_is_sent_again(session: Session, sent: list[queue.QueueMes
 def test_reconciling_without_redis_works(session: Session) -> None:
     """The database alone is enough to put a lost run right."""
     forget_settings()
-    lost = make_run(session, state=RunState.RUNNING, lease_until=LONG_AGO)
+    lost = running(session, f"{processes.host()}/{2**22 + 1}/123")
 
-    reconcile()
+    Reconciliation().reconcile()
 
-    session.refresh(lost)
-    assert lost.state is RunState.FAILED
+    assert state_of(session, lost) is RunState.QUEUED

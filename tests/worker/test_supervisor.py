@@ -1,20 +1,30 @@
 """One run from its claim to its end, with a fake trainer in a real child process."""
 
 import os
+import signal
 import threading
+from datetime import timedelta
+from pathlib import Path
 
+import psutil
 import pytest
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from app.config import settings
 from app.domain import db
+from app.domain.attempts import Ending, end_attempt
 from app.domain.events import metrics_of
 from app.domain.models import Answer, Attempt, Checkpoint, Event, ReasonKind, Run, RunState
-from app.domain.runs import id_of, request_stop
-from app.domain.trainer_events import TrainerEnded
-from tests.conftest import wait_until
+from app.domain.runs import id_of, request_stop, resume_run
+from tests.conftest import forget_settings, wait_until
 from tests.factories import attempt_of, make_recipe, make_run
-from worker.supervisor import Attempted, Ending, judge_end, store_events, train_run
+from worker import leaving, supervisor
+from worker.children import adopt_orphans
+from worker.gpus import Device, lend_device
+from worker.preparing import AttemptFolder, prepare, start_trainer
+from worker.recording import Recording, read_lines
+from worker.supervisor import train_waiting
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 
@@ -24,10 +34,16 @@ METRIC = (
 )
 
 
+def last(session: Session, run: Run) -> Run:
+    """Return the run as it is now."""
+    session.refresh(run)
+    return run
+
+
 def train(session: Session, name: str) -> Run:
     """Train a run of this name to its end; the name says what goes wrong."""
     run = make_run(session, recipe=make_recipe(name=name))
-    train_run(id_of(run), worker="test")
+    train_waiting(worker="test")
     session.refresh(run)
     return run
 
@@ -35,7 +51,7 @@ def train(session: Session, name: str) -> Run:
 def in_thread(session: Session, name: str) -> tuple[Run, threading.Thread]:
     """Train a run in a thread of its own, as a pool process would."""
     run = make_run(session, recipe=make_recipe(name=name))
-    thread = threading.Thread(target=train_run, args=(id_of(run),), kwargs={"worker": "test"})
+    thread = threading.Thread(target=train_waiting, kwargs={"worker": "test"})
     thread.start()
     return run, thread
 
@@ -68,8 +84,9 @@ def test_the_run_s_folder_says_what_was_trained(session: Session) -> None:
     ("name", "reason", "detail"),
     [
         ("crash", ReasonKind.CRASHED, ""),
-        ("killed", ReasonKind.KILLED, "9"),
+        ("early", ReasonKind.CRASHED, ""),
         ("silent", ReasonKind.NO_OUTPUT, ""),
+        ("gpu-memory", ReasonKind.OUT_OF_GPU_MEMORY, "CUDA out of memory"),
     ],
 )
 def test_a_failed_run_says_why(session: Session, name: str, reason: ReasonKind, detail: str) -> None:
@@ -131,7 +148,7 @@ def test_a_run_without_a_device_goes_on_waiting(session: Session) -> None:
     with db.unit_of_work() as work:
         request_stop(work, id_of(first))
     thread.join(10)
-    train_run(id_of(second), worker="test")
+    train_waiting(worker="test")
     assert last(session, second).state is RunState.FINISHED
 
 
@@ -139,7 +156,7 @@ def test_a_doubled_message_trains_once(session: Session) -> None:
     """A run that was trained is not trained again by a late message."""
     run = train(session, "plain")
 
-    train_run(id_of(run), worker="test")
+    train_waiting(worker="test")
 
     assert last(session, run).attempt == 1
 
@@ -157,43 +174,254 @@ def test_the_trainer_knows_no_secrets(session: Session, monkeypatch: pytest.Monk
     assert not [name for name in known if name.startswith(("TEMPER_", "PG", "REDIS", "CELERY"))]
 
 
-@pytest.mark.parametrize(
-    ("code", "end", "stopped", "expected"),
-    [
-        (0, TrainerEnded(time=1, outcome="finished"), False, Ending(RunState.FINISHED)),
-        (0, TrainerEnded(time=1, outcome="finished"), True, Ending(RunState.FINISHED)),
-        (-15, None, True, Ending(RunState.CANCELLED)),
-        (1, TrainerEnded(time=1, outcome="failed", reason="disk-full", detail="x"), False,
-         Ending(RunState.FAILED, ReasonKind.DISK_FULL, "x")),
-        (1, TrainerEnded(time=1, outcome="failed", reason="what", detail="x"), False,
-         Ending(RunState.FAILED, ReasonKind.CRASHED, "x")),
-        (-9, None, False, Ending(RunState.FAILED, ReasonKind.KILLED, "9")),
-        (0, None, False, Ending(RunState.FAILED, ReasonKind.NO_OUTPUT)),
-        (1, TrainerEnded(time=1, outcome="finished"), False, Ending(RunState.FAILED, ReasonKind.CRASHED)),
-    ],
-)  # fmt: skip
-def test_an_end_is_judged(code: int, end: TrainerEnded | None, stopped: bool, expected: Ending) -> None:
-    """The trainer's own account comes first, its exit code where it gave none."""
-    assert judge_end(code, end, stopped=stopped) == expected
-
-
-def last(session: Session, run: Run) -> Run:
-    """Return the run as it is now."""
-    session.refresh(run)
-    return run
-
-
 def test_an_older_attempt_stores_nothing(session: Session) -> None:
     """What a trainer wrote after its run went to another attempt is not taken into the run."""
     run = make_run(session, recipe=make_recipe(name="plain"), state=RunState.RUNNING)
-    attempted = Attempted(id_of(run), attempt_of(session, run).id or 0, 1, settings().runs_folder / str(run.id))
-    attempted.events.parent.mkdir(parents=True)
-    attempted.events.write_bytes(METRIC)
+    attempt = AttemptFolder(id_of(run), attempt_of(session, run).id or 0, 1)
+    attempt.events.parent.mkdir(parents=True)
+    attempt.events.write_bytes(METRIC)
     run.attempt = 2
     session.add(run)
     session.commit()
 
-    is_wanted, _ = store_events(attempted, renew=True)
+    wanted = Recording(attempt).store(renew=True)
 
-    assert not is_wanted
+    assert not wanted.is_ours
     assert metrics_of(session, id_of(run)) == []
+
+
+# ── Going on ───────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a run that is tried again start at once."""
+    monkeypatch.setattr("app.domain.attempts.FIRST_DELAY", timedelta(0))
+
+
+def test_a_killed_trainer_is_started_again_from_its_last_checkpoint(session: Session, soon: None) -> None:
+    """The curve has every iteration once, every checkpoint its answers; the page can say what happened."""
+    run = train(session, "half-saved")
+
+    assert (run.state, run.attempt, run.restarts) == (RunState.FINISHED, 2, 0)
+    assert [metric.iteration for metric in metrics_of(session, id_of(run))] == list(range(1, 21))
+    first, second = run.attempts
+    assert (first.reason, first.reason_detail, first.exit_code) == (ReasonKind.KILLED, "9", -9)
+    assert (second.reason, second.resumed_from) == (None, 0)
+    assert len(session.exec(select(Answer)).all()) == 5 * 3
+
+
+def test_a_run_that_is_killed_again_and_again_fails(session: Session, soon: None) -> None:
+    """Three more tries, then the reason; no loop."""
+    run = train(session, "killed always")
+
+    assert (run.state, run.reason, run.attempt) == (RunState.FAILED, ReasonKind.KILLED, 4)
+
+
+def test_a_damaged_checkpoint_is_passed_over(session: Session, soon: None) -> None:
+    """The one before it is taken, and the page can say so."""
+    run, thread = in_thread(session, "slow")
+    wait_until(lambda: last(session, run).iteration >= 11, "the run did not come far enough", seconds=20)
+    (settings().runs_folder / str(run.id) / "iter_10.pth").write_bytes(b"garbage")
+    os.kill(attempt_of(session, run).pid or 0, signal.SIGKILL)
+    thread.join(30)
+
+    assert last(session, run).state is RunState.FINISHED
+    session.refresh(run, ["attempts"])
+    assert run.attempts[1].resumed_from == 5
+    resumed = session.exec(select(Event).where(Event.kind == "resumed")).one()
+    assert [each["iteration"] for each in resumed.data["damaged"]] == [10]
+    assert [metric.iteration for metric in metrics_of(session, id_of(run))] == list(range(1, 21))
+    files = session.exec(select(Checkpoint).where(Checkpoint.iteration == 10)).one()
+    assert files.deleted_at is None
+    assert files.adapter
+
+
+def test_what_a_dead_supervisor_left_is_stored_first(session: Session) -> None:
+    """A checkpoint that was saved and not yet stored is gone on from."""
+    run = make_run(session, recipe=make_recipe(name="plain"), state=RunState.RUNNING)
+    left = AttemptFolder(id_of(run), attempt_of(session, run).id or 0, 1)
+    train_elsewhere(left)
+    with db.unit_of_work() as work:
+        end_attempt(work, id_of(run), attempt=1, ending=Ending(RunState.QUEUED))
+
+    train_waiting(worker="test")
+
+    assert last(session, run).state is RunState.FINISHED
+    assert run.attempts[1].resumed_from == 20
+    assert [metric.iteration for metric in metrics_of(session, id_of(run))] == list(range(1, 21))
+
+
+def train_elsewhere(attempt: AttemptFolder) -> None:
+    """Let a trainer do all its work with nobody to store it."""
+    device = Device("cpu", "cpu-0", "CPU")
+    prepare(attempt, device)
+    trainer = start_trainer(attempt, device)
+    wait_until(lambda: trainer.exit_code() is not None, "it did not end")
+
+
+def test_a_worker_that_leaves_gives_its_run_back(session: Session) -> None:
+    """The trainer saves where it is; nobody is told of a failure, and no try is counted."""
+    run, thread = in_thread(session, "slow")
+    wait_until(lambda: last(session, run).iteration >= 7, "the run did not come far enough", seconds=20)
+
+    leaving.leave()
+    try:
+        thread.join(10)
+        assert not thread.is_alive()
+        assert last(session, run).state is RunState.QUEUED
+        assert run.restarts == 0
+        saved = session.exec(select(Checkpoint.iteration).where(Checkpoint.state_file != "")).all()
+        assert max(saved) >= 7
+    finally:
+        leaving._flag[0] = 0
+
+    train_waiting(worker="test")
+    assert last(session, run).state is RunState.FINISHED
+    session.refresh(run, ["attempts"])
+    assert run.attempts[1].resumed_from == max(saved)
+    kept = session.exec(select(Checkpoint.iteration).order_by(col(Checkpoint.iteration))).all()
+    assert list(kept) == [0, 5, 10, 15, 20]
+
+
+def test_stop_can_keep_a_checkpoint(session: Session) -> None:
+    """It is saved where the run is, answered, and stays."""
+    run, thread = in_thread(session, "slow")
+    wait_until(lambda: last(session, run).iteration >= 6, "the run did not come far enough", seconds=20)
+
+    with db.unit_of_work() as work:
+        request_stop(work, id_of(run), keep=True)
+    thread.join(10)
+
+    assert last(session, run).state is RunState.CANCELLED
+    newest = session.exec(select(Checkpoint).order_by(col(Checkpoint.iteration).desc())).first()
+    assert newest is not None
+    assert newest.iteration == run.iteration > 5
+    assert len(newest.answers) == 3
+
+
+def test_a_stopped_run_goes_on_when_it_is_resumed(session: Session) -> None:
+    """The curve goes on as one line."""
+    run, thread = in_thread(session, "slow")
+    wait_until(lambda: last(session, run).iteration >= 6, "the run did not come far enough", seconds=20)
+    with db.unit_of_work() as work:
+        request_stop(work, id_of(run))
+    thread.join(10)
+
+    with db.unit_of_work() as work:
+        resume_run(work, id_of(run))
+    train_waiting(worker="test")
+
+    assert last(session, run).state is RunState.FINISHED
+    session.refresh(run, ["attempts"])
+    assert [each.resumed_from for each in run.attempts] in ([0, 5], [0, 10])
+    assert [metric.iteration for metric in metrics_of(session, id_of(run))] == list(range(1, 21))
+
+
+def test_a_trainer_that_tells_nothing_is_stalled(session: Session, soon: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its page says so first; then it is ended and the run goes on."""
+    monkeypatch.setenv("TEMPER_STALL_SECONDS", "1")
+    monkeypatch.setattr("worker.stalls.STEPS", 5)
+    forget_settings()
+    run, thread = in_thread(session, "hang")
+
+    wait_until(lambda: last(session, run).phase == "stalled", "it was not called stalled")
+    thread.join(20)
+
+    assert last(session, run).state is RunState.FINISHED
+    assert run.attempts[0].reason is ReasonKind.STALLED
+
+
+def test_a_database_that_does_not_answer_for_a_while_ends_nothing(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the trainer writes waits in its file."""
+    failures = iter(range(3))
+    original = Recording.store
+
+    def store(self: Recording, *, renew: bool) -> object:
+        if last(session, run).iteration >= 2 and next(failures, None) is not None:
+            raise OperationalError("UPDATE", {}, Exception("database is locked"))
+        return original(self, renew=renew)
+
+    monkeypatch.setattr(Recording, "store", store)
+    run, thread = in_thread(session, "slow")
+    thread.join(30)
+
+    assert next(failures, None) is None
+    assert (last(session, run).state, run.attempt) == (RunState.FINISHED, 1)
+    assert [metric.iteration for metric in metrics_of(session, id_of(run))] == list(range(1, 21))
+
+
+def test_a_supervisor_that_cannot_renew_ends_its_trainer(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may have taken the run by then: two trainers of one run must never be."""
+    monkeypatch.setenv("TEMPER_LEASE_SECONDS", "1")
+    forget_settings()
+    run = make_run(session, recipe=make_recipe(name="hang"))
+    pids: list[int] = []
+
+    def store(self: Recording, *, renew: bool) -> object:
+        pids.extend(filter(None, [attempt_of(session, last(session, run)).pid]))
+        raise OperationalError("UPDATE", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(Recording, "store", store)
+
+    attempt = supervisor._claim("test")
+    assert attempt is not None
+    with lend_device() as device:
+        assert device is not None
+        supervisor._train(attempt, device)
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+    assert last(session, run).state is RunState.RUNNING
+
+
+def test_a_line_without_an_end_is_passed_over(session: Session) -> None:
+    """Ten megabytes of nothing cost themselves."""
+    run = train(session, "endless")
+
+    assert run.state is RunState.FINISHED
+    assert len(metrics_of(session, id_of(run))) == 20
+
+
+def test_a_log_that_grows_without_end_is_cut(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written last is kept."""
+    monkeypatch.setattr("worker.supervisor.LOG_SECONDS", 0.0)
+    run = train(session, "flood slow")
+
+    log = settings().runs_folder / str(run.id) / "attempts" / "1" / "trainer.log"
+    assert log.stat().st_size < 64 << 20
+    assert log.read_bytes().startswith(b"[the log was too long")
+
+
+def test_a_process_that_left_the_group_is_ended_too(session: Session) -> None:
+    """A trainer's child in a session of its own does not outlive the run."""
+    adopt_orphans()
+
+    run = train(session, "escapes crash")
+
+    assert run.state is RunState.FAILED
+    assert not [each for each in psutil.Process().children(recursive=True) if each.name() == "sleep"]
+
+
+def test_a_disk_without_room_is_said_before_the_start(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is trained that could not be saved."""
+    monkeypatch.setenv("TEMPER_MIN_FREE_BYTES", str(1 << 60))
+    forget_settings()
+
+    run = train(session, "plain")
+
+    assert (run.state, run.reason, run.iteration) == (RunState.FAILED, ReasonKind.DISK_FULL, 0)
+    assert "GB are needed" in run.reason_detail
+
+
+def test_reading_on_without_a_line_end(tmp_path: Path) -> None:
+    """Half a line waits; one that is longer than any event is handed on to be dropped."""
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"one\ntw")
+
+    assert read_lines(file, 0) == b"one\n"
+    assert read_lines(file, 4) == b""
+    file.write_bytes(b"x" * (5 << 20))
+    assert len(read_lines(file, 0)) == 4 << 20

@@ -6,6 +6,7 @@ float16, its default. That command loads the base model for it; the adapter's ow
 the config that trained them are enough.
 """
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 from torch import Tensor
 
-from worker.engine.folders import folder_aside, write_manifest
+from worker.engine.folders import MANIFEST, folder_aside, write_manifest
 
 PREFIX, ADAPTER_NAME = "llm.", ".default."
 WEIGHTS = "adapter_model.safetensors"
@@ -46,6 +47,15 @@ def write_adapter(folder: Path, state: Mapping[str, Tensor], lora: LoraConfig, *
     with folder_aside(folder) as aside:
         save_file(adapter_tensors(state), aside / WEIGHTS, metadata={"format": "pt"})
         exported_config(lora, base).save_pretrained(str(aside))
+        write_manifest(aside)
+
+
+def copy_adapter(source: Path, folder: Path) -> None:
+    """Copy an adapter folder: whole, or not at all."""
+    with folder_aside(folder) as aside:
+        for file in source.iterdir():
+            if file.name != MANIFEST:
+                shutil.copyfile(file, aside / file.name)
         write_manifest(aside)
 
 

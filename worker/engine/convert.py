@@ -12,12 +12,20 @@ import torch
 from mmengine.config import Config
 from peft import LoraConfig
 
-from worker.engine.adapters import load_checkpoint, write_adapter
+from worker.engine.adapters import copy_adapter, load_checkpoint, write_adapter
 from worker.engine.whole_models import load_model, load_weights, write_model
 
 
 def convert_checkpoint(config_file: Path, checkpoint: Path, folder: Path) -> None:
-    """Write `folder` with its manifest: whole, or not at all."""
+    """
+    Write `folder` with its manifest: whole, or not at all.
+
+    Args:
+        checkpoint: Its weights, or the adapter's folder where only that was kept; the two give the same bytes.
+    """
+    if checkpoint.is_dir():
+        copy_adapter(checkpoint, folder)
+        return
     model: dict[str, Any] = Config.fromfile(config_file).model
     base = str(model["llm"]["pretrained_model_name_or_path"])
     state = load_checkpoint(checkpoint)["state_dict"]

@@ -13,11 +13,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from app.domain.trainer_events import PhaseBegan, TrainerEnded
+from app.domain.trainer_events import PhaseBegan, TrainerEnded, TrainingResumed
 from worker.engine.compat import make_compatible, patch_xtuner, stay_local
 from worker.engine.configs import read_config
 from worker.engine.events import events
 from worker.engine.failures import explain
+from worker.engine.leaving import Leave, departure
+from worker.engine.resume import resumption, weights_file
 
 FAILED = 1
 
@@ -28,10 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], None] = options.run
     try:
         run(options)
+    except Leave:
+        _end(outcome="stopped")
+        return 0
     except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor must hear of it
         traceback.print_exc()
         reason, detail = explain(error)
-        print(f"{reason}: {detail}", file=sys.stderr)  # noqa: T201
+        print(f"{reason}: {' '.join(detail.split())}", file=sys.stderr)  # noqa: T201 - one line, the log's last
         _end(outcome="failed", reason=reason, detail=detail)
         return FAILED
     _end(outcome="finished")
@@ -52,11 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("config", type=Path)
     train.add_argument("--work-dir", type=Path, required=True, help="where checkpoints go")
     train.add_argument("--events", type=Path, required=True, help="the file to append events to")
-    train.add_argument("--resume", type=Path, help="go on from this checkpoint")
+    train.add_argument("--resume", type=int, nargs="*", help="go on from the first of these checkpoints that is whole")
+    train.add_argument("--answered", type=int, nargs="*", default=[], help="checkpoints whose answers are stored")
     train.set_defaults(run=_train)
     convert = commands.add_parser("convert", help="make an adapter, or a whole model, of a checkpoint")
     convert.add_argument("config", type=Path)
-    convert.add_argument("checkpoint", type=Path)
+    convert.add_argument("checkpoint", type=Path, help="its weights, or the adapter that is left of it")
     convert.add_argument("folder", type=Path)
     convert.set_defaults(run=_convert)
     merge = commands.add_parser("merge", help="put an adapter into its base model")
@@ -78,8 +84,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> None:
     """Train with xtuner's own program."""
+    departure.listen()
     if os.environ.get("RANK", "0") == "0":  # of several processes, the first alone tells
         events.open(options.events)
+    if options.resume is not None:
+        resumption.choose(options.work_dir, options.resume)
+        resumption.answered = frozenset(options.answered)
+        events.write(TrainingResumed, iteration=resumption.iteration, damaged=resumption.damaged)
     events.write(PhaseBegan, phase="loading")
     facts = read_config(options.config)
     stay_local(facts.model)
@@ -88,8 +99,8 @@ def _train(options: argparse.Namespace) -> None:
 
     patch_xtuner()
     sys.argv = ["train", str(options.config), "--work-dir", str(options.work_dir)]
-    if options.resume:
-        sys.argv += ["--resume", str(options.resume)]
+    if resumption.iteration:
+        sys.argv += ["--resume", str(weights_file(options.work_dir, resumption.iteration))]
     if "RANK" in os.environ:
         sys.argv += ["--launcher", "pytorch"]
     train.main()

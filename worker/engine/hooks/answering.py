@@ -15,7 +15,9 @@ from xtuner.registry import BUILDER
 from app.domain.trainer_events import AnswersGiven
 from worker.engine.events import events
 from worker.engine.generate import Asking, answer_all, arithmetic_of, prompts_of, stop_ids_of
-from worker.engine.hooks.progress import begin_phase, is_checkpoint, is_main
+from worker.engine.hooks.progress import begin_phase, is_main
+from worker.engine.leaving import Stage, departure
+from worker.engine.resume import resumption
 
 
 class AnswerHook(Hook):
@@ -44,10 +46,15 @@ class AnswerHook(Hook):
         )
 
     def before_train(self, runner: Runner) -> None:
-        """Ask the base model, unless the run is resumed and did so before."""
-        if is_main() and runner.iter == 0:
+        """Ask the base model, or the checkpoint that the run goes on from, unless that was done before."""
+        if not is_main() or runner.iter in resumption.answered:
+            return
+        if runner.iter == 0:
             with _untuned(runner):
                 self._answer(runner, 0)
+        elif runner.iter % self._every == 0 or runner.iter == runner.max_iters:
+            departure.enter(Stage.ANSWERING)
+            self._answer(runner, runner.iter)
 
     def after_train_iter(
         self,
@@ -57,7 +64,8 @@ class AnswerHook(Hook):
         outputs: Any = None,  # noqa: ANN401, ARG002
     ) -> None:
         """Ask the checkpoint that was just saved."""
-        if is_main() and is_checkpoint(runner, self._every):
+        if is_main() and departure.saved == runner.iter + 1:
+            departure.enter(Stage.ANSWERING)
             self._answer(runner, runner.iter + 1)
 
     def _answer(self, runner: Runner, iteration: int) -> None:

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from app.domain.trainer_events import MetricMeasured, PhaseBegan, PlanMade
 from worker.engine.events import events
 from worker.engine.failures import BadDataError, LossNotFiniteError
+from worker.engine.leaving import Stage, departure
 
 MOST_NOT_FINITE = 5  # iterations in a row; float16 may lose one or two while its loss scale settles
 
@@ -78,7 +79,9 @@ class PlanHook(Hook):
         )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ANN401, ARG002
-        """Tell that training begins, or goes on after a checkpoint."""
+        """Tell that training begins, or goes on after a checkpoint; leave instead when that was asked for."""
+        departure.leave_if_saved(runner.iter)
+        departure.enter(Stage.WORKING)
         if _current.phase != "training":
             begin_phase("training", runner.iter)
 

@@ -3,12 +3,12 @@ Save checkpoints that are whole or absent, each with its adapter beside it.
 
 `iter_N.pth` has the layout of mmengine's, so that xtuner's own tools read it, but holds nothing
 except tensors and plain values: it loads with `weights_only=True`, and running it is not needed
-to read it. Beside what mmengine saves it keeps the gradients of an unfinished accumulation; with
+to read it. What only a resumed run needs is in a file of its own, which can go when the checkpoint
+stays. Beside what mmengine saves, that file keeps the gradients of an unfinished accumulation; with
 the random numbers of each iteration drawn from its number, a resumed run goes on as if it had
 not been interrupted.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +18,38 @@ from mmengine.runner import Runner
 from torch import Tensor
 from xtuner.model import SupervisedFinetune
 
-from app.domain.trainer_events import CheckpointRetired, CheckpointSaved
-from worker.engine.adapters import write_adapter
+from app.domain.trainer_events import CheckpointSaved
+from worker.engine.adapters import load_checkpoint, write_adapter
 from worker.engine.events import events
 from worker.engine.folders import file_aside, size_of
 from worker.engine.hooks.progress import begin_phase, is_checkpoint, is_main, updates_at
+from worker.engine.leaving import departure
+from worker.engine.resume import resumption, state_file, weights_file
 
 # mmengine demands these keys; with its own content the file could not be read without running code.
 EMPTY_MESSAGE_HUB: dict[str, dict[str, Any]] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
 
 
 class SaveHook(Hook):
-    """Saves at every so many iterations and at the last one, then deletes the oldest."""
+    """Saves at every so many iterations, at the last one, and when the run is asked to leave."""
 
     priority = "VERY_LOW"  # after the schedule has moved on, as a resumed run expects
 
     def __init__(self, *, every: int, keep: int) -> None:
         """
-        Take the cadence and the retention.
+        Take the cadence.
 
         Args:
             every: Iterations.
-            keep: Checkpoints that stay; -1 for all.
+            keep: Checkpoints that stay. Named here since xtuner's configs name it; the supervisor
+                sees to it, who knows which ones are pinned or being read.
         """
         self._every, self._keep = every, keep
         self._gradients: dict[str, Tensor] = {}
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Remember the unfinished accumulation of the checkpoint that the run goes on from."""
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Add what the run needs to go on, and remember the unfinished accumulation."""
+        checkpoint.update(load_checkpoint(state_file(Path(runner.work_dir), resumption.iteration)))
         self._gradients = checkpoint.get("gradients", {})
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ANN401, ARG002
@@ -64,40 +68,35 @@ class SaveHook(Hook):
         data_batch: Any = None,  # noqa: ANN401, ARG002
         outputs: Any = None,  # noqa: ANN401, ARG002
     ) -> None:
-        """Save when it is time."""
-        if is_main() and is_checkpoint(runner, self._every):
+        """Save when it is time, or the last chance."""
+        if is_main() and (is_checkpoint(runner, self._every) or departure.is_asked):
             begin_phase("saving", runner.iter + 1)
             self._save(runner, runner.iter + 1)
-            retire(Path(runner.work_dir), keep=self._keep)
+            departure.saved = runner.iter + 1
 
     def _save(self, runner: Runner, iteration: int) -> None:
         folder, model = Path(runner.work_dir), _bare(runner)
-        file, state = folder / f"iter_{iteration}.pth", model.state_dict()
-        with file_aside(file) as aside:
-            torch.save(_content(runner, state, iteration), aside)
+        weights, state, tensors = weights_file(folder, iteration), state_file(folder, iteration), model.state_dict()
+        with file_aside(state) as aside:
+            torch.save(_state(runner), aside)
+        with file_aside(weights) as aside:
+            torch.save({"meta": _meta(runner, iteration), "state_dict": tensors}, aside)
         adapter = folder / "adapters" / f"iter_{iteration}" if model.use_lora else None
         if adapter:
             write_adapter(
-                adapter, state, model.llm.peft_config["default"], base=model.llm.base_model.model.name_or_path
+                adapter, tensors, model.llm.peft_config["default"], base=model.llm.base_model.model.name_or_path
             )
-        (folder / "last_checkpoint").write_text(str(file), "utf-8")
+        (folder / "last_checkpoint").write_text(str(weights), "utf-8")
+        files = [state, weights, *([adapter] if adapter else [])]
         events.write(
             CheckpointSaved,
             iteration=iteration,
             updates=updates_at(runner, iteration),
-            file=file.name,
+            file=weights.name,
             adapter=str(adapter.relative_to(folder)) if adapter else None,
-            size_bytes=size_of(file) + (size_of(adapter) if adapter else 0),
+            state_file=str(state.relative_to(folder)),
+            size_bytes=sum(size_of(file) for file in files),
         )
-
-
-def retire(folder: Path, *, keep: int) -> None:
-    """Delete the oldest checkpoints beyond `keep`; at least the newest stays."""
-    saved = sorted(int(file.stem.removeprefix("iter_")) for file in folder.glob("iter_*.pth"))
-    for iteration in saved[: -max(keep, 1)] if keep >= 0 else ():
-        shutil.rmtree(folder / "adapters" / f"iter_{iteration}", ignore_errors=True)
-        (folder / f"iter_{iteration}.pth").unlink()
-        events.write(CheckpointRetired, iteration=iteration)
 
 
 def _bare(runner: Runner) -> SupervisedFinetune:
@@ -112,10 +111,12 @@ def _seed(runner: Runner) -> None:
     torch.manual_seed((runner.seed << 32) + iteration * processes + runner.rank)
 
 
-def _content(runner: Runner, state: dict[str, Tensor], iteration: int) -> dict[str, Any]:
+def _meta(runner: Runner, iteration: int) -> dict[str, Any]:
+    return {"epoch": 0, "iter": iteration, "seed": runner.seed, "experiment_name": runner.experiment_name}
+
+
+def _state(runner: Runner) -> dict[str, Any]:
     return {
-        "meta": {"epoch": 0, "iter": iteration, "seed": runner.seed, "experiment_name": runner.experiment_name},
-        "state_dict": state,
         "message_hub": EMPTY_MESSAGE_HUB,
         "optimizer": runner.optim_wrapper.state_dict(),
         "param_schedulers": [_plain(scheduler.state_dict()) for scheduler in runner.param_schedulers],

@@ -1,0 +1,171 @@
+"""What the API says of a run, its attempts and its metrics."""
+
+from datetime import datetime
+
+from sqlmodel import Session
+
+from app.api.checkpoints import CheckpointReply
+from app.api.compare import AnswerReply
+from app.api.types import Reply
+from app.domain.models import Attempt, ReasonKind, Run, RunState
+from app.domain.reasons import reason_text
+from app.domain.recipes import Recipe
+from app.domain.runs import recipe_of
+from app.domain.trainer_events import MetricMeasured
+from app.domain.waiting import place_of
+
+
+class ReasonReply(Reply):
+    """Why a run or an artifact failed."""
+
+    kind: ReasonKind
+    message: str
+    """What its owner can do about it."""
+    detail: str = ""
+    """The failure's own words."""
+
+
+class RunSummary(Reply):
+    """A run as lists show it."""
+
+    id: int
+    name: str
+    model: str
+    state: RunState
+    phase: str
+    """What the trainer does now; empty unless the run is running."""
+    iteration: int
+    iterations: int
+    """Planned; 0 until the data is packed."""
+    updates: int
+    loss: float | None
+    seconds_per_iteration: float | None
+    newest_answer: str
+    """First words of the newest answer to the first probe."""
+    reason: ReasonReply | None
+    """Of a failed run."""
+    is_stopping: bool
+    """A stop was asked for and the trainer still works."""
+    after_run_id: int | None
+    """The run that must have ended before this one starts."""
+    restarts: int
+    """Attempts that were lost in a row without a new checkpoint."""
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class AttemptReply(Reply):
+    """One trainer process of a run."""
+
+    number: int
+    worker: str
+    resumed_from: int
+    """Iteration of the checkpoint that it went on from; 0 for the start."""
+    reason: ReasonReply | None
+    """Why it did not finish; null where it did, was stopped, or saved and left."""
+    exit_code: int | None
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class RunDetail(RunSummary):
+    """A run with everything it is made of."""
+
+    recipe: Recipe
+    attempts: list[AttemptReply]
+    place: int | None
+    """In the queue, counted from 1; null unless the run waits."""
+    mix_sha256: str
+    """Of the rows that are trained on; empty until the run starts."""
+    attempt: int
+    worker: str
+    log_tail: str
+    """The trainer's last lines, of a failed run."""
+
+
+class RunList(Reply):
+    """One page of runs."""
+
+    runs: list[RunSummary]
+    total: int
+    """How many there are in all that fit."""
+    by_state: dict[RunState, int]
+    offset: int
+    limit: int
+
+
+class MetricReply(Reply):
+    """What was measured at one iteration."""
+
+    iteration: int
+    loss: float | None
+    """Null where it was not a finite number."""
+    learning_rate: float
+    grad_norm: float | None
+    seconds: float
+    memory_bytes: int
+
+
+class MetricList(Reply):
+    """A run's metrics, by iteration."""
+
+    run_id: int
+    metrics: list[MetricReply]
+
+
+class CheckpointList(Reply):
+    """A run's checkpoints by iteration, the base model first."""
+
+    run_id: int
+    checkpoints: list[CheckpointReply]
+
+
+class AnswerList(Reply):
+    """Every answer of a run: by checkpoint, then by probe."""
+
+    run_id: int
+    answers: list[AnswerReply]
+
+
+def run_summary(run: Run) -> RunSummary:
+    return RunSummary(**_common(run))
+
+
+def run_detail(session: Session, run: Run) -> RunDetail:
+    return RunDetail(
+        **_common(run),
+        attempts=[_attempt(attempt) for attempt in run.attempts],
+        place=place_of(session, run),
+        recipe=recipe_of(run),
+        mix_sha256=run.mix_sha256,
+        attempt=run.attempt,
+        worker=run.worker,
+        log_tail=run.log_tail,
+    )
+
+
+def _attempt(attempt: Attempt) -> AttemptReply:
+    made_here = {"reason": _reason(attempt.reason, attempt.reason_detail)}
+    kept = {name: getattr(attempt, name) for name in AttemptReply.model_fields if name not in made_here}
+    return AttemptReply(**kept, **made_here)
+
+
+def _reason(kind: ReasonKind | None, detail: str) -> ReasonReply | None:
+    return None if kind is None else ReasonReply(kind=kind, message=str(reason_text(kind, detail)), detail=detail)
+
+
+def _common(run: Run) -> dict[str, object]:
+    return {
+        **{name: getattr(run, name) for name in RunSummary.model_fields if name not in _MADE_HERE},
+        "model": run.model.name,
+        "reason": _reason(run.reason, run.reason_detail),
+        "is_stopping": run.stop_requested_at is not None and not run.state.is_final,
+    }
+
+
+_MADE_HERE = frozenset({"model", "reason", "is_stopping"})
+
+
+def metric_reply(metric: MetricMeasured) -> MetricReply:
+    return MetricReply.model_validate(metric)

@@ -1,0 +1,185 @@
+"""
+A worker's hold on a run: claimed, renewed, given back, ended.
+
+A claim is a compare-and-set that raises the run's attempt number; whoever writes with an older
+number writes nothing. A claim that is no longer renewed is lost: the run is tried again from its
+last checkpoint, a few times, and then fails with the reason.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, update
+from sqlmodel import Session, col, select
+
+from app.domain.columns import utc_now
+from app.domain.models import Attempt, ReasonKind, Run, RunState
+from app.domain.queue import enqueue
+from app.domain.runs import get_run, locked_run, record_state
+from app.domain.waiting import LONGEST_DELAY, startable_run_ids
+
+MOST_RESTARTS = 3  # in a row without a new checkpoint: what fails so often fails again
+FIRST_DELAY = timedelta(seconds=2)  # before the first restart; doubled with each
+
+# What came from outside the run may not come again; everything else would fail in the same way.
+WORTH_A_RESTART = frozenset({ReasonKind.KILLED, ReasonKind.STALLED, ReasonKind.WORKER_LOST})
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended, and what is known of it."""
+
+    state: RunState
+    """`queued` where the run is given back to be gone on with."""
+    reason: ReasonKind | None = None
+    detail: str = ""
+    log_tail: str = ""
+    exit_code: int | None = None
+
+
+def claim_next(session: Session, *, worker: str, supervisor: str = "") -> Attempt | None:
+    """Take the first run that may start for one worker; None when there is none."""
+    for run_id in startable_run_ids(session):
+        attempt = claim_run(session, run_id, worker=worker, supervisor=supervisor)
+        if attempt is not None:
+            return attempt
+    return None
+
+
+def claim_run(session: Session, run_id: int, *, worker: str, supervisor: str = "") -> Attempt | None:
+    """Take a queued run for one worker; None when somebody else has it or it is no longer queued."""
+    now = utc_now()
+    claimed = session.exec(
+        update(Run)
+        .where(col(Run.id) == run_id, col(Run.state) == RunState.QUEUED)
+        .values(
+            state=RunState.RUNNING,
+            attempt=Run.attempt + 1,
+            worker=worker,
+            renewed_at=now,
+            not_before=None,
+            started_at=func.coalesce(Run.started_at, now),
+            phase="loading",
+        )
+    )
+    if claimed.rowcount != 1:
+        return None
+    run = get_run(session, run_id)
+    session.refresh(run)
+    attempt = Attempt(run_id=run_id, number=run.attempt, worker=worker, supervisor=supervisor)
+    session.add(attempt)
+    record_state(session, run)
+    session.flush()  # the attempt's id
+    return attempt
+
+
+def renew_claim(session: Session, run_id: int, *, attempt: int) -> bool:
+    """Keep a claim; False when the run is no longer this attempt's."""
+    return _write(session, run_id, attempt, renewed_at=utc_now())
+
+
+def claimed_runs(session: Session) -> Sequence[tuple[Run, Attempt]]:
+    """Return every run that a worker holds, with the attempt that it is in."""
+    statement = (
+        select(Run, Attempt)
+        .join(Attempt, (col(Attempt.run_id) == Run.id) & (col(Attempt.number) == Run.attempt))
+        .where(Run.state == RunState.RUNNING)
+    )
+    return session.exec(statement).all()
+
+
+def earlier_attempts(session: Session, run_id: int, *, before: int) -> Sequence[Attempt]:
+    """Return a run's attempts before one, the first one first."""
+    statement = select(Attempt).where(Attempt.run_id == run_id, col(Attempt.number) < before)
+    return session.exec(statement.order_by(col(Attempt.number))).all()
+
+
+def end_attempt(
+    session: Session, run_id: int, *, attempt: int, ending: Ending, unless_renewed_since: datetime | None = None
+) -> bool:
+    """
+    Write how an attempt ended, and what becomes of its run.
+
+    A run that was lost from outside is queued once more, unless that has happened too often in a
+    row or somebody asked it to stop.
+
+    Args:
+        unless_renewed_since: the renewal after which the claim seemed lost; a newer one proves that it is not.
+
+    Returns:
+        False, and nothing written, when the run is no longer this attempt's.
+    """
+    run = locked_run(session, run_id)
+    if run.state is not RunState.RUNNING or run.attempt != attempt:
+        return False
+    if unless_renewed_since is not None and run.renewed_at != unless_renewed_since:
+        return False
+    _close(session, run, ending)
+    if run.stop_requested_at is not None and ending.state is not RunState.FINISHED:
+        _end(session, run, Ending(RunState.CANCELLED))
+    elif ending.state is RunState.QUEUED:
+        _put_back(session, run, delay=timedelta(0), restarts=run.restarts)
+    elif ending.reason in WORTH_A_RESTART and run.restarts < MOST_RESTARTS:
+        delay = min(FIRST_DELAY * 2**run.restarts, LONGEST_DELAY)
+        _put_back(session, run, delay=delay, restarts=run.restarts + 1)
+    else:
+        _end(session, run, ending)
+    session.refresh(run)
+    record_state(session, run)
+    return True
+
+
+def _close(session: Session, run: Run, ending: Ending) -> None:
+    """Write down what became of the attempt itself."""
+    closed = select(Attempt).where(Attempt.run_id == run.id, Attempt.number == run.attempt)
+    for attempt in session.exec(closed):
+        attempt.ended_at, attempt.exit_code = utc_now(), ending.exit_code
+        attempt.reason, attempt.reason_detail = ending.reason, storable(ending.detail)
+        session.add(attempt)
+
+
+def _put_back(session: Session, run: Run, *, delay: timedelta, restarts: int) -> None:
+    not_before = utc_now() + delay if delay else None
+    _write(
+        session,
+        run.id or 0,
+        run.attempt,
+        state=RunState.QUEUED,
+        renewed_at=None,
+        phase="",
+        not_before=not_before,
+        restarts=restarts,
+    )
+    enqueue("runs.train", run_id=run.id or 0)
+
+
+def _end(session: Session, run: Run, ending: Ending) -> None:
+    _write(
+        session,
+        run.id or 0,
+        run.attempt,
+        state=ending.state,
+        reason=ending.reason,
+        reason_detail=storable(ending.detail),
+        log_tail=storable(ending.log_tail),
+        ended_at=utc_now(),
+        renewed_at=None,
+        phase="",
+    )
+
+
+def _write(session: Session, run_id: int, attempt: int, **values: Any) -> bool:  # noqa: ANN401 - column values
+    """Write to a run if this attempt still holds it."""
+    written = session.exec(
+        update(Run)
+        .where(col(Run.id) == run_id, col(Run.state) == RunState.RUNNING, col(Run.attempt) == attempt)
+        .values(**values)
+    )
+    return written.rowcount == 1
+
+
+def storable(text: str) -> str:
+    """Return a program's text without zero characters, which Postgres cannot store."""
+    return text.replace("\x00", "")

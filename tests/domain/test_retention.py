@@ -1,0 +1,186 @@
+"""Which files of a run's checkpoints stay, and that no others do."""
+
+from pathlib import Path
+
+import pytest
+from sqlmodel import Session, col, select
+
+from app.domain import queue
+from app.domain.checkpoints import pin_checkpoint, request_artifact
+from app.domain.models import Artifact, ArtifactKind, ArtifactState, Checkpoint, Run, RunState
+from app.domain.retention import apply_retention, remove_parts, remove_strays, run_folder
+from app.domain.runs import id_of
+from tests.factories import make_checkpoint, make_recipe, make_run
+
+
+def saved_run(session: Session, *, keep: int = -1, state: RunState = RunState.RUNNING, count: int = 5) -> Run:
+    """Make a run with checkpoints every five iterations, their files on disk."""
+    run = make_run(session, state=state, recipe=make_recipe(checkpoints={"keep": keep}), iterations=50)
+    for iteration in range(5, 5 * count + 1, 5):
+        make_checkpoint(session, run, iteration=iteration, state_file=f"states/iter_{iteration}.pth")
+        write_files(run, iteration)
+    return run
+
+
+def write_files(run: Run, iteration: int) -> None:
+    """Write what a trainer saves."""
+    folder = run_folder(id_of(run))
+    for name in (f"iter_{iteration}.pth", f"states/iter_{iteration}.pth", f"adapters/iter_{iteration}/adapter.bin"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"12345")
+
+
+def retain(session: Session, run: Run) -> None:
+    """Do what the supervisor does after a checkpoint."""
+    apply_retention(session, run)
+    session.commit()
+    remove_strays(session, id_of(run), newest=50)
+
+
+def on_disk(run: Run, pattern: str) -> list[int]:
+    """Return the iterations that have a file of this kind."""
+    return sorted(int(path.stem.removeprefix("iter_")) for path in run_folder(id_of(run)).glob(pattern))
+
+
+def test_only_the_newest_two_can_be_gone_on_from(session: Session) -> None:
+    """The rest shrink to their adapters, and say so in their size."""
+    run = saved_run(session)
+
+    retain(session, run)
+
+    assert on_disk(run, "adapters/iter_*") == [5, 10, 15, 20, 25]
+    assert on_disk(run, "iter_*.pth") == on_disk(run, "states/iter_*.pth") == [20, 25]
+    sizes = session.exec(select(Checkpoint.size_bytes).order_by(col(Checkpoint.iteration))).all()
+    assert list(sizes) == [5, 5, 5, 19_500_000, 19_500_000]
+
+
+@pytest.mark.parametrize(("keep", "stays"), [(-1, [5, 10, 15, 20, 25]), (3, [15, 20, 25]), (1, [20, 25])])
+def test_at_least_two_stay_while_a_run_lives(session: Session, keep: int, stays: list[int]) -> None:
+    """The newest may prove damaged."""
+    run = saved_run(session, keep=keep)
+
+    retain(session, run)
+
+    assert on_disk(run, "adapters/iter_*") == stays
+
+
+def test_a_finished_run_keeps_what_its_recipe_says(session: Session) -> None:
+    """Nothing will go on from it: no optimizer's state is kept."""
+    run = saved_run(session, keep=1, state=RunState.FINISHED)
+
+    retain(session, run)
+
+    assert on_disk(run, "adapters/iter_*") == [25]
+    assert on_disk(run, "states/*") == on_disk(run, "iter_*.pth") == []
+
+
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.CANCELLED])
+def test_a_run_that_may_be_resumed_keeps_what_that_takes(session: Session, state: RunState) -> None:
+    """Two checkpoints with their states."""
+    run = saved_run(session, keep=1, state=state)
+
+    retain(session, run)
+
+    assert on_disk(run, "states/*") == [20, 25]
+
+
+def test_a_pinned_checkpoint_stays(session: Session) -> None:
+    """Until it is left to retention again."""
+    run = saved_run(session, keep=1)
+    pinned = id_of(run.checkpoints[0])
+
+    pin_checkpoint(session, pinned, is_pinned=True)
+    retain(session, run)
+    assert on_disk(run, "adapters/iter_*") == [5, 20, 25]
+
+    pin_checkpoint(session, pinned, is_pinned=False)
+    retain(session, run)
+    assert on_disk(run, "adapters/iter_*") == [20, 25]
+
+
+@pytest.mark.parametrize(
+    ("state", "stays"),
+    [
+        (ArtifactState.QUEUED, True),
+        (ArtifactState.RUNNING, True),
+        (ArtifactState.FINISHED, True),
+        (ArtifactState.FAILED, False),
+    ],
+)
+def test_what_is_read_or_merged_stays(session: Session, state: ArtifactState, stays: bool) -> None:
+    """Somebody wanted it."""
+    run = saved_run(session, keep=1)
+    session.add(Artifact(checkpoint_id=id_of(run.checkpoints[0]), kind=ArtifactKind.MERGED, state=state))
+    session.commit()
+
+    retain(session, run)
+
+    assert (5 in on_disk(run, "adapters/iter_*")) is stays
+    assert (5 in on_disk(run, "iter_*.pth")) is (state in {ArtifactState.QUEUED, ArtifactState.RUNNING})
+
+
+def test_what_was_only_saved_to_go_on_from_goes(session: Session) -> None:
+    """A worker that left saved it between two checkpoints; nobody was ever asked there."""
+    run = saved_run(session)
+    make_checkpoint(session, run, iteration=27, state_file="states/iter_27.pth")
+    write_files(run, 27)
+
+    retain(session, run)
+    assert 27 in on_disk(run, "states/*")
+
+    make_checkpoint(session, run, iteration=30, state_file="states/iter_30.pth")
+    write_files(run, 30)
+    retain(session, run)
+    assert 27 not in on_disk(run, "adapters/iter_*")
+    assert 27 not in session.exec(select(Checkpoint.iteration)).all()
+
+
+def test_a_checkpoint_that_is_not_told_of_yet_is_left_alone(session: Session) -> None:
+    """Its trainer wrote the files before the event."""
+    run = saved_run(session)
+    write_files(run, 55)
+
+    retain(session, run)
+
+    assert 55 in on_disk(run, "iter_*.pth")
+
+
+def test_answers_stay(session: Session) -> None:
+    """Retention deletes files, never what was said; and of them nothing more can be made."""
+    run = saved_run(session, keep=1)
+    old = make_checkpoint(session, run, iteration=2, texts=["a", "b", "c"])
+
+    retain(session, run)
+
+    session.refresh(old)
+    assert old.deleted_at is not None
+    assert len(old.answers) == 3
+    with pytest.raises(Exception, match="are deleted"):
+        request_artifact(session, id_of(old), ArtifactKind.ADAPTER)
+
+
+def test_an_adapter_is_made_of_what_is_left(session: Session) -> None:
+    """A checkpoint that shrank to its adapter can still be converted and merged."""
+    run = saved_run(session)
+    retain(session, run)
+
+    with queue.collecting() as messages:
+        artifact = request_artifact(session, id_of(run.checkpoints[0]), ArtifactKind.ADAPTER)
+
+    assert artifact.state is ArtifactState.QUEUED
+    assert messages
+
+
+def test_what_a_killed_trainer_had_half_written_goes(session: Session) -> None:
+    """Files and folders under their temporary names."""
+    run = saved_run(session)
+    folder = run_folder(id_of(run))
+    parts = [folder / ".iter_30.pth.part", folder / "states" / ".iter_30.pth.part", folder / "adapters/.iter_30.part"]
+    for part in parts[:2]:
+        part.write_bytes(b"half")
+    Path(parts[2]).mkdir()
+
+    remove_parts(id_of(run))
+
+    assert not [part for part in parts if part.exists()]
+    assert on_disk(run, "iter_*.pth") == [5, 10, 15, 20, 25]

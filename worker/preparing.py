@@ -1,0 +1,166 @@
+"""Before a trainer starts: what it reads, what it goes on from, and whether there is room for what it writes."""
+
+import errno
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlmodel import Session, col, select
+
+from app.config import settings
+from app.domain import db
+from app.domain.attempts import Ending, renew_claim
+from app.domain.checkpoint_sizes import planned_bytes
+from app.domain.mixes import count_rows, write_rows
+from app.domain.models import Answer, Attempt, Checkpoint, ReasonKind, RunState
+from app.domain.recipes import Recipe
+from app.domain.retention import remove_parts, run_folder
+from app.domain.runs import get_run, recipe_of
+from app.domain.xtuner_config import render_config
+from worker.children import Child, start_child
+from worker.gpus import Device
+from worker.leases import renewing
+
+
+@dataclass(frozen=True)
+class AttemptFolder:
+    """A claimed attempt, and where its files are."""
+
+    run_id: int
+    id: int
+    number: int
+
+    @property
+    def run_folder(self) -> Path:
+        """The run's folder: what all of its attempts share."""
+        return run_folder(self.run_id)
+
+    @property
+    def events(self) -> Path:
+        """What the trainer appends its events to."""
+        return self.run_folder / "attempts" / str(self.number) / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """What the trainer prints."""
+        return self.run_folder / "attempts" / str(self.number) / "trainer.log"
+
+
+class NotStartedError(Exception):
+    """An attempt ended before its trainer began."""
+
+    def __init__(self, ending: Ending) -> None:
+        """Keep how it ended."""
+        super().__init__(ending.detail)
+        self.ending = ending
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What the files are made of, read in one go: nothing is written while the database waits."""
+
+    recipe: Recipe
+    model_path: str
+    template: str
+
+
+def prepare(attempt: AttemptFolder, device: Device) -> None:
+    """
+    Write what the trainer reads: the recipe, the rows and the rendered config.
+
+    Raises:
+        NotStartedError: the disk is full or too small for the checkpoints to come, or cannot be written to.
+    """
+    try:
+        with renewing(lambda: _renew(attempt)):  # a large mix takes longer to write than a claim lasts
+            sources = _read_sources(attempt)
+            _check_space(attempt, sources)
+            _write_files(attempt, sources, device)
+    except OSError as error:
+        kind = ReasonKind.DISK_FULL if error.errno in {errno.ENOSPC, errno.EDQUOT} else ReasonKind.CRASHED
+        raise NotStartedError(Ending(RunState.FAILED, kind, str(error))) from error
+
+
+def _renew(attempt: AttemptFolder) -> None:
+    with db.unit_of_work() as session:
+        renew_claim(session, attempt.run_id, attempt=attempt.number)
+
+
+def _read_sources(attempt: AttemptFolder) -> _Sources:
+    with db.reading() as session:
+        run = get_run(session, attempt.run_id)
+        return _Sources(recipe_of(run), run.model.path, run.model.template)
+
+
+def _check_space(attempt: AttemptFolder, sources: _Sources) -> None:
+    attempt.run_folder.mkdir(parents=True, exist_ok=True)
+    needed = planned_bytes(sources.recipe, Path(sources.model_path)) + settings().min_free_bytes
+    free = shutil.disk_usage(attempt.run_folder).free
+    if free < needed:
+        detail = f"{needed / 1e9:.1f} GB are needed for its checkpoints and to spare, {free / 1e9:.1f} GB are free"
+        raise NotStartedError(Ending(RunState.FAILED, ReasonKind.DISK_FULL, detail))
+
+
+def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> None:
+    attempt.events.parent.mkdir(parents=True, exist_ok=True)
+    attempt.events.touch()
+    remove_parts(attempt.run_id)
+    folder, recipe = attempt.run_folder, sources.recipe
+    data_file = folder / "mix.jsonl"
+    text = json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False, indent=2)
+    (folder / "recipe.json").write_text(text, "utf-8")
+    sha256 = write_rows(recipe.mix, data_file)
+    config = render_config(
+        recipe,
+        model_path=sources.model_path,
+        template=sources.template,
+        run_folder=str(folder),
+        data_file=str(data_file),
+        rows=count_rows(recipe.mix).total,
+        device=device.kind,
+    )
+    (folder / "config.py").write_text(config.text, "utf-8")
+    with db.unit_of_work() as session:
+        run = get_run(session, attempt.run_id)
+        run.mix_sha256 = sha256
+        session.add(run)
+
+
+def start_trainer(attempt: AttemptFolder, device: Device) -> Child:
+    """
+    Start the trainer; one that is not the first goes on from the newest checkpoint that proves whole.
+
+    Raises:
+        NotStartedError: the system cannot start a process now.
+    """
+    arguments = ["train", "config.py", "--work-dir", str(attempt.run_folder), "--events", str(attempt.events)]
+    if attempt.number > 1:
+        with db.reading() as session:
+            arguments += ["--resume", *_as_words(resumable_iterations(session, attempt.run_id))]
+            arguments += ["--answered", *_as_words(_answered_iterations(session, attempt.run_id))]
+    try:
+        trainer = start_child(arguments, folder=attempt.run_folder, log=attempt.log, device=device)
+    except OSError as error:
+        raise NotStartedError(Ending(RunState.FAILED, ReasonKind.CRASHED, str(error))) from error
+    with db.unit_of_work() as session:
+        row = session.get_one(Attempt, attempt.id)
+        row.pid = trainer.pid
+        session.add(row)
+    return trainer
+
+
+def _as_words(numbers: Sequence[int]) -> list[str]:
+    return [str(number) for number in numbers]
+
+
+def resumable_iterations(session: Session, run_id: int) -> list[int]:
+    """Return the iterations that a run may go on from, the newest first."""
+    statement = select(Checkpoint.iteration).where(Checkpoint.run_id == run_id, Checkpoint.state_file != "")
+    return sorted(session.exec(statement), reverse=True)
+
+
+def _answered_iterations(session: Session, run_id: int) -> list[int]:
+    statement = select(Checkpoint.iteration).join(Answer, col(Answer.checkpoint_id) == Checkpoint.id)
+    return sorted(set(session.exec(statement.where(Checkpoint.run_id == run_id))))
