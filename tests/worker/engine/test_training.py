@@ -1,5 +1,6 @@
 """What a real training leaves behind and tells."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from app.domain.trainer_events import trainer_event_adapter
 from tests.worker.engine.conftest import PROBES, ROOT, Training, launch, small_recipe, train, write_config
+from worker.engine.resume import problem_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("ignore")]
 
@@ -57,9 +59,10 @@ def test_checkpoints_are_answered_after_they_are_saved(trained: Training) -> Non
 
 
 def test_a_checkpoint_is_as_large_as_it_says(trained: Training) -> None:
-    """The event's size is that of the file and its adapter together."""
+    """The event's size is that of its weights, the optimizer's state and the adapter together."""
     for event in trained.told("checkpoint"):
-        files = [trained.folder / event["file"], *(trained.folder / event["adapter"]).iterdir()]
+        named = [trained.folder / event["file"], trained.folder / event["state_file"]]
+        files = [*named, *(trained.folder / event["adapter"]).iterdir()]
         assert event["size_bytes"] == sum(file.stat().st_size for file in files)
 
 
@@ -78,14 +81,43 @@ def test_the_rendered_config_stays_as_it_was(trained: Training) -> None:
     assert (trained.folder / "config.py").read_text("utf-8").count("PART ") == 5
 
 
-def test_a_resumed_run_goes_on_as_if_never_interrupted(trained: Training, small_model: Path, tmp_path: Path) -> None:
-    """With dropout on, the losses after iteration 3 are the same numbers; nothing is answered twice."""
-    resumed = train(small_recipe(), tmp_path, model=small_model, more=["--resume", str(trained.folder / "iter_2.pth")])
+@pytest.fixture(scope="module")
+def resumed(trained: Training, small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """Go on from iteration 2, whose answers are lost, since iteration 4 is damaged."""
+    folder = tmp_path_factory.mktemp("resumed")
+    for name in ("iter_2.pth", "states/iter_2.pth", "iter_4.pth", "states/iter_4.pth"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(trained.folder / name, folder / name)
+    damage(folder / "iter_4.pth")
+    return train(small_recipe(), folder, model=small_model, more=["--resume", "4", "2", "--answered", "0"])
 
+
+def damage(file: Path) -> None:
+    """Change one byte in the middle of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_a_resumed_run_goes_on_as_if_never_interrupted(trained: Training, resumed: Training) -> None:
+    """With dropout on, the losses after iteration 2 are the same numbers."""
     assert resumed.exit_code == 0, resumed.output
     losses = {event["iteration"]: event["loss"] for event in resumed.told("metric")}
     assert losses == {event["iteration"]: event["loss"] for event in trained.told("metric")[2:]}
-    assert resumed.told("answers") == [_same_but_clock(event, resumed) for event in trained.told("answers")[2:]]
+
+
+def test_a_resumed_run_answers_what_was_not_answered(trained: Training, resumed: Training) -> None:
+    """The checkpoint it goes on from is asked if its answers were lost, with the same result; the base is not."""
+    assert resumed.told("answers") == [_same_but_clock(event, resumed) for event in trained.told("answers")[1:]]
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_named(resumed: Training) -> None:
+    """One wrong byte is enough."""
+    (told,) = resumed.told("resumed")
+
+    assert told["iteration"] == 2
+    assert [each["iteration"] for each in told["damaged"]] == [4]
+    assert "iter_4.pth" in told["damaged"][0]["problem"]
 
 
 def _same_but_clock(event: dict[str, object], other: Training) -> dict[str, object]:
@@ -128,20 +160,25 @@ def test_rows_without_an_answer_in_reach_are_named(small_model: Path, tmp_path: 
     assert failed.events[-1]["reason"] == "bad-data"
 
 
-def test_a_terminated_training_dies(small_model: Path, tmp_path: Path) -> None:
-    """SIGTERM ends it at once, without an end told: the supervisor knows that it asked."""
-    config, events = write_config(small_recipe(), tmp_path, model=small_model), tmp_path / "events.jsonl"
+def test_a_training_saves_and_leaves_when_it_is_asked_to(small_model: Path, tmp_path: Path) -> None:
+    """Between two checkpoints: what it saved can be gone on from, and it says that it left."""
+    recipe = small_recipe(training={"iterations": 400}, checkpoints={"every": 200, "evaluate": False})
+    config, events = write_config(recipe, tmp_path, model=small_model), tmp_path / "events.jsonl"
     arguments = ["train", str(config), "--work-dir", str(tmp_path), "--events", str(events)]
     command = [sys.executable, "-m", "worker.engine.launch", *arguments]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
     with subprocess.Popen(command, cwd=ROOT, **quiet) as child:
-        while not (events.exists() and '"plan"' in events.read_text("utf-8")):
+        while not (events.exists() and '"metric"' in events.read_text("utf-8")):
             time.sleep(0.1)
-        child.terminate()
-        assert child.wait(10) == -signal.SIGTERM
+        child.send_signal(signal.SIGUSR1)
+        assert child.wait(30) == 0
 
-    assert '"end"' not in events.read_text("utf-8")
+    told = Training(tmp_path, 0, "").events
+    assert [event["kind"] for event in told][-2:] == ["checkpoint", "end"]
+    assert told[-1]["outcome"] == "stopped"
+    assert 0 < told[-2]["iteration"] < 200
+    assert not problem_of(tmp_path / told[-2]["state_file"])
 
 
 def test_an_unknown_command_is_refused() -> None:
