@@ -62,9 +62,17 @@ class TemperClient:
 
     # Runs
 
-    def create_run(self, recipe: Mapping[str, Any]) -> Run:
-        """Start a run; TemperError names every field that needs another value."""
-        return cast("Run", self._ask("POST", "/runs", json=recipe))
+    def create_run(self, recipe: Mapping[str, Any], *, after: int | None = None, key: str | None = None) -> Run:
+        """
+        Start a run; TemperError names every field that needs another value.
+
+        Args:
+            after: the run that must have ended first.
+            key: a name of this request; sent again with the same one, it makes no second run.
+        """
+        params = {"after": after} if after is not None else {}
+        headers = {"Idempotency-Key": key} if key else {}
+        return cast("Run", self._ask("POST", "/runs", json=recipe, params=params, headers=headers))
 
     def runs(self, *, query: str = "", state: str | None = None, offset: int = 0, limit: int = 25) -> RunList:
         """Return one page of runs, the newest first."""
@@ -75,9 +83,17 @@ class TemperClient:
         """Return one run with its recipe."""
         return cast("Run", self._ask("GET", f"/runs/{run_id}"))
 
-    def stop(self, run_id: int) -> Run:
-        """Ask a run to stop."""
-        return cast("Run", self._ask("POST", f"/runs/{run_id}/stop"))
+    def stop(self, run_id: int, *, keep: bool = False) -> Run:
+        """Ask a run to stop; with `keep` it saves and answers a checkpoint first."""
+        return cast("Run", self._ask("POST", f"/runs/{run_id}/stop", params={"keep": keep}))
+
+    def resume(self, run_id: int) -> Run:
+        """Let a run that failed or was stopped go on from its newest whole checkpoint."""
+        return cast("Run", self._ask("POST", f"/runs/{run_id}/resume"))
+
+    def move(self, run_id: int, place: int) -> Run:
+        """Give a waiting run another place in the queue, counted from 1."""
+        return cast("Run", self._ask("POST", f"/runs/{run_id}/queue", params={"place": place}))
 
     def follow(self, run_id: int, *, poll_seconds: float = POLL_SECONDS) -> Iterator[Run]:
         """Yield a run as it is now and again, the last time when it has ended; outlives a short outage."""

@@ -11,6 +11,14 @@ class Reason(TypedDict):
     detail: str
 
 
+class Attempt(TypedDict):
+    """One trainer process of a run."""
+
+    number: int
+    resumed_from: int
+    reason: Reason | None
+
+
 class Run(TypedDict):
     """A run; `recipe` and what follows it come only when one run is asked for."""
 
@@ -31,6 +39,8 @@ class Run(TypedDict):
     started_at: str | None
     ended_at: str | None
     recipe: dict[str, Any]
+    attempts: list[Attempt]
+    place: int | None
     log_tail: str
 
 

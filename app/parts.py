@@ -12,9 +12,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +24,7 @@ PR_SET_PDEATHSIG = 1
 LONGEST_SOCKET_PATH = 107  # bytes; the kernel's limit
 REDIS_START_SECONDS = 10.0
 KEPT_LOG_BYTES = 1 << 20  # of earlier starts
+MOST_RESTARTS, RESTART_WINDOW_SECONDS = 5, 60.0  # of one part; what ends so often ends again
 WORKER_OPTIONS = ("--loglevel", "INFO", "--without-gossip", "--without-mingle", "--pool", "prefork")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -131,6 +132,32 @@ def _environment() -> dict[str, str]:
     return os.environ | {"TEMPER_HOME": str(settings().home.resolve()), "PYTHONUNBUFFERED": "1"}
 
 
+@dataclass
+class Keeper:
+    """Keeps one part going: one that ends by itself is started again, unless that happens again and again."""
+
+    start: Callable[[], Part]
+    part: Part
+    restarted_at: list[float] = field(default_factory=list)
+
+    def check(self) -> None:
+        """
+        Start the part anew if it has ended.
+
+        Raises:
+            ServerError: it has done so too often.
+        """
+        if self.part.process.poll() is None:
+            return
+        now = time.monotonic()
+        self.restarted_at = [at for at in self.restarted_at if now - at < RESTART_WINDOW_SECONDS]
+        if len(self.restarted_at) >= MOST_RESTARTS:
+            code = self.part.process.returncode
+            raise ServerError(f"The {self.part.name} process ended with code {code}.\n{self.part.last_words()}")
+        self.restarted_at.append(now)
+        self.part = self.start()
+
+
 def _die_with(parent: int) -> None:
     """Let the kernel kill this process when its parent dies; runs in the child before its program starts."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -140,19 +167,16 @@ def _die_with(parent: int) -> None:
 
 def end_parts(parts: Sequence[Part]) -> None:
     """End the parts, those that use others first: asked, then after the grace period killed whole."""
-    deadline = time.monotonic() + settings().stop_grace_seconds + 1
+    deadline = time.monotonic() + settings().leave_seconds + settings().stop_grace_seconds + 1  # trainers save first
     users = [part for part in parts if part.name != "queue"]
     providers = [part for part in parts if part.name == "queue"]
     for group in (users, providers):
         for part in group:
-            _signal(part, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                part.process.terminate()  # it alone: it tells those that it started, in its own order
         while any(part.process.poll() is None for part in group) and time.monotonic() < deadline:
             time.sleep(0.02)
         for part in group:
-            _signal(part, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(part.process.pid, signal.SIGKILL)
             part.process.wait()
-
-
-def _signal(part: Part, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(part.process.pid, number)

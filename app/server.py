@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,7 +20,7 @@ from app.config import settings
 from app.domain import accounts, db
 from app.domain.accounts import CredentialKind
 from app.domain.home import HomeInUseError, home_to_itself
-from app.parts import Part, ServerError, end_parts, start_redis, start_web, start_worker
+from app.parts import Keeper, Part, ServerError, end_parts, start_redis, start_web, start_worker
 from app.serve import check_host, listen, url_of
 
 START_SECONDS = 60.0  # a slow disk; on a quick one it is 3
@@ -34,17 +34,23 @@ class Server:
 
     url: str
     token: str
-    parts: list[Part] = field(default_factory=list)
+    keepers: list[Keeper] = field(default_factory=list)
+
+    def keep(self, start: Callable[[], Part]) -> None:
+        """Start a part, and start it again when it ends by itself."""
+        self.keepers.append(Keeper(start, start()))
 
     def check(self) -> None:
-        """Raise ServerError when a part has ended by itself."""
-        for part in self.parts:
-            if part.process.poll() is not None:
-                code = part.process.returncode
-                raise ServerError(f"The {part.name} process ended with code {code}.\n{part.last_words()}")
+        """Start what has ended anew; raise ServerError when a part ends again and again."""
+        for keeper in self.keepers:
+            keeper.check()
+
+    def end(self) -> None:
+        """End every part."""
+        end_parts([keeper.part for keeper in self.keepers])
 
     def wait(self) -> None:
-        """Wait as long as all parts live."""
+        """Wait, and keep all parts going."""
         while True:
             self.check()
             time.sleep(TICK_SECONDS)
@@ -77,13 +83,13 @@ def running() -> Iterator[Server]:
         check_host()
         listener = stack.enter_context(_listening())
         server = Server(url=url_of(listener), token="")
-        stack.callback(end_parts, server.parts)
-        server.parts.append(start_web(listener))  # first, since it takes longest; nobody knows its address yet
+        stack.callback(server.end)
+        server.keep(lambda: start_web(listener))  # first, since it takes longest; nobody knows its address yet
         if not settings().redis_url:
-            server.parts.append(start_redis())
+            server.keep(start_redis)
         _migrate()
         server.token = _command_token()
-        server.parts.append(start_worker())
+        server.keep(start_worker)
         stack.enter_context(_announced(server))
         _wait_until_ready(server)
         yield server

@@ -178,6 +178,16 @@ def test_a_run_is_stopped(session: Session) -> None:
 
 
 @pytest.mark.usefixtures("server")
+def test_a_stopped_run_is_resumed_and_moved(session: Session) -> None:
+    """It waits behind the others, until it is moved to the front."""
+    first, stopped = make_run(session), make_run(session, state=RunState.CANCELLED)
+
+    assert temper("resume", str(stopped.id)).stdout.strip() == f"Run {stopped.id} is queued, number 2 in the queue."
+    assert temper("move", str(stopped.id), "1").stdout.strip() == f"Run {stopped.id} is queued, number 1 in the queue."
+    assert temper("resume", str(first.id)).exit_code == 1
+
+
+@pytest.mark.usefixtures("server")
 def test_models_are_listed(session: Session) -> None:
     """Models are listed; one that cannot be registered says why."""
     make_model(session)

@@ -196,21 +196,67 @@ def test_with_a_password_other_machines_may_come(start: Start, home: Path) -> No
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", announced["url"])
 
 
-def test_a_dead_part_ends_the_rest(start: Start, home: Path) -> None:
-    """When a part ends by itself the command ends too, and shows that part's last words."""
-    process = start("up", "--json")
-    first_line(process)
-    (entry,) = (
-        entry for entry in Path("/proc").glob("[0-9]*")
-        if str(home).encode() in _bytes(entry / "cmdline") and b"redis-server" in _bytes(entry / "cmdline")
-    )  # fmt: skip
+def part_of(home: Path, word: bytes) -> int:
+    """Return the process id of one of a home's parts, by a word in its command; 0 when it is not there."""
+    found = [
+        int(entry.name)
+        for entry in Path("/proc").glob("[0-9]*")
+        if word in (command := _bytes(entry / "cmdline"))
+        and str(home).encode() in command + _bytes(entry / "environ")  # Redis writes over its environment
+    ]
+    return min(found, default=0)  # a worker's pool was started after it
 
-    os.kill(int(entry.name), signal.SIGKILL)
+
+@pytest.mark.parametrize("word", [b"redis-server", b"worker.main", b"app.serve"])
+def test_a_part_that_dies_is_started_again(start: Start, home: Path, word: bytes) -> None:
+    """Whatever dies, a run that is started afterwards is trained."""
+    announced = first_line(start("up", "--json"))
+    with db.unit_of_work() as session:
+        session.add(Model(name="smollm2", source="/m", path="/m", template="qwen_chat", state=ModelState.READY))
+    killed = part_of(home, word)
+    assert killed
+
+    os.kill(killed, signal.SIGKILL)
+
+    wait_until(lambda: part_of(home, word) not in {0, killed}, "it was not started again", seconds=START_SECONDS)
+    with TemperClient(announced["url"], (home / "token").read_text()) as client:
+        wait_until(client.is_ready, "the server does not answer", seconds=START_SECONDS)
+        run = client.create_run(make_recipe_data())
+        assert client.wait(run["id"])["state"] == "finished"
+
+
+def test_a_part_that_dies_again_and_again_ends_the_rest(start: Start, home: Path) -> None:
+    """Its last words are shown, and nothing is left behind."""
+    process = start("up", "--json", TEMPER_ENGINE="tests.fakes", TEMPER_WORKER_SLOTS="1", CELERY_LOADER="no.such")
+    first_line(process)
 
     assert process.wait(START_SECONDS) == 1
     assert process.stderr is not None
-    assert "The queue process ended" in process.stderr.read()
+    assert "The worker process ended" in process.stderr.read()
     assert processes_of(home) == []
+
+
+def test_ctrl_c_while_something_trains_takes_all_down_and_the_next_start_goes_on(start: Start, home: Path) -> None:
+    """The trainer saves; the run waits for the next worker and finishes, with every iteration once."""
+    process = start("up", "--json")
+    announced = first_line(process)
+    with db.unit_of_work() as session:
+        session.add(Model(name="smollm2", source="/m", path="/m", template="qwen_chat", state=ModelState.READY))
+    with TemperClient(announced["url"], (home / "token").read_text()) as client:
+        run = client.create_run(make_recipe_data(name="slow", training={"iterations": 60}))
+        wait_until(lambda: client.run(run["id"])["iteration"] > 6, "the run did not begin", seconds=START_SECONDS)
+
+    process.send_signal(signal.SIGINT)
+    assert process.wait(START_SECONDS) == 0
+    assert processes_of(home) == []
+
+    again = first_line(start("up", "--json"))
+    with TemperClient(again["url"], (home / "token").read_text()) as client:
+        ended = client.wait(run["id"])
+        metrics = client.metrics(run["id"])
+    assert (ended["state"], len(ended["attempts"])) == ("finished", 2), ended["attempts"]
+    assert ended["attempts"][1]["resumed_from"] > 6
+    assert [metric["iteration"] for metric in metrics] == list(range(1, 61))
 
 
 def _bytes(path: Path) -> bytes:

@@ -6,6 +6,8 @@ supervises a child, who then sees to it that the work can be gone on with elsewh
 """
 
 import mmap
+from dataclasses import dataclass
+from types import FrameType
 
 _flag = mmap.mmap(-1, 1)  # made before the pool is forked, so that all have the same one
 
@@ -18,3 +20,30 @@ def leave() -> None:
 def is_leaving() -> bool:
     """Whether this worker ends."""
     return bool(_flag[0])
+
+
+def leave_or_end(_number: int, _frame: FrameType | None) -> None:
+    """Give this process's work back, and end it if it has none; a handler of SIGTERM, which some send to everybody."""
+    leave()
+    if not _work.is_going_on:
+        raise SystemExit(0)
+
+
+@dataclass
+class _Work:
+    """Whether this process is in the middle of a task."""
+
+    is_going_on: bool = False
+
+
+_work = _Work()
+
+
+def begin_work(**_: object) -> None:
+    """Note that a task begins; receives Celery's signal."""
+    _work.is_going_on = True
+
+
+def end_work(**_: object) -> None:
+    """Note that a task is over; receives Celery's signal."""
+    _work.is_going_on = False

@@ -7,16 +7,17 @@ work be given back: trainers save and leave, and the worker ends once they have.
 """
 
 import os
+import signal
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_process_init, worker_ready, worker_shutting_down
+from celery.signals import task_postrun, task_prerun, worker_process_init, worker_ready, worker_shutting_down
 
 from app.config import settings
 from app.domain import db, presence, queue
 from worker.children import adopt_orphans, die_with
 from worker.gpus import devices
-from worker.leaving import leave
+from worker.leaving import begin_work, end_work, leave, leave_or_end
 from worker.reconciler import Reconciler
 
 app = Celery("temper", broker=settings().broker, include=["worker.tasks"])
@@ -33,6 +34,8 @@ app.conf.update(
     broker_connection_max_retries=None,  # a broker may be away for hours; the runs go on
     broker_transport_options={"socket_connect_timeout": 5, "socket_keepalive": True, "health_check_interval": 10},
 )
+task_prerun.connect(begin_work)
+task_postrun.connect(end_work)
 _reconciler = Reconciler()
 
 
@@ -46,6 +49,7 @@ def _begin_pool_process(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arg
     """
     die_with(os.getppid())
     adopt_orphans()
+    signal.signal(signal.SIGTERM, leave_or_end)
     for cached in (db.engine, presence.redis, queue.sender):
         cached.cache_clear()
 

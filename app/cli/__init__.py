@@ -19,6 +19,8 @@ MODULES = {
     "runs": "runs",
     "show": "runs",
     "stop": "runs",
+    "resume": "runs",
+    "move": "runs",
     "compare": "answers",
     "export": "answers",
     "models": "models",

@@ -22,19 +22,22 @@ def register(app: typer.Typer) -> None:
     app.command("runs")(list_runs)
     app.command("show")(show_run)
     app.command("stop")(stop_run)
+    app.command("resume")(resume_run)
+    app.command("move")(move_run)
 
 
 def start_run(
     recipe: Annotated[Path, typer.Argument(help="A recipe in JSON or TOML; - reads JSON from standard input.")],
     changes: Settings = [],  # noqa: B006 - typer's own way of a repeated option
     *,
+    after: Annotated[int | None, typer.Option(help="Start when this run has ended.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the run ends; exit 1 unless it finishes.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start a run."""
     wanted = _with_changes(_read_recipe(recipe), changes)
     with connected() as client:
-        run = client.create_run(wanted)
+        run = client.create_run(wanted, after=after)
         if wait:
             run = client.wait(run["id"], on_change=_say_once if not as_json else lambda _: None)
     if as_json:
@@ -149,12 +152,38 @@ def checkpoint_table(checkpoints: list[Checkpoint]) -> Any:  # noqa: ANN401 - ri
     return made
 
 
-def stop_run(run_id: int, *, as_json: AsJson = False) -> None:
+def stop_run(
+    run_id: int,
+    *,
+    keep: Annotated[bool, typer.Option("--keep", help="Save a checkpoint and answer it first.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Stop a run."""
     with connected() as client:
-        run = client.stop(run_id)
+        _show_change(client.stop(run_id, keep=keep), as_json=as_json)
+
+
+def resume_run(run_id: int, *, as_json: AsJson = False) -> None:
+    """Let a run that failed or was stopped go on from its newest whole checkpoint."""
+    with connected() as client:
+        _show_change(client.resume(run_id), as_json=as_json)
+
+
+def move_run(
+    run_id: int,
+    place: Annotated[int, typer.Argument(min=1, help="Counted from 1.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Give a waiting run another place in the queue."""
+    with connected() as client:
+        _show_change(client.move(run_id, place), as_json=as_json)
+
+
+def _show_change(run: Run, *, as_json: bool) -> None:
     if as_json:
         write_json(run)
-    else:
-        words = "is stopping" if run["is_stopping"] else f"is {run['state']}"
-        console().print(f"Run {run['id']} {words}.")
+        return
+    place = f", number {run['place']} in the queue" if run["place"] else ""
+    words = "is stopping" if run["is_stopping"] else f"is {run['state']}{place}"
+    console().print(f"Run {run['id']} {words}.")

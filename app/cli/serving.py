@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from app.cli.output import AsJson, console, fail, write_json
 from app.config import settings
@@ -34,7 +35,8 @@ def up(*, as_json: AsJson = False) -> None:
             console().print(f"Log in once, within {settings().login_link_minutes} minutes: {link}", soft_wrap=True)
             console().print("Ctrl-C ends it.")
         sys.stdout.flush()
-        running.wait()
+        with _saying_why_it_takes_a_while():
+            running.wait()
 
 
 def web(*, as_json: AsJson = False) -> None:
@@ -73,9 +75,19 @@ def demo(
         has_passed = tell_story(running, as_json=as_json)
         sys.stdout.flush()
         if serve:
-            running.wait()
+            with _saying_why_it_takes_a_while():
+                running.wait()
     if not has_passed:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _saying_why_it_takes_a_while() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Ending. What trains saves a checkpoint first; Ctrl-C once more does not wait.")
+        raise
 
 
 @contextmanager

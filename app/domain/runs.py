@@ -146,6 +146,11 @@ def list_runs(
     return RunPage(session.exec(statement).all(), total, by_state)
 
 
+def live_runs(session: Session) -> Sequence[Run]:
+    """Return the runs that wait or train, the oldest first."""
+    return session.exec(select(Run).where(col(Run.state).in_(LIVE_STATES)).order_by(col(Run.id))).all()
+
+
 def count_runs(session: Session, state: RunState) -> int:
     """Count the runs in one state."""
     return session.exec(select(func.count()).where(Run.state == state)).one()

@@ -1,6 +1,7 @@
 """The form that starts runs: empty, from a preset, from a run, or from one of xtuner's own configs."""
 
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,11 +15,11 @@ from app.domain import xtuner_configs
 from app.domain.errors import FieldError, InvalidError, NotFoundError, UnavailableError
 from app.domain.messages import Message
 from app.domain.mixes import general_pairs
-from app.domain.models import ModelState
+from app.domain.models import ModelState, Run
 from app.domain.presets import PRESETS, Preset
 from app.domain.recipes import GeneralSet, Pair, Recipe
 from app.domain.registry import list_models
-from app.domain.runs import create_run, get_run, id_of, recipe_of
+from app.domain.runs import create_run, get_run, id_of, live_runs, recipe_of
 from app.web.deps import ReadSession, WriteSession
 from app.web.form_page import SET_TITLES, FormView, Origin, build_view, differing_settings
 from app.web.forms import CheckedForm, SentForm, check_form, recipe_data_from_form, without_unwritten
@@ -54,6 +55,11 @@ class NewRunPage:
     sets: Mapping[GeneralSet, Sequence[Pair]]
     set_titles: Mapping[GeneralSet, str]
     has_worker: bool
+    live_runs: Sequence[Run]
+    """What this one may wait for."""
+    after: int | None
+    request_key: str
+    """Names this sending of the form: pressed twice, it starts one run."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ def show_form(
     start = _start(session, query)
     checked = check_form(session, start.data)
     view = build_view(session, checked, origin=start.origin, problems=without_unwritten(checked))
-    return render(request, "runs/new.html", _page(view, find_configs(q), start.notes))
+    return render(request, "runs/new.html", _page(session, view, find_configs(q), start.notes))
 
 
 def _start(session: Session, query: StartQuery) -> Start:
@@ -146,7 +152,9 @@ def _merged(data: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _page(view: FormView, found: FoundConfigs, notes: Sequence[Message]) -> NewRunPage:
+def _page(
+    session: Session, view: FormView, found: FoundConfigs, notes: Sequence[Message] = (), *, after: int | None = None
+) -> NewRunPage:
     return NewRunPage(
         view=view,
         presets=PRESETS,
@@ -155,6 +163,9 @@ def _page(view: FormView, found: FoundConfigs, notes: Sequence[Message]) -> NewR
         sets={name: general_pairs(name) for name in GeneralSet},
         set_titles=SET_TITLES,
         has_worker=bool(live_workers()),
+        live_runs=live_runs(session),
+        after=after,
+        request_key=secrets.token_urlsafe(16),
     )
 
 
@@ -224,17 +235,26 @@ def start_run(request: Request, session: WriteSession, form: SentForm) -> Respon
     """Start a run and go to its page; or show the form again with every bad field named, and start nothing."""
     checked = check_form(session, recipe_data_from_form(form))
     origin = _origin(session, form.get("origin"), form.get("cloned_from"), checked)
+    after = _run_id(form.get("after"))
     if checked.valid is None:
-        return _show_again(request, session, checked, origin=origin, problems=checked.problems)
+        return _show_again(request, session, checked, origin=origin, problems=checked.problems, after=after)
+    key = str(form.get("request_key", ""))[:200] or None
     try:
-        run = create_run(session, checked.valid, cloned_from_id=origin.run_id)
+        run = create_run(session, checked.valid, cloned_from_id=origin.run_id, after_run_id=after, request_key=key)
     except InvalidError as error:  # the model went between the check and this
-        return _show_again(request, session, checked, origin=origin, problems=error.fields)
+        return _show_again(request, session, checked, origin=origin, problems=error.fields, after=after)
     return RedirectResponse(f"/runs/{id_of(run)}", status_code=HTTPStatus.SEE_OTHER)
 
 
 def _show_again(
-    request: Request, session: Session, checked: CheckedForm, *, origin: Origin, problems: Sequence[FieldError]
+    request: Request,
+    session: Session,
+    checked: CheckedForm,
+    *,
+    origin: Origin,
+    problems: Sequence[FieldError],
+    after: int | None,
 ) -> Response:
     view = build_view(session, checked, origin=origin, problems=problems, is_sent=True)
-    return render(request, "runs/new.html", _page(view, find_configs(""), ()), HTTPStatus.UNPROCESSABLE_ENTITY)
+    page = _page(session, view, find_configs(""), after=after)
+    return render(request, "runs/new.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)
