@@ -38,6 +38,12 @@ WAIT_SECONDS = 10.0
 COOKIE = "temper_session"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what the fault suite is told by."""
+    parser.addoption("--faults-rounds", type=int, default=1, help="times that a fault of a random moment strikes")
+    parser.addoption("--faults-record", default="", help="file to append each fault's cost to; defaults are in force")
+
+
 # ── Where a test lives ─────────────────────────────────────────────────────
 
 

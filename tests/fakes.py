@@ -3,11 +3,14 @@ A stand-in for the engine: speaks its events and makes its files, without torch 
 
 Started as the real one is, `python -m tests.fakes train CONFIG ...`, when a test sets
 `TEMPER_ENGINE=tests.fakes`. What should go wrong is asked for by words in the run's name, since
-a trainer is told nothing else: "crash", "hang", "silent", "killed", "garbage", "slow", "stubborn",
-and those of `FAULTS`. A fault strikes the first attempt only, unless the name holds "always".
+a trainer is told nothing else: "crash", "hang", "silent", "killed", "garbage", "endless", "flood",
+and so on. A fault strikes the first attempt only, unless the name holds "always"; what a run
+is like ("slow", "brisk", "large", "stubborn") lasts. A trainer that finds another one at work in its
+run's folder writes that down in `two-at-once`.
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -17,7 +20,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from app.domain.trainer_events import (
     AnswerGiven,
@@ -35,6 +38,10 @@ from worker.engine.leaving import Leave, Stage, departure
 from worker.engine.resume import resumption, state_file, weights_file
 
 SLOW_SECONDS = 0.12  # an iteration of a slow run: long enough to look at a page in between
+BRISK_SECONDS = 0.05  # long enough to be hit in the middle of
+SAVING_SECONDS = 0.4  # a write that a test can interrupt
+LARGE_BYTES = 1 << 20
+LASTING = {"slow", "brisk", "large", "stubborn"}
 FAULT_AT = 3  # iteration
 
 
@@ -51,11 +58,23 @@ def main() -> int:
     if options.command != "train":
         return _make_folder(options.paths[-1])
     training = _Training(options.work_dir, options.events)
+    lock = _lock(options.work_dir)  # noqa: F841 - held for as long as this process lives
     try:
         return training.run(options.resume, frozenset(options.answered))
     except Leave:
         training.say(TrainerEnded, outcome="stopped")
         return 0
+
+
+def _lock(folder: Path) -> TextIO:
+    """Take the run's folder for this trainer; tell when somebody has it."""
+    lock = (folder / "trainer.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with (folder / "two-at-once").open("a") as told:
+            told.write(f"{os.getpid()}\n")
+    return lock
 
 
 class _Training:
@@ -64,7 +83,7 @@ class _Training:
         self.recipe: dict[str, Any] = json.loads((folder / "recipe.json").read_text("utf-8"))
         words = set(self.recipe["name"].lower().split())
         is_first = events.parent.name == "1"
-        self.faults = words if is_first or "always" in words else words & {"slow", "stubborn"}
+        self.faults = words if is_first or "always" in words else words & LASTING
 
     def run(self, resume: list[int] | None, answered: frozenset[int]) -> int:
         departure.listen()
@@ -95,7 +114,7 @@ class _Training:
 
     def iterate(self, iteration: int, iterations: int) -> None:
         self.say(PhaseBegan, phase="training", iteration=iteration - 1)
-        time.sleep(SLOW_SECONDS if "slow" in self.faults else 0)
+        time.sleep(SLOW_SECONDS if "slow" in self.faults else BRISK_SECONDS if "brisk" in self.faults else 0)
         self.say(
             MetricMeasured,
             iteration=iteration,
@@ -142,6 +161,8 @@ class _Training:
         for file in (state, weights):
             with file_aside(file) as aside, zipfile.ZipFile(aside, "w") as archive:
                 archive.writestr("data", f"{file.name} " * 100)
+                archive.writestr("weights", b"\0" * (LARGE_BYTES if "large" in self.faults else 0))
+                time.sleep(SAVING_SECONDS if "slow-saving" in self.faults else 0)
                 if "half-saved" in self.faults and iteration > FAULT_AT:
                     os.kill(os.getpid(), signal.SIGKILL)
         adapter.mkdir(parents=True, exist_ok=True)
