@@ -32,6 +32,10 @@ class ScoreReply(Reply):
     leak_total: int
     right: int
     right_total: int
+    forgotten: int
+    """Answers that the base model had right and this checkpoint has not."""
+    known: int
+    """Answers that the base model had right."""
 
 
 class AdviceReply(Reply):
