@@ -20,8 +20,8 @@ from app.domain.errors import TooManyError
 from app.domain.login_tries import LoginTries
 from app.domain.messages import Message, message
 from app.domain.models import User
+from app.web.addresses import path_on_this_server
 from app.web.deps import ReadSession, WriteSession
-from app.web.i18n import path_on_this_server
 from app.web.render import render
 from app.web.security import cookie_name, login_lifetime
 

@@ -8,7 +8,7 @@ It passes answers on as they come, so that streams are not held up.
 
 from datetime import timedelta
 from http import HTTPStatus
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
@@ -26,6 +26,7 @@ from app.domain.errors import AppError, ForbiddenError, UnauthorizedError, Unava
 from app.domain.messages import message
 from app.domain.models import Role
 from app.web import errors
+from app.web.addresses import split_address
 from app.web.assets import CDN_ORIGIN
 
 # Everything that answers without a login. Whatever is not here does not.
@@ -149,7 +150,7 @@ def check_origin(request: Request) -> None:
     if site is not None:
         is_ours = site == "same-origin"
     elif origin is not None:
-        is_ours = urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+        is_ours = split_address(origin).netloc.lower() == request.headers.get("host", "").lower()
     else:
         is_ours = cookie_name(request) not in request.cookies
     if not is_ours:
@@ -244,7 +245,7 @@ def _ask_to_log_in(request: Request, error: UnauthorizedError) -> Response:
         return reply
     headers = request.headers
     if headers.get("hx-request") == "true":
-        page = urlsplit(headers.get("hx-current-url", ""))
+        page = split_address(headers.get("hx-current-url", ""))
         here = f"{page.path}?{page.query}" if page.query else page.path
         return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": _login_path(here)})
     if "text/event-stream" in headers.get("accept", ""):  # would read the login page as a broken stream

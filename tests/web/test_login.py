@@ -101,6 +101,7 @@ def test_behind_tls_the_cookie_is_never_sent_in_the_clear(
         ("/compare?runs=1,2", "/compare?runs=1,2"),
         ("", "/runs"),
         ("//evil.example", "/runs"),
+        ("//[", "/runs"),
         ("/\\evil.example", "/runs"),
         ("/\t/evil.example", "/runs"),
         ("https://evil.example/", "/runs"),
