@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import Path, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict
 
 from app.domain.errors import FieldError, InvalidError
 from app.domain.messages import message
+from app.web.deps import LARGEST_ID, Id
 
-LARGEST_ID = 2**63 - 1  # what both databases can look for; a larger one is as unknown as any other
+__all__ = ["LARGEST_ID", "Id", "Limit", "Offset", "Reply", "parse_ids"]
+
 MOST_IDS = 500
 
-Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 Offset = Annotated[int, Query(ge=0, le=LARGEST_ID, description="How many to skip.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many to return at most.")]
 

@@ -8,13 +8,13 @@ from fastapi.responses import FileResponse, RedirectResponse, Response, Streamin
 from app.domain.checkpoints import get_checkpoint, request_artifact
 from app.domain.downloads import archive_size, open_artifact, stream_archive
 from app.domain.models import ArtifactKind
-from app.web.deps import ReadSession, WriteSession
+from app.web.deps import Id, ReadSession, WriteSession
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.post("/checkpoints/{checkpoint_id}/artifacts", name="artifacts.request")
-def ask_for_artifact(checkpoint_id: int, kind: Annotated[ArtifactKind, Form()], session: WriteSession) -> Response:
+def ask_for_artifact(checkpoint_id: Id, kind: Annotated[ArtifactKind, Form()], session: WriteSession) -> Response:
     """Ask for an adapter or a merged model, and show the run again."""
     request_artifact(session, checkpoint_id, kind)
     run_id = get_checkpoint(session, checkpoint_id).run_id
@@ -22,7 +22,7 @@ def ask_for_artifact(checkpoint_id: int, kind: Annotated[ArtifactKind, Form()], 
 
 
 @router.get("/artifacts/{artifact_id}/download", name="artifacts.download")
-def download_artifact(artifact_id: int, session: ReadSession) -> Response:
+def download_artifact(artifact_id: Id, session: ReadSession) -> Response:
     """Send all files of an artifact as one archive."""
     download = open_artifact(session, artifact_id)
     headers = {
@@ -33,7 +33,7 @@ def download_artifact(artifact_id: int, session: ReadSession) -> Response:
 
 
 @router.get("/artifacts/{artifact_id}/files/{name}", name="artifacts.file")
-def download_file(artifact_id: int, name: str, session: ReadSession) -> Response:
+def download_file(artifact_id: Id, name: str, session: ReadSession) -> Response:
     """Send one file of an artifact; a broken transfer can be taken up where it ended."""
     file = open_artifact(session, artifact_id).file(name)
     return FileResponse(file.path, media_type="application/octet-stream", filename=file.name)

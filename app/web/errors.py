@@ -77,6 +77,10 @@ def _app_error(request: Request, error: Exception) -> Response:
 def _validation_error(request: Request, error: Exception) -> Response:
     if _is_api(request):
         return api_error(request, error)
+    if isinstance(error, RequestValidationError) and any(each["loc"][0] == "path" for each in error.errors()):
+        return answer(
+            request, HTTPStatus.NOT_FOUND, _http_text(HTTPStatus.NOT_FOUND)
+        )  # 2^63 names nothing, as 999 does
     return answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, UNREADABLE)
 
 

@@ -81,6 +81,30 @@ def test_htmx_is_sent_to_the_login_page(anonymous: TestClient) -> None:
     assert reply.headers["hx-redirect"] == "/login?next=/runs%3Fstate%3Drunning"
 
 
+def test_an_address_that_cannot_be_read_leads_to_the_login_page(anonymous: TestClient) -> None:
+    """What a client says of where it is may be anything."""
+    reply = anonymous.get("/runs", headers={"HX-Request": "true", "HX-Current-URL": "http://["})
+
+    assert (reply.status_code, reply.headers["hx-redirect"]) == (401, "/login")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/models/{id}/remove"),
+        ("POST", "/checkpoints/{id}/artifacts"),
+        ("GET", "/artifacts/{id}/download"),
+        ("GET", "/artifacts/{id}/files/x"),
+    ],
+)
+@pytest.mark.parametrize("number", [2**63, 10**400, -1, 0, "x"])
+def test_what_is_no_id_is_not_found(client: TestClient, method: str, path: str, number: object) -> None:
+    """A number that no database can look for names nothing, as an unknown one does."""
+    reply = client.request(method, path.format(id=number), data={"kind": "adapter"} if method == "POST" else None)
+
+    assert reply.status_code == 404
+
+
 def test_a_stream_is_refused_as_a_stream(anonymous: TestClient) -> None:
     """An event source gets a 401 and no page."""
     reply = anonymous.get("/runs/1/events", headers={"Accept": "text/event-stream"})
@@ -111,6 +135,7 @@ STRANGERS: tuple[dict[str, str], ...] = (
     {"Sec-Fetch-Site": "same-site"},
     {"Sec-Fetch-Site": "none"},
     {"Origin": "null"},
+    {"Origin": "http://["},
     {"Origin": "http://evil.example"},
     {"Origin": "http://127.0.0.1:9999"},
     {"Origin": "http://127.0.0.1.evil.example"},
