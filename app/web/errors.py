@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
-from app.api.errors import api_error
+from app.api.errors import api_error, is_api
 from app.domain.errors import AppError
 from app.domain.messages import N_, Message, message
 from app.web.render import render
@@ -26,6 +26,7 @@ TITLES = {
     403: N_("That is not allowed"),
     404: N_("There is nothing here"),
     405: N_("That is not how this address works"),
+    413: N_("That is too large"),
     409: N_("That does not fit the present state"),
     422: N_("Something needs another value"),
     500: N_("Temper made a mistake"),
@@ -62,12 +63,8 @@ def answer(request: Request, status: int, text: Message) -> HTMLResponse:
     return render(request, "errors/_toast.html" if is_htmx else "errors/error.html", page, status)
 
 
-def _is_api(request: Request) -> bool:
-    return request.url.path.startswith(("/api/", "/healthz", "/readyz"))
-
-
 def _app_error(request: Request, error: Exception) -> Response:
-    if _is_api(request):
+    if is_api(request):
         return api_error(request, error)
     if not isinstance(error, AppError):
         raise error
@@ -75,7 +72,7 @@ def _app_error(request: Request, error: Exception) -> Response:
 
 
 def _validation_error(request: Request, error: Exception) -> Response:
-    if _is_api(request):
+    if is_api(request):
         return api_error(request, error)
     if isinstance(error, RequestValidationError) and any(each["loc"][0] == "path" for each in error.errors()):
         return answer(
@@ -85,7 +82,7 @@ def _validation_error(request: Request, error: Exception) -> Response:
 
 
 def _http_error(request: Request, error: Exception) -> Response:
-    if _is_api(request):
+    if is_api(request):
         return api_error(request, error)
     status = error.status_code if isinstance(error, HTTPException) else 500
     return answer(request, status, _http_text(status))
@@ -101,6 +98,6 @@ def _http_text(status: int) -> Message:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
-    if _is_api(request):
+    if is_api(request):
         return api_error(request, error)
     return answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)

@@ -296,13 +296,27 @@ def test_a_body_has_a_limit(api: TestClient) -> None:
     reply = api.post("/api/v1/runs", content=b"x" * (33 << 20), headers={"Content-Type": "application/json"})
 
     assert reply.status_code == 413
+    assert reply.json()["error"]["kind"] == "too_large"
+
+
+def test_a_number_of_too_many_digits_is_named(api: TestClient) -> None:
+    """What Python refuses to read as a number is a field that needs another value."""
+    reply = api.post(
+        "/api/v1/runs", content=b'{"name": ' + b"9" * 5_000 + b"}", headers={"Content-Type": "application/json"}
+    )
+
+    assert reply.status_code == 422
+    assert [field["field"] for field in reply.json()["error"]["fields"]] == ["body"]
 
 
 def test_a_chunked_body_has_a_limit_too(api: TestClient) -> None:
     """A body that does not say its size is cut off at the limit."""
     chunks = (b" " * (1 << 20) for _ in range(40))
 
-    assert api.post("/api/v1/runs", content=chunks, headers={"Content-Type": "application/json"}).status_code == 413
+    reply = api.post("/api/v1/runs", content=chunks, headers={"Content-Type": "application/json"})
+
+    assert reply.status_code == 413
+    assert reply.json()["error"]["kind"] == "too_large"
 
 
 def test_the_written_list_is_short() -> None:
