@@ -41,7 +41,10 @@ ROLES = (  # of requests that change something: the first path that fits counts
     ("/api/v1/models", Role.ADMIN),
     ("/", Role.RUNNER),
 )
-ADMIN_READS = frozenset({"/models/proposal"})  # looks at folders of this machine
+READ_ROLES = {  # of requests that only look, where a reader may not: all others take a viewer
+    "/models/proposal": Role.ADMIN,  # looks at folders of this machine
+    "/runs/new": Role.RUNNER,  # whatever is filled in there is asked for by POST
+}
 API_PREFIX = "/api/"
 MAX_BODY_BYTES = 32 << 20  # the largest recipe there can be, and a file of the form, fit
 
@@ -238,7 +241,7 @@ def check_role(request: Request, caller: Caller | None) -> None:
 def needed_role(method: str, path: str) -> Role:
     """Return the least role that a request needs."""
     if method in SAFE_METHODS:
-        return Role.ADMIN if path in ADMIN_READS else Role.VIEWER
+        return READ_ROLES.get(path, Role.VIEWER)
     return next(role for start, role in ROLES if path == start or path.startswith(f"{start.rstrip('/')}/"))
 
 
