@@ -3,12 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Form
-from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import RedirectResponse, Response
 
 from app.domain.checkpoints import get_checkpoint, request_artifact
-from app.domain.downloads import archive_size, open_artifact, stream_archive
+from app.domain.downloads import open_artifact
 from app.domain.models import ArtifactKind
 from app.web.deps import Id, ReadSession, WriteSession
+from app.web.downloads import send_archive, send_file
 
 router = APIRouter(include_in_schema=False)
 
@@ -24,16 +25,10 @@ def ask_for_artifact(checkpoint_id: Id, kind: Annotated[ArtifactKind, Form()], s
 @router.get("/artifacts/{artifact_id}/download", name="artifacts.download")
 def download_artifact(artifact_id: Id, session: ReadSession) -> Response:
     """Send all files of an artifact as one archive."""
-    download = open_artifact(session, artifact_id)
-    headers = {
-        "Content-Length": str(archive_size(download)),
-        "Content-Disposition": f'attachment; filename="{download.name}.tar"',
-    }
-    return StreamingResponse(stream_archive(download), media_type="application/x-tar", headers=headers)
+    return send_archive(open_artifact(session, artifact_id))
 
 
 @router.get("/artifacts/{artifact_id}/files/{name}", name="artifacts.file")
 def download_file(artifact_id: Id, name: str, session: ReadSession) -> Response:
-    """Send one file of an artifact; a broken transfer can be taken up where it ended."""
-    file = open_artifact(session, artifact_id).file(name)
-    return FileResponse(file.path, media_type="application/octet-stream", filename=file.name)
+    """Send one file of an artifact."""
+    return send_file(open_artifact(session, artifact_id).file(name))
