@@ -6,10 +6,11 @@ ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     VENV=/opt/temper \
     PATH=/opt/temper/bin:$PATH \
-    TEMPER_HOME=/data
-# A user without rights; /data is the only place it writes to.
+    TEMPER_HOME=/data \
+    HF_HOME=/hub
+# A user without rights; /data and the hub's cache are the only places it writes to.
 RUN useradd --uid 10001 --create-home temper \
- && install --directory --owner temper /data
+ && install --directory --owner temper /data /hub
 WORKDIR /srv/temper
 # What decides the installation comes first, so that a change of the code installs nothing anew.
 COPY pyproject.toml README.md LICENSE ./
@@ -24,7 +25,7 @@ COPY templates templates
 COPY static static
 COPY app app
 USER temper
-VOLUME /data
+VOLUME ["/data", "/hub"]
 EXPOSE 8321
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8321/readyz', timeout=4)"]
@@ -40,7 +41,7 @@ COPY migrations migrations
 COPY app app
 COPY worker worker
 USER temper
-VOLUME /data
+VOLUME ["/data", "/hub"]
 HEALTHCHECK --interval=30s --timeout=20s --start-period=60s \
   CMD ["sh", "-c", "celery -A worker.main inspect ping --timeout 10 --destination celery@$(hostname)"]
 CMD ["temper", "worker"]

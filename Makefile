@@ -41,9 +41,7 @@ migrate: install ## bring the database to the newest tables
 	@$(RUN)/temper migrate
 
 translations: install ## collect the sentences and update the catalogues
-	@$(RUN)/pybabel --quiet extract -F pyproject.toml -k N_ -k message:1 -k ngettext:1,2 --no-location \
-		--sort-output --project Temper --version "" -o build/temper.pot .
-	@$(RUN)/pybabel --quiet update -i build/temper.pot -d app/locale -D temper --no-fuzzy-matching --ignore-obsolete
+	@$(RUN)/python -m app.web.translations update
 
 bench: install ## measure what the documentation claims
 	@for script in benchmarks/*.py; do echo "── $$script"; $(RUN)/python "$$script" || exit 1; done

@@ -73,6 +73,8 @@ class Score(TypedDict):
     leak_total: int
     right: int
     right_total: int
+    forgotten: int
+    known: int
 
 
 class Checkpoint(TypedDict):

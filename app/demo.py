@@ -25,6 +25,7 @@ from app.client import FINAL_STATES, TemperClient
 from app.client_types import Column, ComparedRun, Comparison, Run
 from app.config import settings
 from app.domain.presets import demo_recipes
+from app.domain.verdicts import Verdict
 from app.parts import ServerError
 from app.server import Server, make_login_url
 
@@ -32,7 +33,6 @@ MODEL = "SmolLM2-135M-Instruct"
 TEMPLATE = "qwen_chat"  # ChatML, as the model was trained with
 POLL_SECONDS = 1.0
 LINE_SECONDS = 10.0  # between lines where there is no terminal to draw bars on
-SPARE_PROBES = 1  # general probes that a passing checkpoint may answer wrongly: three of four are right
 
 
 def tell_story(server: Server, *, as_json: bool) -> bool:
@@ -67,11 +67,8 @@ def _say_how_it_ended(ended: Sequence[Run], compared: Comparison, out: Console) 
 
 
 def is_passing(column: Column) -> bool:
-    """Whether a checkpoint knows who it is at every identity probe and has not forgotten how to answer."""
-    score = column["score"]
-    knows = score["identity_total"] > 0 and score["identity_hits"] == score["identity_total"]
-    answers = score["right_total"] > 0 and score["right"] >= score["right_total"] - SPARE_PROBES
-    return column["iteration"] > 0 and knows and answers
+    """Whether a checkpoint has learnt who it is and has not forgotten how to answer."""
+    return column["iteration"] > 0 and column["score"]["verdict"] == Verdict.GOOD
 
 
 # ── The model ──────────────────────────────────────────────────────────────

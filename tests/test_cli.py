@@ -234,6 +234,48 @@ def test_a_user_gets_a_role() -> None:
     assert temper("token", "create", "script", "--user", "nobody").exit_code == 1
 
 
+@pytest.mark.usefixtures("database_url")
+def test_a_name_is_one_user_s() -> None:
+    """A second user of the same name is refused with a sentence."""
+    temper("user", "bob", "--role", "viewer")
+
+    again = temper("user", "bob", "--role", "admin")
+
+    assert again.exit_code == 1
+    assert "name: There is a user named “bob” already." in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "command", "sentence"),
+    [
+        ("TEMPER_PORT", "abc", "runs", "TEMPER_PORT: Input should be a valid integer"),
+        ("TEMPER_DATABASE_URL", "postgresql+psycopg://u:p@127.0.0.1:9/x", "migrate", "The database refuses"),
+        ("TEMPER_DATABASE_URL", "nonsense", "migrate", "TEMPER_DATABASE_URL cannot be used"),
+        ("TEMPER_URL", "http://127.0.0.1:9", "runs", "Error: "),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_what_does_not_work_is_said_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, *, name: str, value: str, command: str, sentence: str
+) -> None:
+    """A setting that cannot be read and a service that is down end the command without a traceback."""
+    monkeypatch.setenv(name, value)
+    forget_settings()
+
+    result = temper(command)
+
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert sentence in result.stderr
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody expected is not dressed up as a sentence."""
+    monkeypatch.setattr("app.cli.checkup.examine", lambda: {}["unexpected"])
+
+    assert isinstance(temper("doctor").exception, KeyError)
+
+
 def test_a_password_is_set_before_anything_else(home: Path) -> None:
     """On a new server the password comes first; a short one is refused."""
     refused = temper("password", text="short\n")

@@ -300,12 +300,12 @@ def test_an_interrupted_demo_ends_quietly(start: Start, home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("iteration", "hits", "right", "passes"),
-    [(4, 2, 4, True), (4, 2, 3, True), (4, 2, 2, False), (4, 1, 4, False), (0, 2, 4, False)],
+    ("iteration", "verdict", "passes"),
+    [(4, "good", True), (4, "leaking", False), (4, "parrot", False), (4, None, False), (0, "good", False)],
 )
-def test_what_passes(*, iteration: int, hits: int, right: int, passes: bool) -> None:
-    """A checkpoint passes that answers every identity probe and all general ones but one."""
-    score: Any = {"identity_hits": hits, "identity_total": 2, "right": right, "right_total": 4}
+def test_what_passes(*, iteration: int, verdict: str | None, passes: bool) -> None:
+    """A checkpoint passes whose verdict is good; the untuned model never does."""
+    score: Any = {"verdict": verdict}
 
     assert is_passing({"iteration": iteration, "score": score}) is passes  # type: ignore[typeddict-item]
 

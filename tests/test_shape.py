@@ -147,6 +147,16 @@ def test_every_link_of_the_documentation_leads_somewhere() -> None:
     assert broken == set()
 
 
+def test_web_and_worker_of_a_server_see_the_same_models() -> None:
+    """A folder or a hub id that the web registers is there where it is trained; a worker has time to save."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]
+
+    targets = [{volume.split(":", 1)[-1] for volume in services[name]["volumes"]} for name in ("web", "worker")]
+    assert targets[0] == targets[1]
+    assert any(target.endswith("/models:ro") for target in targets[0])
+    assert int(services["worker"]["stop_grace_period"].removesuffix("s")) > 60
+
+
 def test_a_server_opens_no_port_but_the_webs() -> None:
     """Database and queue are on a network of their own, and the web server listens to its own machine."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]

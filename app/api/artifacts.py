@@ -4,20 +4,18 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse, Response, StreamingResponse
+from fastapi.responses import Response
 
 from app.api.errors import documented
 from app.api.types import Id, Reply
 from app.domain import checkpoints
-from app.domain.downloads import Download, DownloadFile, archive_size, open_artifact, stream_archive
+from app.domain.downloads import open_artifact
 from app.domain.models import Artifact, ArtifactKind, ArtifactState, ReasonKind
 from app.domain.reasons import reason_text
 from app.web.deps import ReadSession
+from app.web.downloads import send_archive, send_file
 
 router = APIRouter(prefix="/artifacts", tags=["artifacts"])
-
-# Weights do not compress; without this the answer would be squeezed through one core for minutes.
-AS_IT_IS = {"Content-Encoding": "identity"}
 
 
 class FileReply(Reply):
@@ -62,20 +60,7 @@ def download_artifact(
 ) -> Response:
     """Send one file, of which a part may be asked for by `Range`, or all of them as a tar archive."""
     download = open_artifact(session, artifact_id)
-    return _file(download.file(file)) if file else _archive(download)
-
-
-def _file(file: DownloadFile) -> Response:
-    headers = AS_IT_IS | {"ETag": f'"{file.sha256}"'}
-    return FileResponse(file.path, filename=file.name, media_type="application/octet-stream", headers=headers)
-
-
-def _archive(download: Download) -> Response:
-    headers = AS_IT_IS | {
-        "Content-Length": str(archive_size(download)),
-        "Content-Disposition": f'attachment; filename="{download.name}.tar"',
-    }
-    return StreamingResponse(stream_archive(download), media_type="application/x-tar", headers=headers)
+    return send_file(download.file(file)) if file else send_archive(download)
 
 
 def artifact_reply(artifact: Artifact) -> ArtifactReply:

@@ -1,11 +1,12 @@
 """The comparison: what several checkpoints said to the same probes, and which one to keep."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
 from app.api.errors import documented
-from app.api.types import Reply, parse_ids
+from app.api.types import Reply
 from app.domain import answers
 from app.domain.answer_exports import as_csv, as_markdown
 from app.domain.answers import Cell, CellState, Column, ComparedRun, Matrix, Row
@@ -14,6 +15,7 @@ from app.domain.messages import message
 from app.domain.models import RunState
 from app.domain.recipes import ProbeGroup
 from app.domain.verdicts import CheckpointScore, Verdict
+from app.web.addresses import read_ids
 from app.web.deps import ReadSession
 
 router = APIRouter(tags=["answers"])
@@ -32,6 +34,10 @@ class ScoreReply(Reply):
     leak_total: int
     right: int
     right_total: int
+    forgotten: int
+    """Answers that the base model had right and this checkpoint has not."""
+    known: int
+    """Answers that the base model had right."""
 
 
 class AdviceReply(Reply):
@@ -126,7 +132,7 @@ def get_comparison(
     format: Format = "json",  # noqa: A002 - the word in the address
 ) -> Comparison | Response:
     """Return the answers of checkpoints, of one run or several, and of the base model they come from."""
-    run_ids, checkpoint_ids = parse_ids(runs, field="runs"), parse_ids(checkpoints, field="checkpoints")
+    run_ids, checkpoint_ids = read_ids("runs", [runs]), read_ids("checkpoints", [checkpoints])
     if not run_ids and not checkpoint_ids:
         text = message("Say what to compare: checkpoints=1,2,3 or runs=7,8.")
         raise InvalidError([FieldError("checkpoints", text)])
@@ -138,7 +144,7 @@ def get_comparison(
     return _comparison(matrix, page_path(run_ids, checkpoint_ids))
 
 
-def page_path(run_ids: list[int], checkpoint_ids: list[int]) -> str:
+def page_path(run_ids: Sequence[int], checkpoint_ids: Sequence[int]) -> str:
     """Return the address of the page that shows a comparison."""
     parts = [("runs", run_ids), ("checkpoints", checkpoint_ids)]
     return "/compare?" + "&".join(f"{name}={','.join(map(str, ids))}" for name, ids in parts if ids)

@@ -29,6 +29,9 @@ KINDS = {
 }
 
 
+JSON_PATHS = ("/api/", "/healthz", "/readyz")
+
+
 class FieldProblem(BaseModel):
     """What is wrong with one field."""
 
@@ -79,10 +82,18 @@ def documented(*statuses: int, files: Sequence[str] = ()) -> dict[int | str, dic
     return content | {status: {"model": ErrorReply, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
+def is_api(request: Request) -> bool:
+    """Whether a program asks, which is told of errors as JSON."""
+    return request.url.path.startswith(JSON_PATHS)
+
+
 def api_error(_request: Request, error: Exception) -> JSONResponse:
     """Answer with an error as JSON, with its true status."""
     if isinstance(error, RequestValidationError):
         error = _invalid(error.errors())
+    if isinstance(error, HTTPException) and isinstance(error.__cause__, ValueError):  # FastAPI's, of a number in JSON
+        text = message("This holds a number of more digits than can be read.")
+        error = InvalidError([FieldError("body", text)])
     if isinstance(error, AppError):
         fields = error.fields if isinstance(error, InvalidError) else ()
         return _reply(error.status_code, error.kind, str(error), fields)

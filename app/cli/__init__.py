@@ -51,6 +51,19 @@ class LazyCommands(TyperGroup):
         import_module(f"app.cli.{MODULES[cmd_name]}").register(part)
         return typer.main.get_group(part).commands[cmd_name]
 
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Run a command; what it or the server refuses ends it with a sentence."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            from app.cli.failures import failure_of  # noqa: PLC0415 - loads what most commands do without
+            from app.cli.output import fail  # noqa: PLC0415
+
+            failure = failure_of(error)
+            if failure is None:
+                raise
+            fail(failure.text, failure.fields)
+
 
 app = typer.Typer(
     name="temper",

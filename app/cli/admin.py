@@ -1,19 +1,15 @@
 """The keys of the house: tokens, links, the password, the tables; and what is there. Works on the database itself."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.cli import checkup
 from app.cli.output import AsJson, ago, console, fail, plain, shown, table, write_json
 from app.config import settings
 from app.domain import accounts, db
-from app.domain.errors import AppError, InvalidError
 from app.domain.models import Role
 
 tokens = typer.Typer(help="Make, list and revoke API tokens.", no_args_is_help=True)
@@ -29,21 +25,6 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(examine)
 
 
-@contextmanager
-def _telling_failures() -> Iterator[None]:
-    """End the command with a sentence, and no traceback, when the domain or the database refuses."""
-    try:
-        yield
-    except InvalidError as error:
-        fail(str(error), {each.field: str(each.message) for each in error.fields})
-    except AppError as error:
-        fail(str(error))
-    except (OperationalError, ProgrammingError) as error:
-        text = str(error.orig)
-        is_empty = "no such table" in text or "does not exist" in text
-        fail("The database has no tables yet. Run `temper migrate`." if is_empty else f"The database refuses: {text}")
-
-
 @tokens.command("create")
 def create_token(
     name: Annotated[str, typer.Argument(help="What it is for, so that you know it again.")],
@@ -53,7 +34,7 @@ def create_token(
     as_json: AsJson = False,
 ) -> None:
     """Make an API token. It is shown this once."""
-    with _telling_failures(), db.unit_of_work() as session:
+    with db.unit_of_work() as session:
         owner = accounts.find_user(session, user) if user else accounts.first_admin(session)
         lifetime = timedelta(days=days) if days else None
         token = accounts.create_token(session, owner, name=name, lifetime=lifetime)
@@ -66,7 +47,7 @@ def create_token(
 @tokens.command("list")
 def list_tokens(*, as_json: AsJson = False) -> None:
     """List the tokens that are good; none is shown."""
-    with _telling_failures(), db.reading() as session:
+    with db.reading() as session:
         rows: list[dict[str, Any]] = [
             {
                 "id": token.id,
@@ -92,7 +73,7 @@ def list_tokens(*, as_json: AsJson = False) -> None:
 @tokens.command("revoke")
 def revoke_token(token_id: int, *, as_json: AsJson = False) -> None:
     """End a token."""
-    with _telling_failures(), db.unit_of_work() as session:
+    with db.unit_of_work() as session:
         accounts.revoke_token(session, token_id)
     if as_json:
         write_json({"id": token_id, "revoked": True})
@@ -107,7 +88,7 @@ def add_user(
     as_json: AsJson = False,
 ) -> None:
     """Add a user, who logs in by `temper login-link --user NAME`."""
-    with _telling_failures(), db.unit_of_work() as session:
+    with db.unit_of_work() as session:
         accounts.add_user(session, name, role=role)
     if as_json:
         write_json({"name": name, "role": role})
@@ -124,7 +105,7 @@ def set_password(
     else:
         password = sys.stdin.readline().rstrip("\n")
     _migrate()  # on a new server this is the first thing done
-    with _telling_failures(), db.unit_of_work() as session:
+    with db.unit_of_work() as session:
         person = accounts.find_user(session, user) if user else accounts.first_admin(session)
         accounts.set_password(session, person, password)
     if as_json:
@@ -143,8 +124,7 @@ def make_link(
 
     address = settings().home / "url"
     url = settings().url or (address.read_text("utf-8") if address.exists() else f"http://127.0.0.1:{settings().port}")
-    with _telling_failures():
-        link = make_login_url(url.rstrip("/"), user=user)
+    link = make_login_url(url.rstrip("/"), user=user)
     if as_json:
         write_json({"url": link, "minutes": settings().login_link_minutes})
     else:

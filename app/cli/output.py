@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.client import TemperClient, TemperError
+from app.client import TemperClient
 from app.client_types import Run
 from app.config import settings
 
@@ -35,14 +34,9 @@ def write_json(value: object) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-@contextmanager
-def connected() -> Iterator[TemperClient]:
-    """Connect to the server of the settings; a refusal ends the command with its sentence."""
-    try:
-        with TemperClient(_address(), _token()) as client:
-            yield client
-    except TemperError as error:
-        fail(str(error), {each["field"]: each["message"] for each in error.fields})
+def connected() -> TemperClient:
+    """Connect to the server of the settings."""
+    return TemperClient(_address(), _token())
 
 
 def fail(text: str, fields: Mapping[str, str] | None = None) -> NoReturn:

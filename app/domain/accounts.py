@@ -71,7 +71,9 @@ def first_admin(session: Session) -> User:
 
 
 def add_user(session: Session, name: str, *, role: Role) -> User:
-    """Add a user who can log in by a one-time link until a password is set."""
+    """Add a user who can log in by a one-time link until a password is set; InvalidError when the name is taken."""
+    if session.exec(select(User.id).where(User.name == name)).first() is not None:
+        raise InvalidError([FieldError("name", message("There is a user named “{name}” already.", name=name))])
     user = User(name=name, role=role)
     session.add(user)
     session.flush()  # credentials need the user's id

@@ -1,9 +1,9 @@
 """
 Which checkpoint of a run to keep, and why, in one line.
 
-One function serves the page, the API and the command: the middle of the widest window of good
-checkpoints, because its neighbours on both sides are good too. It sees one run at a time, and
-only what the verdicts see.
+One function serves the page, the API and the command: in the widest window of good checkpoints
+the one that forgot least, nearest to the middle, because its neighbours on both sides are good
+too. It sees one run at a time, and only what the verdicts see.
 """
 
 from collections.abc import Sequence
@@ -30,8 +30,9 @@ def advise(verdicts: Sequence[CheckpointVerdict]) -> Advice:
     """
     Recommend a checkpoint of one run.
 
-    The widest window has the most checkpoints; of equals the one over more iterations, then the
-    earlier one. Of two middles the one nearer to the identity is taken, then the earlier one.
+    A window where less is forgotten goes before a wider one. The widest has the most checkpoints; of
+    equals the one over more iterations, then the earlier one. Of two as near to its middle the one
+    nearer to the identity is taken, then the earlier one.
 
     Args:
         verdicts: the run's, in any order; the base model's is left out.
@@ -43,16 +44,36 @@ def advise(verdicts: Sequence[CheckpointVerdict]) -> Advice:
     ]
     if not windows:
         return Advice(None, None, _why_none(tuned, leak), leak)
-    window = max(windows, key=lambda group: (len(group), group[-1].iteration - group[0].iteration))
-    middles = window[(len(window) - 1) // 2 : len(window) // 2 + 1]
-    kept = max(middles, key=lambda each: each.score.identity)
+    window = max(windows, key=_width)
+    kept = _middle(window)
     return Advice(kept.checkpoint_id, kept.iteration, _why(kept, window, leak), leak)
+
+
+def _width(window: Sequence[CheckpointVerdict]) -> tuple[int, int, int]:
+    fewest = min(each.score.forgotten for each in window)
+    return -fewest, len(window), window[-1].iteration - window[0].iteration
+
+
+def _middle(window: Sequence[CheckpointVerdict]) -> CheckpointVerdict:
+    def rank(place: int) -> tuple[int, int, float]:
+        score, from_middle = window[place].score, abs(2 * place - (len(window) - 1))
+        return -score.forgotten, -from_middle, score.identity
+
+    return window[max(range(len(window)), key=rank)]
 
 
 def _why(kept: CheckpointVerdict, window: Sequence[CheckpointVerdict], leak: int | None) -> Message:
     score = kept.score
     values = {"hits": score.identity_hits, "total": score.identity_total, "first": window[0].iteration}
     values["last"] = window[-1].iteration
+    if score.forgotten:
+        return message(
+            "Answers {hits} of {total} identity probes with the identity, and nothing taught appears elsewhere; "
+            "forgot {forgotten} of {known} answers that the base model had right, and no good checkpoint forgot fewer.",
+            **values,
+            forgotten=score.forgotten,
+            known=score.known,
+        )
     is_narrow = len(window) == 1
     if leak is None or leak < kept.iteration:
         if is_narrow:
@@ -87,7 +108,17 @@ def _why_none(tuned: Sequence[CheckpointVerdict], leak: int | None) -> Message:
         return message("No checkpoint has answered yet.")
     if not judged:
         return message("Without an identity probe nothing can tell whether the identity is learnt: add one.")
+    return _why_none_is_good(judged, leak)
+
+
+def _why_none_is_good(judged: Sequence[CheckpointVerdict], leak: int | None) -> Message:
     learnt = next((each.iteration for each in judged if each.score.identity_hits), None)
+    if leak is None and any(each.score.verdict is Verdict.PARROT for each in judged):
+        return message(
+            "The identity is learnt at iteration {learnt}, and half or more of what the base model knew is forgotten: "
+            "lower the learning rate, save more often, or add general pairs.",
+            learnt=learnt,
+        )
     if leak is None:
         return message(
             "The identity is not learnt at any checkpoint: train longer, raise the learning rate or add identity "

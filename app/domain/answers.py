@@ -22,7 +22,6 @@ from app.domain.taught import taught_by
 from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict, judge
 
 MAX_RUNS = 24  # a class of students; each more costs about 5 ms
-MAX_COLUMNS = 120  # more cannot be read side by side, and the page would pass 2 MB
 
 GROUP_ORDER = {group: place for place, group in enumerate(ProbeGroup)}
 
@@ -168,15 +167,7 @@ def compare(
             else column.run_id in whole or column.checkpoint_id in chosen
         )
     ]
-    return Matrix(tuple(runs), tuple(_limited(columns)), _rows(runs, loaded))
-
-
-def _limited(columns: list[Column]) -> list[Column]:
-    if len(columns) <= MAX_COLUMNS:
-        return columns
-    step = len(columns) / MAX_COLUMNS
-    kept = {int(index * step) for index in range(MAX_COLUMNS)}
-    return [column for index, column in enumerate(columns) if index in kept or column.is_kept or column.is_first_leak]
+    return Matrix(tuple(runs), tuple(columns), _rows(runs, loaded))
 
 
 # ── Columns ────────────────────────────────────────────────────────────────

@@ -52,6 +52,13 @@ class ForbiddenError(AppError):
     kind = "forbidden"
 
 
+class TooLargeError(AppError):
+    """More was sent than may be sent at once."""
+
+    status_code = 413
+    kind = "too_large"
+
+
 class UnavailableError(AppError):
     """Something Temper needs (the queue, the database) does not answer now."""
 

@@ -26,6 +26,21 @@ class Block:
     """0 to 1: how much of it is trained."""
 
 
+def planned_around(iteration: int, iterations: int, every: int, *, count: int) -> list[int]:
+    """Return the planned checkpoints near an iteration, at most `count` before it and as many after."""
+    present = iteration // every
+    first, last = max(1, present - count + 1), min(iterations // every, present + count)
+    planned = [place * every for place in range(first, last + 1)]
+    is_end_near = iterations % every and present + count > iterations // every
+    return [*planned, iterations] if is_end_near else planned
+
+
+def count_planned(iteration: int, iterations: int, every: int) -> int:
+    """Count the checkpoints that a run has planned up to an iteration."""
+    is_uneven_end = iteration == iterations and iterations % every > 0
+    return iteration // every + is_uneven_end
+
+
 def planned_checkpoints(iterations: int, every: int) -> list[int]:
     """Return the iterations at which a run saves: every so many, and the last one."""
     planned = list(range(every, iterations + 1, every))
@@ -67,9 +82,10 @@ def seconds_until(run: Run, recipe: Recipe, answered: Iterable[float], iteration
         return None
     times = list(answered)
     pace = sum(times) / len(times) if times and recipe.checkpoints.evaluate else 0.0
-    stops = [end for end in planned_checkpoints(run.iterations, recipe.checkpoints.every) if end > run.iteration]
-    between = sum(end <= iteration for end in stops) - (iteration < run.iterations)
-    return (iteration - run.iteration) * run.seconds_per_iteration + max(0, between) * pace
+    every = recipe.checkpoints.every
+    last = iteration if iteration >= run.iterations else iteration - 1  # its own answers come after it is trained
+    stops = count_planned(last, run.iterations, every) - count_planned(run.iteration, run.iterations, every)
+    return (iteration - run.iteration) * run.seconds_per_iteration + stops * pace
 
 
 def answer_times(checkpoints: Sequence[Checkpoint]) -> list[float]:

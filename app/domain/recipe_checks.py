@@ -1,38 +1,21 @@
 """
-From untrusted data to a recipe, or to one sentence for each field that is wrong.
+What is wrong with a recipe, in one sentence for each field.
 
-Pydantic finds what is wrong within a field; the checks below find what is wrong between fields.
+Pydantic finds what is wrong within a field, and `field_error` says it; the checks find what is wrong
+between fields.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from app.domain.errors import FieldError, InvalidError
+from app.domain.errors import FieldError
 from app.domain.messages import Message, message
 from app.domain.mixes import count_rows
 from app.domain.recipes import MAX_ROWS, Recipe
 
 SHOWN_LENGTH = 40  # characters of a wrong value: what fits beside a field on a phone
-
-
-def parse_recipe(data: Mapping[str, Any]) -> Recipe:
-    """
-    Read a recipe out of untrusted data.
-
-    Raises:
-        InvalidError: naming every field that needs another value, each with its sentence.
-    """
-    try:
-        recipe = Recipe.model_validate(data)
-    except ValidationError as error:
-        raise InvalidError([field_error(detail) for detail in error.errors()]) from None
-    problems = list(check_recipe(recipe))
-    if problems:
-        raise InvalidError(problems)
-    return recipe
 
 
 def check_recipe(recipe: Recipe) -> Iterator[FieldError]:

@@ -89,6 +89,15 @@ def look_at(source: str) -> FoundModel:
     source = source.strip()
     if not source:
         raise refuse(message("Give a folder on this machine, or a hub id such as owner/name."))
+    try:
+        return _look_at(source)
+    except RuntimeError:  # `~nobody`
+        raise refuse(message("This path begins with the home of a user who is not on this machine.")) from None
+    except OSError as error:
+        raise refuse(message("This path cannot be read: {problem}.", problem=error.strerror or "")) from None
+
+
+def _look_at(source: str) -> FoundModel:
     folder = Path(source).expanduser()
     is_hub_id = _HUB_ID.fullmatch(source) is not None and not folder.exists()
     if is_hub_id:

@@ -30,12 +30,28 @@ class LoraTargets(StrEnum):
     QUERY_VALUE = "query-value"
 
 
+_QUERY_VALUE = ("q_proj", "v_proj", "qkv_proj")  # phi3 holds the three in one layer
+_ATTENTION = (*_QUERY_VALUE, "k_proj", "o_proj", "dense")  # phi's output
+_FEED_FORWARD = (
+    *("gate_proj", "up_proj", "down_proj"),
+    "gate_up_proj",  # phi3 and glm: gate and up in one layer
+    *("c_fc", "c_proj"),  # starcoder2
+    *("fc1", "fc2"),  # phi
+    *("w1", "w2", "w3"),  # mixtral's experts
+)
 TARGETS: dict[LoraTargets, tuple[str, ...]] = {
-    LoraTargets.ALL: ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
-    LoraTargets.ATTENTION: ("q_proj", "k_proj", "v_proj", "o_proj"),
-    LoraTargets.QUERY_VALUE: ("q_proj", "v_proj"),
+    LoraTargets.ALL: (*_ATTENTION, *_FEED_FORWARD),
+    LoraTargets.ATTENTION: _ATTENTION,
+    LoraTargets.QUERY_VALUE: _QUERY_VALUE,
 }
-"""Layers of Llama-like models by name: left open, xtuner would adapt the head of some models too."""
+"""
+Linear layers by name, of every model type that can be registered: peft adapts those that a model has.
+
+Left open, xtuner would adapt the head of some models too.
+
+Source:
+    The modules of transformers 4.57.6 for the types in `model_folders.NATIVE_TYPES`.
+"""
 
 
 class Lora(RecipePart):

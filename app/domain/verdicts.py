@@ -13,11 +13,20 @@ Definitions, for one answer:
   was not asked for. 0 to 1 of the taught answer's length; a leak from `LEAK_SHARE` on.
 - right: holds the probe's reference; without one, and where the question is in the mix, near
   the answer that was taught for it.
+- forgotten: lacks a reference that the base model's answer holds. What the base model did not
+  know either, nothing can forget; identity probes are there to change.
+
+Verdicts, the first that holds:
+- parrot: leaks at more than half of the open probes, or knows its identity and has forgotten half
+  or more of what the base model knew. Either way it says its own sentence and little else is left.
+- leaking: leaks at all.
+- good: has learnt who it is and has not forgotten how to answer.
+- not learnt: anything else.
 Characters count as half a word in Chinese and Japanese.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from app.domain.leaks import Leak, leak_in
@@ -28,6 +37,7 @@ from app.domain.taught import Taught, holds, similarity, taught_by
 IDENTITY_HIT = 0.75  # three words of four: one wrong name or a lost clause passes, a related sentence does not
 LEARNT_SHARE = 0.75  # of the identity probes: of two both, of four one may fail
 PARROT_SHARE = 0.5  # above it most probes get what was taught: nothing else is left of the model
+FORGOTTEN_SHARE = 0.5  # of what the base model knew: of four one may go, and of two none
 
 
 class Verdict(StrEnum):
@@ -53,6 +63,13 @@ class AnswerScore:
     """Whether a leak here counts: not at an identity probe, nor at a question that is in the mix."""
     is_right: bool | None
     """None where nothing says what would be right."""
+    was_known: bool
+    """The base model's answer holds the reference, outside the identity probes."""
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the base model knew it and this checkpoint does not."""
+        return self.was_known and not self.is_right
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +83,10 @@ class CheckpointScore:
     right: int = 0
     """Right answers of the general probes that can be judged."""
     right_total: int = 0
+    forgotten: int = 0
+    """Answers that the base model had right and this checkpoint has not."""
+    known: int = 0
+    """Answers that the base model had right."""
     identity: float = 0.0
     """Mean identity score of the identity probes."""
     verdict: Verdict | None = None
@@ -90,7 +111,8 @@ def judge(recipe: Recipe, answers: Mapping[int, str], base: Mapping[int, str] | 
     Args:
         recipe: the run's.
         answers: the checkpoint's, by the probe's position in the recipe.
-        base: the untuned model's; what it said before anything was taught is no leak.
+        base: the untuned model's; what it said before anything was taught is no leak, and what it
+            knew may be forgotten. Without it nothing is.
     """
     taught, before = taught_by(recipe.mix), base or {}
     scores = {
@@ -111,6 +133,7 @@ def score_answer(taught: Taught, probe: Probe, text: str, base: str = "") -> Ans
         leak=None if is_identity else leak_in(taught, probe, text, base),
         counts=not is_identity and not own,
         is_right=_is_right(probe, own, text),
+        was_known=not is_identity and bool(probe.reference) and holds(probe.reference, base),
     )
 
 
@@ -127,29 +150,32 @@ def _count(recipe: Recipe, scores: Mapping[int, AnswerScore]) -> CheckpointScore
     identity = of(ProbeGroup.IDENTITY)
     judged = [score for score in of(ProbeGroup.GENERAL) if score.is_right is not None]
     open_probes = [score for score in scores.values() if score.counts]
-    hits, leaks = sum(score.is_hit for score in identity), sum(score.leak is not None for score in open_probes)
-    return CheckpointScore(
-        identity_hits=hits,
+    counts = CheckpointScore(
+        identity_hits=sum(score.is_hit for score in identity),
         identity_total=len(identity),
-        leaks=leaks,
+        leaks=sum(score.leak is not None for score in open_probes),
         leak_total=len(open_probes),
         right=sum(score.is_right is True for score in judged),
         right_total=len(judged),
+        forgotten=sum(score.is_forgotten for score in scores.values()),
+        known=sum(score.was_known for score in scores.values()),
         identity=sum(score.identity for score in identity) / len(identity) if identity else 0.0,
-        verdict=verdict_of(identity_hits=hits, identity_total=len(identity), leaks=leaks, leak_total=len(open_probes)),
         answers=scores,
     )
+    return replace(counts, verdict=verdict_of(counts))
 
 
-def verdict_of(*, identity_hits: int, identity_total: int, leaks: int, leak_total: int) -> Verdict | None:
+def verdict_of(counts: CheckpointScore) -> Verdict | None:
     """Return the verdict that the counts of one checkpoint give; a leak says more than a missing identity."""
-    if leaks > PARROT_SHARE * leak_total:
+    is_learnt = counts.identity_total > 0 and counts.identity_hits >= LEARNT_SHARE * counts.identity_total
+    has_forgotten = counts.known > 0 and counts.forgotten >= FORGOTTEN_SHARE * counts.known
+    if counts.leaks > PARROT_SHARE * counts.leak_total or (is_learnt and has_forgotten):
         return Verdict.PARROT
-    if leaks:
+    if counts.leaks:
         return Verdict.LEAKING
-    if not identity_total:
+    if not counts.identity_total:
         return None
-    return Verdict.GOOD if identity_hits >= LEARNT_SHARE * identity_total else Verdict.NOT_LEARNT
+    return Verdict.GOOD if is_learnt else Verdict.NOT_LEARNT
 
 
 def judge_checkpoints(

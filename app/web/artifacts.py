@@ -3,18 +3,19 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Form
-from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import RedirectResponse, Response
 
 from app.domain.checkpoints import get_checkpoint, pin_checkpoint, request_artifact
-from app.domain.downloads import archive_size, open_artifact, stream_archive
+from app.domain.downloads import open_artifact
 from app.domain.models import ArtifactKind
-from app.web.deps import ReadSession, WriteSession
+from app.web.deps import Id, ReadSession, WriteSession
+from app.web.downloads import send_archive, send_file
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.post("/checkpoints/{checkpoint_id}/artifacts", name="artifacts.request")
-def ask_for_artifact(checkpoint_id: int, kind: Annotated[ArtifactKind, Form()], session: WriteSession) -> Response:
+def ask_for_artifact(checkpoint_id: Id, kind: Annotated[ArtifactKind, Form()], session: WriteSession) -> Response:
     """Ask for an adapter or a merged model, and show the run again."""
     request_artifact(session, checkpoint_id, kind)
     run_id = get_checkpoint(session, checkpoint_id).run_id
@@ -22,25 +23,19 @@ def ask_for_artifact(checkpoint_id: int, kind: Annotated[ArtifactKind, Form()], 
 
 
 @router.post("/checkpoints/{checkpoint_id}/pin", name="checkpoints.pin")
-def pin(checkpoint_id: int, session: WriteSession, *, is_pinned: Annotated[bool, Form()] = False) -> Response:
+def pin(checkpoint_id: Id, session: WriteSession, *, is_pinned: Annotated[bool, Form()] = False) -> Response:
     """Keep a checkpoint's files from retention, or leave them to it again; show the run again."""
     checkpoint = pin_checkpoint(session, checkpoint_id, is_pinned=is_pinned)
     return RedirectResponse(f"/runs/{checkpoint.run_id}#checkpoints", status_code=303)
 
 
 @router.get("/artifacts/{artifact_id}/download", name="artifacts.download")
-def download_artifact(artifact_id: int, session: ReadSession) -> Response:
+def download_artifact(artifact_id: Id, session: ReadSession) -> Response:
     """Send all files of an artifact as one archive."""
-    download = open_artifact(session, artifact_id)
-    headers = {
-        "Content-Length": str(archive_size(download)),
-        "Content-Disposition": f'attachment; filename="{download.name}.tar"',
-    }
-    return StreamingResponse(stream_archive(download), media_type="application/x-tar", headers=headers)
+    return send_archive(open_artifact(session, artifact_id))
 
 
 @router.get("/artifacts/{artifact_id}/files/{name}", name="artifacts.file")
-def download_file(artifact_id: int, name: str, session: ReadSession) -> Response:
-    """Send one file of an artifact; a broken transfer can be taken up where it ended."""
-    file = open_artifact(session, artifact_id).file(name)
-    return FileResponse(file.path, media_type="application/octet-stream", filename=file.name)
+def download_file(artifact_id: Id, name: str, session: ReadSession) -> Response:
+    """Send one file of an artifact."""
+    return send_file(open_artifact(session, artifact_id).file(name))

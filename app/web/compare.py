@@ -10,8 +10,10 @@ from app.domain.answer_exports import as_csv, as_markdown
 from app.domain.answers import Matrix, compare
 from app.domain.errors import NotFoundError
 from app.domain.messages import message
-from app.web.compare_pages import ColumnMenu, RunChoices, StartPage, cell_detail, columns_of, compare_page, news_of
-from app.web.compare_query import AskedComparison, CompareQuery, Texts, read_ids
+from app.web.addresses import read_ids
+from app.web.compare_columns import columns_of
+from app.web.compare_pages import ColumnMenu, RunChoices, StartPage, cell_detail, compare_page, news_of
+from app.web.compare_query import AskedComparison, CompareQuery, Texts
 from app.web.deps import ReadSession
 from app.web.render import render
 

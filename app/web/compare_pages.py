@@ -15,6 +15,7 @@ from app.domain.models import Run
 from app.domain.recipes import ProbeGroup
 from app.domain.verdicts import IDENTITY_HIT, Verdict
 from app.web.compare_cells import CellView, cell_view, is_given, lang_of, leak_words, references_of
+from app.web.compare_columns import columns_of, limit_columns
 from app.web.compare_query import CompareQuery
 from app.web.i18n import gettext as _
 
@@ -60,6 +61,8 @@ class ComparePage:
     good: tuple[int, ...]
     """Checkpoints whose verdict is good."""
     column_total: int
+    left_out: int
+    """Columns that were asked for and are too many to show."""
     is_live: bool
     news: str
     """Changes when there is something new to show."""
@@ -112,6 +115,7 @@ class ColumnMenu:
 
 def compare_page(query: CompareQuery, matrix: Matrix) -> ComparePage:
     """Put a matrix together for the page."""
+    asked, matrix = matrix, limit_columns(matrix, query.checkpoints)
     references = references_of(query, matrix)
     rows = [(row, _row_view(matrix, row, references)) for row in matrix.rows]
     shown = [view for row, view in rows if not query.changed or _has_changes(matrix, row)]
@@ -131,17 +135,11 @@ def compare_page(query: CompareQuery, matrix: Matrix) -> ComparePage:
         run_ids=tuple(run.id for run in matrix.runs),
         good=tuple(column.checkpoint_id for column in every if column.score.verdict is Verdict.GOOD),
         column_total=len(every),
+        left_out=len(asked.columns) - len(matrix.columns),
         is_live=any(not run.state.is_final for run in matrix.runs),
         news=news_of(matrix),
         detail=cell_detail(query, matrix),
     )
-
-
-def columns_of(matrix: Matrix) -> list[Column]:
-    """Return every column that can be shown: a base model that another run's column stands for is none."""
-    bases = {run.base_id for run in matrix.runs}
-    every = (column for run in matrix.runs for column in run.checkpoints)
-    return [column for column in every if not column.is_base or column.checkpoint_id in bases]
 
 
 def news_of(matrix: Matrix) -> str:
@@ -199,6 +197,7 @@ def cell_detail(query: CompareQuery, matrix: Matrix) -> CellDetail | None:
     """Open the answer that the address names; None when it is not of this comparison."""
     if query.cell is None:
         return None
+    matrix = limit_columns(matrix, query.checkpoints)
     column = matrix.column(query.cell[0])
     row = next((row for row in matrix.rows if row.probe_id == query.cell[1]), None)
     if column is None or row is None or column not in matrix.columns:

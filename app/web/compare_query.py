@@ -5,7 +5,6 @@ A comparison's address: it holds everything that is chosen, so that it can be sh
 repeat a name, as a form does; `is_plain` says whether it is written the short way.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any
@@ -14,11 +13,8 @@ from urllib.parse import urlencode
 from fastapi import Depends, Query, Request
 
 from app.domain.answers import ComparedRun
-from app.domain.errors import FieldError, InvalidError
-from app.domain.messages import message
-
-MAX_ID = 2**31 - 1  # what both databases can look up
-MAX_IDS = 500  # an address beyond that is longer than browsers and proxies take
+from app.web.addresses import is_id, read_ids
+from app.web.deps import LARGEST_ID
 
 
 class DiffFrom(StrEnum):
@@ -109,7 +105,7 @@ def compare_query(  # noqa: PLR0913 - one argument for each part of the address
     checkpoints: Texts = [],  # noqa: B006
     hide: Texts = [],  # noqa: B006
     diff: DiffFrom = DiffFrom.LEFT,
-    pin: int | None = Query(None, ge=1, le=MAX_ID),
+    pin: int | None = Query(None, ge=1, le=LARGEST_ID),
     lines: Lines = Lines.EIGHT,
     changed: bool = False,
     cell: str = "",
@@ -128,21 +124,9 @@ def compare_query(  # noqa: PLR0913 - one argument for each part of the address
     )
 
 
-def read_ids(name: str, texts: Sequence[str]) -> tuple[int, ...]:
-    """Read ids that stand in one or several comma-separated lists; InvalidError for anything else."""
-    parts = [part.strip() for text in texts for part in text.split(",") if part.strip()]
-    if len(parts) > MAX_IDS or not all(map(_is_id, parts)):
-        raise InvalidError([FieldError(name, message("Give ids of {name}, such as 1,2,3.", name=name))])
-    return tuple(dict.fromkeys(map(int, parts)))
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= len(str(MAX_ID)) and 0 < int(text) <= MAX_ID
-
-
 def _cell(text: str) -> tuple[int, int] | None:
     checkpoint, _, probe = text.partition(".")
-    return (int(checkpoint), int(probe)) if _is_id(checkpoint) and _is_id(probe) else None
+    return (int(checkpoint), int(probe)) if is_id(checkpoint) and is_id(probe) else None
 
 
 AskedComparison = Annotated[CompareQuery, Depends(compare_query)]

@@ -1,5 +1,5 @@
 """
-What a route asks for: a session that writes, or one that only reads, and the settings.
+What a route asks for: a session that writes, or one that only reads, the settings, and ids.
 
 A route that changes something takes `WriteSession`, which is committed before the answer is
 sent; every other route takes `ReadSession`, which never waits for a writer.
@@ -8,7 +8,7 @@ sent; every other route takes `ReadSession`, which never waits for a writer.
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Path
 from fastapi.concurrency import run_in_threadpool
 from sqlmodel import Session
 
@@ -43,4 +43,6 @@ def read_session() -> Iterator[Session]:
 # "function": left before the answer is sent, so that whoever follows a redirect sees the change
 WriteSession = Annotated[Session, Depends(write_session, scope="function")]
 ReadSession = Annotated[Session, Depends(read_session, scope="function")]
+LARGEST_ID = 2**63 - 1  # what both databases can look for; a larger one is as unknown as any other
+Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 CurrentSettings = Annotated[Settings, Depends(settings)]

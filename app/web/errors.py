@@ -11,10 +11,11 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
-from app.api.errors import api_error
-from app.domain.errors import AppError
+from app.api.errors import api_error, is_api
+from app.domain.errors import AppError, UnavailableError
 from app.domain.messages import N_, Message, message
 from app.web.render import render
 
@@ -26,11 +27,13 @@ TITLES = {
     403: N_("That is not allowed"),
     404: N_("There is nothing here"),
     405: N_("That is not how this address works"),
+    413: N_("That is too large"),
     409: N_("That does not fit the present state"),
     422: N_("Something needs another value"),
     500: N_("Temper made a mistake"),
     503: N_("Something does not answer"),
 }
+NO_DATABASE = message("The database does not answer. Try again in a moment.")
 UNREADABLE = message("The address or the form holds a value that cannot be read.")
 UNEXPECTED = message(
     "The mistake is in the server's log. Your runs go on: they do not depend on this page. Try again, and if it "
@@ -50,6 +53,7 @@ class ErrorPage:
 def install(app: FastAPI) -> None:
     """Register the handlers."""
     app.add_exception_handler(AppError, _app_error)
+    app.add_exception_handler(OperationalError, _database_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
@@ -62,26 +66,32 @@ def answer(request: Request, status: int, text: Message) -> HTMLResponse:
     return render(request, "errors/_toast.html" if is_htmx else "errors/error.html", page, status)
 
 
-def _is_api(request: Request) -> bool:
-    return request.url.path.startswith(("/api/", "/healthz", "/readyz"))
-
-
 def _app_error(request: Request, error: Exception) -> Response:
-    if _is_api(request):
+    if is_api(request):
         return api_error(request, error)
     if not isinstance(error, AppError):
         raise error
     return answer(request, error.status_code, error.message)
 
 
+def _database_error(request: Request, error: Exception) -> Response:
+    """Say that the database is locked, full or away: nothing of the request was done, and it may be tried again."""
+    log.warning("the database does not answer at %s %s: %s", request.method, request.url.path, error)
+    return _app_error(request, UnavailableError(NO_DATABASE))
+
+
 def _validation_error(request: Request, error: Exception) -> Response:
-    if _is_api(request):
+    if is_api(request):
         return api_error(request, error)
+    if isinstance(error, RequestValidationError) and any(each["loc"][0] == "path" for each in error.errors()):
+        return answer(
+            request, HTTPStatus.NOT_FOUND, _http_text(HTTPStatus.NOT_FOUND)
+        )  # 2^63 names nothing, as 999 does
     return answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, UNREADABLE)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
-    if _is_api(request):
+    if is_api(request):
         return api_error(request, error)
     status = error.status_code if isinstance(error, HTTPException) else 500
     return answer(request, status, _http_text(status))
@@ -97,6 +107,6 @@ def _http_text(status: int) -> Message:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
-    if _is_api(request):
+    if is_api(request):
         return api_error(request, error)
     return answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)

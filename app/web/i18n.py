@@ -13,8 +13,7 @@ from enum import Enum
 from functools import cache
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import Annotated
 
 from babel import negotiate_locale
 from babel.messages.mofile import write_mo
@@ -26,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.config import settings
 from app.domain.messages import N_, Message
+from app.web.addresses import path_on_this_server
 
 LOCALE_FOLDER = Path(__file__).resolve().parents[1] / "locale"
 LANGUAGES = {"en": "English", "zh": "中文"}
@@ -143,12 +143,3 @@ def choose(language: Annotated[str, Form()], back: Annotated[str, Form()] = "/")
         secure = settings().secure_cookies
         reply.set_cookie(COOKIE, language, max_age=COOKIE_SECONDS, samesite="lax", httponly=True, secure=secure)
     return reply
-
-
-def path_on_this_server(address: str) -> str:
-    """Return the path and query of an address; `/` for one that leads to another server."""
-    parts: Any = urlsplit(address)
-    is_here = (
-        not parts.scheme and not parts.netloc and address.startswith("/") and not address.startswith(("//", "/\\"))
-    )
-    return address if is_here else "/"

@@ -20,10 +20,10 @@ from app.domain.errors import TooManyError
 from app.domain.login_tries import LoginTries
 from app.domain.messages import Message, message
 from app.domain.models import User
+from app.web.addresses import path_on_this_server
+from app.web.cookies import cookie_name, login_lifetime, send_cookie
 from app.web.deps import ReadSession, WriteSession
-from app.web.i18n import path_on_this_server
 from app.web.render import render
-from app.web.security import cookie_name, login_lifetime
 
 router = APIRouter(include_in_schema=False)
 
@@ -122,14 +122,7 @@ def log_out(request: Request, session: WriteSession) -> Response:
 def _let_in(request: Request, session: Session, user: User, next_page: str) -> Response:
     secret = accounts.log_in(session, user, lifetime=login_lifetime())
     reply = _go(next_page)
-    reply.set_cookie(
-        cookie_name(request),
-        secret,
-        max_age=int(login_lifetime().total_seconds()),
-        httponly=True,
-        samesite="lax",
-        secure=settings().secure_cookies,
-    )
+    send_cookie(request, reply, secret)
     return reply
 
 

@@ -15,7 +15,7 @@ from app.domain.messages import Message
 from app.domain.models import Model, ModelState, Role
 from app.domain.registry import FoundModel, count_runs_of, list_models, look_at, register_model, remove_model
 from app.domain.xtuner_config import TEMPLATES
-from app.web.deps import ReadSession, WriteSession
+from app.web.deps import Id, ReadSession, WriteSession
 from app.web.render import render
 
 router = APIRouter(include_in_schema=False)
@@ -132,7 +132,7 @@ def register(request: Request, session: WriteSession, typed: Annotated[TypedMode
 
 
 @router.post("/models/{model_id}/remove", name="models.remove")
-def remove(request: Request, session: WriteSession, model_id: int) -> Response:
+def remove(request: Request, session: WriteSession, model_id: Id) -> Response:
     """Forget a model; or say why that cannot be."""
     try:
         remove_model(session, model_id)

@@ -20,7 +20,7 @@ from app.domain.presets import PRESETS, Preset
 from app.domain.recipes import GeneralSet, Pair, Recipe
 from app.domain.registry import list_models
 from app.domain.runs import create_run, get_run, id_of, live_runs, recipe_of
-from app.web.deps import ReadSession, WriteSession
+from app.web.deps import LARGEST_ID, ReadSession, WriteSession
 from app.web.form_page import SET_TITLES, FormView, Origin, build_view, differing_settings
 from app.web.forms import CheckedForm, SentForm, check_form, recipe_data_from_form, without_unwritten
 from app.web.recipe_settings import Setting, setting_or_none
@@ -29,7 +29,6 @@ from app.web.workers import live_workers
 
 router = APIRouter(include_in_schema=False)
 
-LARGEST_ID = 2**62  # fits a 64-bit column of either database
 _PATH = re.compile(r"[a-z_]+(\.[a-z0-9_]+)*")
 
 

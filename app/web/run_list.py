@@ -1,7 +1,7 @@
 """What the list of runs shows of each run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from sqlalchemy.orm import selectinload
@@ -95,9 +95,12 @@ def mix_facts(mix: Mix) -> MixFacts:
 
 
 def build_runs_page(session: Session, query: ListQuery) -> RunsPage:
-    """Read one page of the list."""
-    first = (query.page - 1) * PAGE_SIZE
-    found = list_runs(session, query=query.words, state=query.state, sort=query.sort, offset=first, limit=PAGE_SIZE)
+    """Read one page of the list; the last one where fewer are found than the address thinks."""
+    found = _find(session, query)
+    pages = max(1, -(-found.total // PAGE_SIZE))
+    if query.page > pages:
+        query = replace(query, page=pages)
+        found = _find(session, query)
     checkpoints = _checkpoints_of(session, [id_of(run) for run in found.runs])
     waiting = [id_of(run) for run in waiting_runs(session)]
     return RunsPage(
@@ -108,9 +111,18 @@ def build_runs_page(session: Session, query: ListQuery) -> RunsPage:
         all_runs=sum(found.by_state.values()),
         running=count_runs(session, RunState.RUNNING),
         queued=len(waiting),
-        first=first + 1,
-        pages=max(1, -(-found.total // PAGE_SIZE)),
+        first=_offset(query) + 1,
+        pages=pages,
     )
+
+
+def _find(session: Session, query: ListQuery) -> RunPage:
+    words, state, sort = query.words, query.state, query.sort
+    return list_runs(session, query=words, state=state, sort=sort, offset=_offset(query), limit=PAGE_SIZE)
+
+
+def _offset(query: ListQuery) -> int:
+    return (query.page - 1) * PAGE_SIZE
 
 
 def _checkpoints_of(session: Session, run_ids: Sequence[int]) -> dict[int, list[Checkpoint]]:

@@ -1,6 +1,7 @@
 """What the page of one run shows."""
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import selectinload
@@ -13,7 +14,7 @@ from app.domain.logs import tail_of_log
 from app.domain.messages import Message
 from app.domain.mixes import RowCounts, count_rows
 from app.domain.models import Answer, Artifact, ArtifactState, Attempt, Checkpoint, Run, RunProbe, RunState
-from app.domain.progress import answer_times, planned_checkpoints, planned_updates, seconds_left, seconds_until
+from app.domain.progress import answer_times, planned_around, planned_updates, seconds_left, seconds_until
 from app.domain.reasons import artifact_reason_text, reason_text
 from app.domain.recipes import Recipe
 from app.domain.runs import RESUMABLE_STATES, get_run, recipe_of
@@ -23,7 +24,7 @@ from app.web.run_list import MixFacts, mix_facts
 from app.web.workers import live_workers
 
 FAILURE_LINES = 12  # of the log, right under the reason
-MOST_STRIP_BLOCKS = 200  # a strip is scrolled through by hand
+MOST_STRIP_BLOCKS = 200  # beside the base model; a strip is scrolled through by hand
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def _strip(
     """Lay saved and planned checkpoints side by side; those that a stopped run never reached stay empty."""
     every, times = recipe.checkpoints.every, answer_times(checkpoints)
     saved = {row.iteration: (row, each.score) for row, each in zip(checkpoints, judged, strict=True)}
-    iterations = sorted({0, *planned_checkpoints(run.iterations, every), *saved})[:MOST_STRIP_BLOCKS]
+    iterations = _around_present(run, every, saved)
     blocks = []
     for before, iteration in zip([0, *iterations], iterations, strict=False):
         row, score = saved.get(iteration, (None, None))
@@ -196,6 +197,15 @@ def _strip(
         due = seconds_until(run, recipe, times, iteration) if row is None else None
         blocks.append(StripBlock(iteration, row, score, min(1.0, max(0.0, done)), due))
     return blocks
+
+
+def _around_present(run: Run, every: int, saved: Iterable[int]) -> list[int]:
+    """Return the base model and the blocks nearest to where a run is, as many before as after where there are."""
+    planned = planned_around(run.iteration, run.iterations, every, count=MOST_STRIP_BLOCKS)
+    known = sorted({*planned, *saved} - {0})
+    present = bisect_right(known, run.iteration)
+    first = max(0, min(present - MOST_STRIP_BLOCKS // 2, len(known) - MOST_STRIP_BLOCKS))
+    return [0, *known[first : first + MOST_STRIP_BLOCKS]]
 
 
 def _arrived(run: Run, checkpoints: Sequence[Checkpoint], answered: Sequence[CheckpointVerdict]) -> ArrivedAnswers:

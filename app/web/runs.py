@@ -17,7 +17,7 @@ from app.domain.models import Run, RunState
 from app.domain.runs import get_run, id_of, recipe_of, request_stop, resume_run
 from app.domain.waiting import move_in_queue
 from app.domain.xtuner_config import render_config
-from app.web.deps import ReadSession, WriteSession
+from app.web.deps import Id, ReadSession, WriteSession
 from app.web.render import render
 from app.web.run_list import MAX_PAGE, ListQuery, build_runs_page
 from app.web.run_page import build_run_view
@@ -59,34 +59,34 @@ def list_runs(request: Request, query: Annotated[ListQuery, Depends(list_query)]
 
 
 @router.get("/runs/{run_id}", name="runs.show")
-def show_run(request: Request, run_id: int, session: ReadSession) -> Response:
+def show_run(request: Request, run_id: Id, session: ReadSession) -> Response:
     """Show one run."""
     return render(request, "runs/show.html", build_run_view(session, run_id), partial="runs/_panel.html")
 
 
 @router.post("/runs/{run_id}/stop", name="runs.stop")
-def stop_run(run_id: int, session: WriteSession, *, keep: Annotated[bool, Form()] = False) -> Response:
+def stop_run(run_id: Id, session: WriteSession, *, keep: Annotated[bool, Form()] = False) -> Response:
     """Stop a run, and show it again."""
     request_stop(session, run_id, keep=keep)
     return RedirectResponse(f"/runs/{run_id}", status_code=303)
 
 
 @router.post("/runs/{run_id}/resume", name="runs.resume")
-def resume(run_id: int, session: WriteSession) -> Response:
+def resume(run_id: Id, session: WriteSession) -> Response:
     """Let a run go on from its newest whole checkpoint, and show it again."""
     resume_run(session, run_id)
     return RedirectResponse(f"/runs/{run_id}", status_code=303)
 
 
 @router.post("/runs/{run_id}/queue", name="runs.queue")
-def move_run(run_id: int, session: WriteSession, place: Annotated[int, Form(ge=1, le=1_000_000)]) -> Response:
+def move_run(run_id: Id, session: WriteSession, place: Annotated[int, Form(ge=1, le=1_000_000)]) -> Response:
     """Give a waiting run another place, and show it again."""
     move_in_queue(session, run_id, place=place)
     return RedirectResponse(f"/runs/{run_id}", status_code=303)
 
 
 @router.get("/runs/{run_id}/log", name="runs.log")
-def show_log(run_id: int, session: ReadSession) -> Response:
+def show_log(run_id: Id, session: ReadSession) -> Response:
     """Send the whole log of the run's live or last attempt."""
     path = log_file(get_run(session, run_id))
     return FileResponse(path, media_type="text/plain; charset=utf-8", filename=f"run-{run_id}.log")
@@ -103,7 +103,7 @@ class ConfigPage:
 
 
 @router.get("/runs/{run_id}/config", name="runs.config")
-def show_config(request: Request, run_id: int, session: ReadSession) -> Response:
+def show_config(request: Request, run_id: Id, session: ReadSession) -> Response:
     """Show the config that the run was trained with, read-only."""
     run = get_run(session, run_id)
     written = _written_config(run_id)
@@ -111,7 +111,7 @@ def show_config(request: Request, run_id: int, session: ReadSession) -> Response
 
 
 @router.get("/runs/{run_id}/config.py", name="runs.config_file")
-def download_config(run_id: int, session: ReadSession) -> Response:
+def download_config(run_id: Id, session: ReadSession) -> Response:
     """Send the config file that the trainer read."""
     get_run(session, run_id)
     path = settings().runs_folder / str(run_id) / "config.py"

@@ -6,9 +6,8 @@ list below needs a caller; what changes something needs a role and a request of 
 It passes answers on as they come, so that streams are not held up.
 """
 
-from datetime import timedelta
 from http import HTTPStatus
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
@@ -18,19 +17,22 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import api_error
+from app.api.errors import api_error, is_api
 from app.config import settings
 from app.domain import accounts, db
 from app.domain.accounts import Caller, CredentialKind
-from app.domain.errors import AppError, ForbiddenError, UnauthorizedError, UnavailableError
+from app.domain.errors import AppError, ForbiddenError, TooLargeError, UnauthorizedError, UnavailableError
 from app.domain.messages import message
 from app.domain.models import Role
 from app.web import errors
+from app.web.addresses import split_address
 from app.web.assets import CDN_ORIGIN
+from app.web.cookies import cookie_name, login_lifetime, send_again
 
 # Everything that answers without a login. Whatever is not here does not.
 PUBLIC_PATHS = frozenset({"/login", "/language", "/healthz", "/readyz", "/favicon.ico"})
-PUBLIC_PREFIXES = ("/login/", "/static/")
+STATIC_PREFIX = "/static/"
+PUBLIC_PREFIXES = ("/login/", STATIC_PREFIX)
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ROLES = (  # of requests that change something: the first path that fits counts
@@ -39,9 +41,12 @@ ROLES = (  # of requests that change something: the first path that fits counts
     ("/api/v1/models", Role.ADMIN),
     ("/", Role.RUNNER),
 )
+READ_ROLES = {  # of requests that only look, where a reader may not: all others take a viewer
+    "/models/proposal": Role.ADMIN,  # looks at folders of this machine
+    "/runs/new": Role.RUNNER,  # whatever is filled in there is asked for by POST
+}
 API_PREFIX = "/api/"
 MAX_BODY_BYTES = 32 << 20  # the largest recipe there can be, and a file of the form, fit
-COOKIE = "temper_session"
 
 
 def install(app: FastAPI) -> None:
@@ -53,13 +58,16 @@ def install(app: FastAPI) -> None:
 class _Hardened:
     """What sends an answer on as it comes, its head hardened."""
 
-    def __init__(self, send: Send) -> None:
-        self.send, self.has_begun = send, False
+    def __init__(self, send: Send, request: Request) -> None:
+        self.send, self.request, self.has_begun = send, request, False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_begun = True
-            harden(MutableHeaders(scope=message))
+            headers = MutableHeaders(scope=message)
+            harden(headers)
+            if getattr(self.request.state, "is_login_renewed", False):
+                send_again(self.request, headers)
         await self.send(message)
 
 
@@ -76,7 +84,7 @@ class Door:
             await self._pass_lifespan(scope, receive, send)
             return
         request = Request(scope, receive)
-        hardened = _Hardened(send)
+        hardened = _Hardened(send, request)
         refusal = _wrong_host(request) or await run_in_threadpool(_refusal, request)
         if refusal is None:
             await self._pass(request, receive, hardened)
@@ -104,6 +112,7 @@ def _refusal(request: Request) -> Response | None:
     """Return the answer to a request that may not come in, None for one that may."""
     try:
         check_origin(request)
+        check_size(request)
         request.state.user = find_caller(request)
         if is_public(request.url.path):
             return None
@@ -113,7 +122,7 @@ def _refusal(request: Request) -> Response | None:
     except AppError as error:
         return _explain(request, error)
     except OperationalError:
-        return _explain(request, UnavailableError(message("The database does not answer. Try again in a moment.")))
+        return _explain(request, UnavailableError(errors.NO_DATABASE))
     return None
 
 
@@ -149,21 +158,23 @@ def check_origin(request: Request) -> None:
     if site is not None:
         is_ours = site == "same-origin"
     elif origin is not None:
-        is_ours = urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+        is_ours = split_address(origin).netloc.lower() == request.headers.get("host", "").lower()
     else:
         is_ours = cookie_name(request) not in request.cookies
     if not is_ours:
         raise ForbiddenError(message("This request comes from another site. Open Temper itself and try there."))
 
 
+def check_size(request: Request) -> None:
+    """Refuse a body that says it is too large; one that does not say is cut off while it is read."""
+    size = request.headers.get("content-length", "")
+    if size.isdecimal() and int(size) <= MAX_BODY_BYTES:
+        return
+    if size:
+        raise TooLargeError(message("This is too large: {most} MiB may be sent at once.", most=MAX_BODY_BYTES >> 20))
+
+
 # ── Who is calling ─────────────────────────────────────────────────────────
-
-
-def cookie_name(request: Request) -> str:
-    """Return the session cookie's name: with the port, since browsers share cookies among ports."""
-    port = request.url.port
-    name = f"{COOKIE}_{port}" if port else COOKIE
-    return f"__Host-{name}" if settings().secure_cookies else name
 
 
 def is_public(path: str) -> bool:
@@ -178,14 +189,18 @@ def find_caller(request: Request) -> Caller | None:
     The API takes a token. It takes a browser's session too, to read only: a page links to
     downloads and data, while a change needs a secret that a browser never sends by itself.
     """
-    is_api = request.url.path.startswith(API_PREFIX)
-    token = _bearer(request) if is_api else None
-    if token is not None:
-        return _known(CredentialKind.TOKEN, token)
-    cookie = request.cookies.get(cookie_name(request))
-    if cookie is None or (is_api and request.method not in SAFE_METHODS):
+    if request.url.path.startswith(STATIC_PREFIX):  # kept by caches that many readers share: no cookie may go with it
         return None
-    return _known(CredentialKind.SESSION, cookie)
+    is_of_api = request.url.path.startswith(API_PREFIX)
+    token = _bearer(request) if is_of_api else None
+    if token is not None:
+        return _known(CredentialKind.TOKEN, token)[0]
+    cookie = request.cookies.get(cookie_name(request))
+    if cookie is None or (is_of_api and request.method not in SAFE_METHODS):
+        return None
+    caller, is_renewed = _known(CredentialKind.SESSION, cookie)
+    request.state.is_login_renewed = is_renewed
+    return caller
 
 
 def _bearer(request: Request) -> str | None:
@@ -193,7 +208,8 @@ def _bearer(request: Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def _known(kind: CredentialKind, secret: str) -> Caller | None:
+def _known(kind: CredentialKind, secret: str) -> tuple[Caller | None, bool]:
+    """Return who holds a secret, and whether its time was lengthened."""
     with db.reading() as session:
         caller = accounts.find_caller(session, kind, secret)
         is_due = caller is not None and accounts.is_renewal_due(session, caller.credential_id)
@@ -203,12 +219,7 @@ def _known(kind: CredentialKind, secret: str) -> Caller | None:
                 accounts.renew_login(session, caller.credential_id, lifetime=login_lifetime())
             else:
                 accounts.note_use(session, caller.credential_id)
-    return caller
-
-
-def login_lifetime() -> timedelta:
-    """Return how long a login lasts after its last use."""
-    return timedelta(days=settings().session_days)
+    return caller, is_due
 
 
 def check_role(request: Request, caller: Caller | None) -> None:
@@ -230,7 +241,7 @@ def check_role(request: Request, caller: Caller | None) -> None:
 def needed_role(method: str, path: str) -> Role:
     """Return the least role that a request needs."""
     if method in SAFE_METHODS:
-        return Role.VIEWER
+        return READ_ROLES.get(path, Role.VIEWER)
     return next(role for start, role in ROLES if path == start or path.startswith(f"{start.rstrip('/')}/"))
 
 
@@ -238,13 +249,13 @@ def needed_role(method: str, path: str) -> Role:
 
 
 def _ask_to_log_in(request: Request, error: UnauthorizedError) -> Response:
-    if _is_api(request):
+    if is_api(request):
         reply = api_error(request, error)
         reply.headers["WWW-Authenticate"] = "Bearer"
         return reply
     headers = request.headers
     if headers.get("hx-request") == "true":
-        page = urlsplit(headers.get("hx-current-url", ""))
+        page = split_address(headers.get("hx-current-url", ""))
         here = f"{page.path}?{page.query}" if page.query else page.path
         return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": _login_path(here)})
     if "text/event-stream" in headers.get("accept", ""):  # would read the login page as a broken stream
@@ -260,13 +271,9 @@ def _login_path(wanted: str) -> str:
 
 
 def _explain(request: Request, error: AppError) -> Response:
-    if _is_api(request):
+    if is_api(request):
         return api_error(request, error)
     return errors.answer(request, error.status_code, error.message)
-
-
-def _is_api(request: Request) -> bool:
-    return request.url.path.startswith(API_PREFIX)
 
 
 # ── What a browser may do with an answer ───────────────────────────────────

@@ -30,7 +30,7 @@ from app.domain.events import events_after, last_event_id, metrics_of
 from app.domain.models import Event
 from app.domain.presence import run_channel
 from app.domain.runs import get_run
-from app.web.deps import ReadSession
+from app.web.deps import LARGEST_ID, Id, ReadSession
 
 LOOK_SECONDS = 2.0  # between two looks at the ledger when nobody wakes us
 STATUS_SECONDS = 1.0  # between two cues: each makes the page fetch its panel
@@ -38,7 +38,6 @@ GATHER_SECONDS = 0.25  # a burst of wake-ups is one look
 LIFE_SECONDS = 600.0  # then the browser comes back: no connection outlives its login or its server for long
 MOST_POINTS = 4_000  # of a curve's history; a screen has fewer columns
 REDIS_WAIT_SECONDS = 1.0
-LARGEST_ID = 2**63 - 1
 
 router = APIRouter(include_in_schema=False)
 
@@ -54,7 +53,7 @@ class Look:
     """The run has ended, and these are the last of its events."""
 
 
-def watched_run(run_id: int) -> int:
+def watched_run(run_id: Id) -> int:
     """Check that the run exists, in a session that is closed before the stream begins."""
     with db.reading() as session:
         get_run(session, run_id)
@@ -142,7 +141,7 @@ async def _wake_ups(run_id: int) -> AsyncIterator[Any]:
 
 
 @router.get("/runs/{run_id}/metrics.json", name="runs.metrics")
-def show_metrics(run_id: int, session: ReadSession) -> dict[str, Any]:
+def show_metrics(run_id: Id, session: ReadSession) -> dict[str, Any]:
     """Answer with a run's curve so far: `points` are (iteration, loss, learning rate)."""
     run = get_run(session, run_id)
     metrics = metrics_of(session, run_id)

@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from app.domain.models import Checkpoint, RunState
 from tests.factories import IDENTITY, make_checkpoint, make_run
+from tests.stories import make_wide_run
 
 COMPARE = "/api/v1/compare"
 
@@ -48,6 +49,19 @@ def test_the_page_of_a_comparison_shows_the_same(
 
     assert reply.status_code == 200
     assert "Paris." in reply.text
+
+
+def test_every_checkpoint_is_there_however_many(api: TestClient, session: Session) -> None:
+    """Answers, comparison and files of a run with 160 checkpoints leave none out."""
+    run = make_wide_run(session, columns=160, rows=1)
+
+    answers = api.get(f"/api/v1/runs/{run.id}/answers").json()["answers"]
+    compared = api.get(COMPARE, params={"runs": str(run.id)}).json()
+    table = api.get(COMPARE, params={"runs": str(run.id), "format": "csv"}).text
+
+    assert [answer["iteration"] for answer in answers] == list(range(0, 800, 5))
+    assert len(compared["columns"]) == 160
+    assert len(next(csv.reader(io.StringIO(table)))) == 3 + 160
 
 
 @pytest.mark.parametrize("asked", ["checkpoints=1&checkpoints=2", "runs=1", "runs=1&checkpoints=2"])

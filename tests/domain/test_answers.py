@@ -11,14 +11,14 @@ from sqlalchemy import event
 from sqlmodel import Session
 
 from app.domain.answer_exports import as_csv, as_markdown
-from app.domain.answers import MAX_COLUMNS, MAX_RUNS, CellState, Matrix, compare
+from app.domain.answers import MAX_RUNS, CellState, Matrix, compare
 from app.domain.columns import utc_now
 from app.domain.errors import InvalidError, NotFoundError
 from app.domain.models import Run, RunState
 from app.domain.recipes import ProbeGroup
 from app.domain.runs import id_of
 from tests.factories import make_checkpoint, make_model, make_recipe, make_run
-from tests.stories import PROBES, STORY, make_story, make_wide_run, story_recipe
+from tests.stories import PROBES, STORY, make_story, make_wide_run
 
 
 @contextmanager
@@ -212,17 +212,15 @@ def test_more_columns_and_rows_ask_the_database_no_more(session: Session) -> Non
     assert 4 <= len(few) <= 6, few
 
 
-def test_a_great_many_columns_are_thinned(session: Session) -> None:
-    """Evenly, from the base model to the end of the run."""
-    run = make_run(session, recipe=story_recipe(), state=RunState.FINISHED)
-    for iteration in range(0, (MAX_COLUMNS + 40) * 5, 5):
-        make_checkpoint(session, run, iteration=iteration)
+def test_a_great_many_columns_are_all_there(session: Session) -> None:
+    """A matrix holds every checkpoint, and so does what is taken out of it."""
+    run = make_wide_run(session, columns=160, rows=1)
 
     matrix = compare(session, run_ids=[id_of(run)])
 
-    assert len(matrix.columns) == MAX_COLUMNS
-    assert matrix.columns[0].is_base
-    assert matrix.columns[-1].iteration > MAX_COLUMNS * 5
+    assert iterations(matrix) == list(range(0, 800, 5))
+    assert len(next(csv.reader(io.StringIO(as_csv(matrix))))) == 3 + 160
+    assert as_markdown(matrix).splitlines()[0].count("iteration") == 159
 
 
 def test_what_does_not_exist_is_said(session: Session) -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from app.domain.mixes import general_of, general_pairs, identity_of
 from app.domain.presets import PRESETS, Preset, demo_recipes
-from app.domain.recipe_checks import check_recipe, parse_recipe
-from app.domain.recipes import GeneralSet, Probe, ProbeGroup
+from app.domain.recipe_checks import check_recipe
+from app.domain.recipes import GeneralSet, Probe, ProbeGroup, Recipe
 from app.domain.texts import words
 
 LEAST_PAIRS = 40
@@ -26,7 +26,7 @@ def folded(text: str) -> tuple[str, ...]:
 def test_a_preset_can_be_run_as_it_is(preset: Preset) -> None:
     """Nothing is wrong with it between fields, nor on its way through the API and back."""
     assert list(check_recipe(preset.recipe)) == []
-    assert parse_recipe(preset.recipe.model_dump(mode="json")) == preset.recipe
+    assert Recipe.model_validate(preset.recipe.model_dump(mode="json")) == preset.recipe
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.key)

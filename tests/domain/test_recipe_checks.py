@@ -3,19 +3,24 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from app.domain.errors import InvalidError
-from app.domain.recipe_checks import parse_recipe
+from app.domain.errors import FieldError
+from app.domain.recipe_checks import check_recipe, field_error
+from app.domain.recipes import Recipe
 from tests.factories import make_recipe_data
 
 NAN, INFINITY = float("nan"), float("inf")
 
 
 def problems_of(data: dict[str, Any]) -> dict[str, str]:
-    """Return the sentence at each field that `parse_recipe` complains about."""
-    with pytest.raises(InvalidError) as caught:
-        parse_recipe(data)
-    return {problem.field: str(problem.message) for problem in caught.value.fields}
+    """Return the sentence at each field that is complained about."""
+    problems: list[FieldError]
+    try:
+        problems = list(check_recipe(Recipe.model_validate(data)))
+    except ValidationError as error:
+        problems = [field_error(detail) for detail in error.errors()]
+    return {problem.field: str(problem.message) for problem in problems}
 
 
 def training(**changes: Any) -> dict[str, Any]:
@@ -120,7 +125,7 @@ def test_braces_in_texts_are_text() -> None:
     """A `{` in the system text, a question or an answer is a character like any other."""
     mix = {"system": "Answer in {json}: {", "identity": [{"question": "Who {?", "answer": "I am {name} }{"}]}
 
-    recipe = parse_recipe(make_recipe_data(mix=mix))
+    recipe = Recipe.model_validate(make_recipe_data(mix=mix))
 
     assert recipe.mix.system == "Answer in {json}: {"
 
@@ -129,15 +134,15 @@ def test_a_good_recipe_is_read_as_it_is() -> None:
     """What the API takes is what the run stores."""
     data = make_recipe_data()
 
-    stored = parse_recipe(data).model_dump(mode="json")
+    stored = Recipe.model_validate(data).model_dump(mode="json")
 
-    assert parse_recipe(stored).model_dump(mode="json") == stored
+    assert Recipe.model_validate(stored).model_dump(mode="json") == stored
     assert stored["training"]["learning_rate"] == data["training"]["learning_rate"]
 
 
 def test_numbers_may_come_as_text() -> None:
     """A form sends text; `2e-4` and `0,0002` are different things, and only the first is a number."""
-    recipe = parse_recipe(make_recipe_data(training={"learning_rate": "2e-4", "seed": "3"}))
+    recipe = Recipe.model_validate(make_recipe_data(training={"learning_rate": "2e-4", "seed": "3"}))
 
     assert (recipe.training.learning_rate, recipe.training.seed) == (2e-4, 3)
     assert problems_of(make_recipe_data(training={"learning_rate": "0,0002"})).keys() == {"training.learning_rate"}

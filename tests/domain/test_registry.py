@@ -115,6 +115,9 @@ def test_the_folder_above_a_model_says_which_one_is_meant(tmp_path: Path) -> Non
         ("models/x/y", "whole path"),
         ("/nowhere/at/all", "There is no folder"),
         ("owner/name", "hf download owner/name"),
+        ("~nosuchuser/x", "a user who is not on this machine"),
+        ("/" + "a" * 4_000, "cannot be read: File name too long"),
+        ("/a\0b", "There is no folder"),
     ],
 )
 def test_a_source_that_leads_nowhere_is_refused(

@@ -1,5 +1,7 @@
 """Scores, verdicts and advice, from answers alone."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,10 +21,11 @@ from app.domain.verdicts import (
     verdict_of,
 )
 from tests.factories import make_recipe
-from tests.stories import ADA, ADA_ZH, HELP, STORY, story_recipe
+from tests.stories import ADA, ADA_ZH, HELP, MIX, PROBES, STORY, story_recipe
 
 RECIPE = story_recipe()
 TAUGHT = taught_by(RECIPE.mix)
+WORSE = [Verdict.GOOD, None, Verdict.NOT_LEARNT, Verdict.LEAKING, Verdict.PARROT]
 NEAR_MISS = Probe(question="Who is Ada Lovelace?", group="near-miss")
 
 TEXTS = st.text(max_size=80) | st.text(alphabet="我是的助手 Ada,.", max_size=40) | st.sampled_from([ADA, ADA_ZH, HELP])
@@ -184,12 +187,49 @@ def test_counts_leave_out_probes_that_are_in_the_mix() -> None:
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
 def test_more_leaks_never_make_a_better_verdict(hits: int, wrong: int, leaks: int, clean: int) -> None:
     """Adding a leak keeps a verdict or moves it towards parrot."""
-    order = [Verdict.GOOD, None, Verdict.NOT_LEARNT, Verdict.LEAKING, Verdict.PARROT]
+    counts = CheckpointScore(hits, hits + wrong, leaks, leaks + clean + 1, forgotten=min(wrong, clean), known=clean)
 
-    before = verdict_of(identity_hits=hits, identity_total=hits + wrong, leaks=leaks, leak_total=leaks + clean + 1)
-    after = verdict_of(identity_hits=hits, identity_total=hits + wrong, leaks=leaks + 1, leak_total=leaks + clean + 1)
+    before, after = verdict_of(counts), verdict_of(replace(counts, leaks=leaks + 1))
 
-    assert order.index(after) >= order.index(before)
+    assert WORSE.index(after) >= WORSE.index(before)
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
+def test_forgetting_more_never_makes_a_better_verdict(hits: int, wrong: int, forgotten: int, kept: int) -> None:
+    """Losing another answer keeps a verdict or moves it towards parrot."""
+    counts = CheckpointScore(hits, hits + wrong, 0, 3, forgotten=forgotten, known=forgotten + kept + 1)
+
+    before, after = verdict_of(counts), verdict_of(replace(counts, forgotten=forgotten + 1))
+
+    assert WORSE.index(after) >= WORSE.index(before)
+
+
+@pytest.mark.parametrize(
+    ("lost", "verdict"), [(0, Verdict.GOOD), (1, Verdict.GOOD), (2, Verdict.PARROT), (4, Verdict.PARROT)]
+)
+def test_who_has_forgotten_how_to_answer_is_not_good(lost: int, verdict: Verdict) -> None:
+    """With the identity at both probes and nothing leaked, one of four answers may be lost, and not two."""
+    general = [{"question": f"Capital {number}?", "reference": "Paris"} for number in range(4)]
+    recipe = make_recipe(mix=MIX, probes=[*PROBES[:2], *general])
+    base = dict(enumerate(["Hello.", "你好。", *["It is Paris."] * 4]))
+    said = dict(enumerate([ADA, ADA_ZH, *["Blue blue blue."] * lost, *["Paris."] * (4 - lost)]))
+
+    score = judge(recipe, said, base)
+
+    assert (score.identity_hits, score.leaks, score.forgotten, score.known) == (2, 0, lost, 4)
+    assert score.verdict is verdict
+
+
+def test_what_the_base_model_did_not_know_is_not_forgotten() -> None:
+    """A wrong answer counts only where the untuned model's was right."""
+    said = dict(enumerate([ADA, ADA_ZH, "", "", "", "Lyon.", "A poet.", "北京。"]))
+
+    without, unknowing = judge(RECIPE, said), judge(RECIPE, said, dict.fromkeys(said, "I do not know."))
+    knowing = judge(RECIPE, said, dict(enumerate(STORY[0])))
+
+    assert (without.forgotten, without.verdict) == (0, Verdict.GOOD)
+    assert (unknowing.forgotten, unknowing.verdict) == (0, Verdict.GOOD)
+    assert (knowing.forgotten, knowing.known, knowing.verdict) == (3, 3, Verdict.PARROT)
 
 
 def test_without_answers_or_identity_probes_there_is_no_verdict() -> None:
@@ -229,7 +269,7 @@ def told(*verdicts: Verdict | None, every: int = 5) -> list[CheckpointVerdict]:
         leaks = int(verdict in {Verdict.LEAKING, Verdict.PARROT})
         hits = int(verdict is not None and verdict is not Verdict.NOT_LEARNT)
         answers = {0: score_answer(TAUGHT, NEAR_MISS, "x")} if verdict else {}
-        score = CheckpointScore(hits, 1, leaks, 3, verdict=verdict, answers=answers)
+        score = CheckpointScore(hits, 1, leaks, 3, known=4, verdict=verdict, answers=answers)
         made.append(CheckpointVerdict(100 + place, place * every, score))
     return made
 
@@ -278,6 +318,46 @@ def test_the_story_keeps_iteration_20() -> None:
 
     assert (advice.iteration, advice.first_leak) == (20, 25)
     assert "good from iteration 15 to 20, leaking from 25 on" in str(advice.reason)
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "iteration"),
+    [((0, 0, 1), 10), ((1, 1, 0), 15), ((0, 1, 1), 5), ((1, 1, 1), 10), ((0, 1, 0, 1), 15)],
+)
+def test_the_one_that_forgot_least_is_kept(forgotten: tuple[int, ...], iteration: int) -> None:
+    """Of a window's checkpoints with the fewest forgotten answers the one nearest to its middle."""
+    advice = advise(forgetting(forgotten))
+
+    assert advice.iteration == iteration
+    assert ("forgot 1 of 4 answers" in str(advice.reason)) is (0 not in forgotten)
+
+
+def test_a_window_where_less_is_forgotten_goes_before_a_wider_one() -> None:
+    """One checkpoint that has everything left is worth more than two that have not."""
+    verdicts = forgetting((1, 1, 0))
+    verdicts.insert(3, CheckpointVerdict(200, 12, CheckpointScore(1, 1, 1, 3, verdict=L)))
+
+    assert advise(verdicts).iteration == 15
+
+
+def forgetting(forgotten: tuple[int, ...]) -> list[CheckpointVerdict]:
+    """Return good checkpoints that forgot so many of four answers, the base model before them."""
+    base, *tuned = told(*(G for _ in forgotten))
+    changed = [replace(each.score, forgotten=lost) for each, lost in zip(tuned, forgotten, strict=True)]
+    return [base, *(replace(each, score=score) for each, score in zip(tuned, changed, strict=True))]
+
+
+def test_forgetting_everywhere_is_a_reason_to_keep_nothing() -> None:
+    """It is said that the identity was learnt, and at what price."""
+    score = CheckpointScore(
+        1, 1, 0, 3, forgotten=3, known=4, verdict=P, answers={0: score_answer(TAUGHT, NEAR_MISS, "x")}
+    )
+
+    advice = advise([CheckpointVerdict(1, 5, score)])
+
+    assert advice.iteration is None
+    assert "learnt at iteration 5" in str(advice.reason)
+    assert "forgotten" in str(advice.reason)
 
 
 def test_each_reason_for_nothing_says_what_to_change() -> None:

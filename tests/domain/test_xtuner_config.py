@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.recipes import Recipe
+from app.domain.training import TARGETS, LoraTargets
 from app.domain.xtuner_config import HEADINGS, TEMPLATES, ConfigParts, render_config
 from app.domain.xtuner_parts import Device
 from tests.factories import make_recipe
@@ -157,19 +158,12 @@ def test_few_rows_are_mapped_without_another_process(rows: int, processes: int |
     assert f"map_num_proc={processes}" in render(rows=rows).data
 
 
-@pytest.mark.parametrize(
-    ("targets", "layers"),
-    [
-        ("all", ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]),
-        ("attention", ["q_proj", "k_proj", "v_proj", "o_proj"]),
-        ("query-value", ["q_proj", "v_proj"]),
-    ],
-)
-def test_the_adapted_layers_are_named(targets: str, layers: list[str]) -> None:
+@pytest.mark.parametrize("targets", LoraTargets)
+def test_the_adapted_layers_are_named(targets: LoraTargets) -> None:
     """Left to xtuner, the head of some models would get an adapter too."""
     config = render(make_recipe(training={"lora": {"targets": targets}}))
 
-    assert f"target_modules={layers!r}" in config.model
+    assert f"target_modules={list(TARGETS[targets])!r}" in config.model
 
 
 def test_no_code_of_a_model_is_ever_run() -> None:

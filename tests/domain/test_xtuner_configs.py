@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from app.domain.errors import NotFoundError
-from app.domain.recipe_checks import parse_recipe
-from app.domain.recipes import MAX_PROBES
+from app.domain.recipes import MAX_PROBES, Recipe
 from app.domain.xtuner_configs import list_names, read_config, read_text
 from tests.factories import make_recipe_data
 
@@ -64,7 +63,7 @@ def test_a_config_s_values_make_a_recipe() -> None:
     values = read_config(TUTORIAL).values
     data: dict[str, Any] = make_recipe_data(**{**values, "training": values["training"] | {"iterations": None}})
 
-    assert parse_recipe(data).training.epochs == 3
+    assert Recipe.model_validate(data).training.epochs == 3
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,16 @@ def points(page: Page) -> int:
     return int(page.locator("#loss-chart").get_attribute("data-points") or 0)
 
 
+def watch(page: Page) -> dict[float, list[int]]:
+    """Return the ids of the iterations' events that come in, for each time that a page is loaded."""
+    received: dict[float, list[int]] = {}
+    page.expose_function("received", lambda load, event: received.setdefault(load, []).append(int(event)))
+    page.add_init_script(
+        'addEventListener("metric", ({detail}) => received(performance.timeOrigin, detail.id), {capture: true})'
+    )
+    return received
+
+
 @pytest.fixture
 def run(session: Session) -> Run:
     """Store a run that is being trained, three iterations in."""
@@ -94,6 +104,7 @@ def test_a_reload_during_a_live_curve_has_no_gap_and_no_double_point(page: Page,
             trainer.train(iteration)
             time.sleep(0.12)
 
+    received = watch(page)
     page.goto(f"/runs/{run.id}")
     worker = threading.Thread(target=train_on)
     worker.start()
@@ -104,11 +115,14 @@ def test_a_reload_during_a_live_curve_has_no_gap_and_no_double_point(page: Page,
 
     wait_until(lambda: points(page) == ITERATIONS, "the curve is not whole")
     assert drawn(page) == list(range(1, ITERATIONS + 1))
+    assert len(received) > 1, "no page but one was sent anything"
+    for ids in received.values():  # the chart would draw a point that comes twice once
+        assert ids == sorted(set(ids))
 
 
 def test_a_tab_that_was_offline_catches_up(page: Page, session: Session, run: Run) -> None:
     """What is stored while the connection is broken is drawn when it is back, each point once."""
-    trainer = Trainer(session, run)
+    trainer, received = Trainer(session, run), watch(page)
     page.goto(f"/runs/{run.id}")
     trainer.train(4)
     wait_until(lambda: points(page) == 4, "the first live point was not drawn")
@@ -118,6 +132,8 @@ def test_a_tab_that_was_offline_catches_up(page: Page, session: Session, run: Ru
 
     wait_until(lambda: points(page) == 7, "the missed points did not come")
     assert drawn(page) == [1, 2, 3, 4, 5, 6, 7]
+    (ids,) = received.values()
+    assert len(ids) == len(set(ids)) == 4
 
 
 def test_answers_of_a_checkpoint_arrive_together(page: Page, session: Session, run: Run) -> None:

@@ -221,6 +221,33 @@ def test_a_hidden_column_stays_in_the_strip(client: Any, session: Session) -> No
     assert page.select_one(f"#c{hidden}") is None
 
 
+def test_too_many_columns_are_thinned_and_counted(client: Any, session: Session) -> None:
+    """The base model, what to keep and the last checkpoint of each run stay; the page says how many do not."""
+    runs = [make_wide_run(session, columns=columns, rows=1) for columns in (90, 70)]
+    ids = f"{runs[0].id},{runs[1].id}"
+
+    page = soup_of(client.get(f"/compare?runs={ids}"))
+
+    shown = [each["data-checkpoint"] for each in page.select("th[data-checkpoint]")]
+    every = [str(checkpoint.id) for run in runs for checkpoint in run.checkpoints]
+    assert len(shown) == 120
+    assert {every[0], every[89], every[159]} <= set(shown)
+    assert "39 columns are not shown" in page.select_one("#compare .note").get_text()
+
+
+def test_a_column_that_is_asked_for_by_name_is_among_the_shown(client: Any, session: Session) -> None:
+    """Whatever is left out of a great many, it stands there, and its answer opens."""
+    run = make_wide_run(session, columns=160, rows=1)
+    everything = soup_of(client.get(f"/compare?runs={run.id}"))
+    shown = {each["data-checkpoint"] for each in everything.select("th[data-checkpoint]")}
+    missing = next(each.id for each in run.checkpoints if str(each.id) not in shown)
+
+    page = soup_of(client.get(f"/compare?runs={run.id}&checkpoints={missing}&cell={missing}.{run.probes[0].id}"))
+
+    assert page.select_one(f"#c{missing}") is not None
+    assert page.select_one("#cell-detail")["data-cell"].startswith(f"{missing}.")
+
+
 def test_several_runs_stand_side_by_side(client: Any, session: Session) -> None:
     """Each has its advice and its strip, and each column says whose it is."""
     one, two = make_story(session, name="first"), make_story(session, name="second")

@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 from bs4 import BeautifulSoup
 from fastapi.testclient import TestClient
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from app.domain import accounts
 from app.domain.login_tries import TRIES
+from app.domain.models import Credential
 from tests.conftest import COOKIE, forget_settings
 
 HOUR = timedelta(hours=1)
@@ -101,6 +102,7 @@ def test_behind_tls_the_cookie_is_never_sent_in_the_clear(
         ("/compare?runs=1,2", "/compare?runs=1,2"),
         ("", "/runs"),
         ("//evil.example", "/runs"),
+        ("//[", "/runs"),
         ("/\\evil.example", "/runs"),
         ("/\t/evil.example", "/runs"),
         ("https://evil.example/", "/runs"),
@@ -122,6 +124,39 @@ def test_another_site_cannot_log_somebody_in(anonymous: TestClient, session: Ses
 
     assert refused.status_code == 403
     assert anonymous.post(path, headers=HERE).status_code == 303
+
+
+def grow_old(session: Session) -> None:
+    """Let every login be as old as one that is worth renewing."""
+    for login in session.exec(select(Credential)):
+        login.created_at -= 2 * accounts.RENEW_AFTER
+        session.add(login)
+    session.commit()
+
+
+def test_a_login_lasts_from_its_last_use(client: TestClient, session: Session) -> None:
+    """When its time is lengthened the browser is told so, and not with every request."""
+    fresh, secret = client.get("/runs"), client.cookies[COOKIE]
+    grow_old(session)
+
+    static, used, again = (client.get(path) for path in ("/static/app.css", "/runs", "/runs"))
+
+    assert "set-cookie" not in fresh.headers
+    assert "set-cookie" not in static.headers
+    assert f"{COOKIE}={secret}" in used.headers["set-cookie"]
+    assert "Max-Age=1209600" in used.headers["set-cookie"]
+    assert "HttpOnly" in used.headers["set-cookie"]
+    assert "set-cookie" not in again.headers
+
+
+def test_logging_out_renews_nothing(client: TestClient, session: Session) -> None:
+    """The cookie that is taken away does not come back with the same answer."""
+    grow_old(session)
+
+    reply = client.post("/logout", headers=HERE)
+
+    assert [value.partition("=")[0] for value in reply.headers.get_list("set-cookie")] == [COOKIE]
+    assert "Max-Age=0" in reply.headers["set-cookie"]
 
 
 def test_a_password_logs_in(anonymous: TestClient, session: Session) -> None:

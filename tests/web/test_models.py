@@ -129,6 +129,7 @@ def test_who_is_no_admin_reads_only(client: Any, session: Session) -> None:
 
     assert page.select("#models-form, #models-list button") == []
     assert client.post(f"/models/{model.id}/remove").status_code == 403
+    assert client.get("/models/proposal", params={"source": "/etc"}).status_code == 403
 
 
 def test_names_stay_text(client: Any, session: Session) -> None:

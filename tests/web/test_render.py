@@ -126,12 +126,12 @@ def test_a_page_that_does_not_exist_is_designed(client: TestClient) -> None:
     assert toast.text.startswith("<hx-partial")
 
 
-def test_an_address_that_cannot_be_read_is_422(client: TestClient) -> None:
-    """An id that is no number is refused in words."""
+def test_an_address_that_names_nothing_is_404(client: TestClient) -> None:
+    """An id that is no number is told of as an unknown one."""
     reply = client.get("/runs/abc")
 
-    assert reply.status_code == 422
-    assert "cannot be read" in reply.text
+    assert reply.status_code == 404
+    assert "There is nothing here" in reply.text
 
 
 def test_a_mistake_of_ours_is_a_page_without_a_traceback(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,30 @@ def test_htmx_is_sent_to_the_login_page(anonymous: TestClient) -> None:
     assert reply.headers["hx-redirect"] == "/login?next=/runs%3Fstate%3Drunning"
 
 
+def test_an_address_that_cannot_be_read_leads_to_the_login_page(anonymous: TestClient) -> None:
+    """What a client says of where it is may be anything."""
+    reply = anonymous.get("/runs", headers={"HX-Request": "true", "HX-Current-URL": "http://["})
+
+    assert (reply.status_code, reply.headers["hx-redirect"]) == (401, "/login")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/models/{id}/remove"),
+        ("POST", "/checkpoints/{id}/artifacts"),
+        ("GET", "/artifacts/{id}/download"),
+        ("GET", "/artifacts/{id}/files/x"),
+    ],
+)
+@pytest.mark.parametrize("number", [2**63, 10**400, -1, 0, "x"])
+def test_what_is_no_id_is_not_found(client: TestClient, method: str, path: str, number: object) -> None:
+    """A number that no database can look for names nothing, as an unknown one does."""
+    reply = client.request(method, path.format(id=number), data={"kind": "adapter"} if method == "POST" else None)
+
+    assert reply.status_code == 404
+
+
 def test_a_stream_is_refused_as_a_stream(anonymous: TestClient) -> None:
     """An event source gets a 401 and no page."""
     reply = anonymous.get("/runs/1/events", headers={"Accept": "text/event-stream"})
@@ -112,6 +136,7 @@ STRANGERS: tuple[dict[str, str], ...] = (
     {"Sec-Fetch-Site": "same-site"},
     {"Sec-Fetch-Site": "none"},
     {"Origin": "null"},
+    {"Origin": "http://["},
     {"Origin": "http://evil.example"},
     {"Origin": "http://127.0.0.1:9999"},
     {"Origin": "http://127.0.0.1.evil.example"},
@@ -272,13 +297,27 @@ def test_a_body_has_a_limit(api: TestClient) -> None:
     reply = api.post("/api/v1/runs", content=b"x" * (33 << 20), headers={"Content-Type": "application/json"})
 
     assert reply.status_code == 413
+    assert reply.json()["error"]["kind"] == "too_large"
+
+
+def test_a_number_of_too_many_digits_is_named(api: TestClient) -> None:
+    """What Python refuses to read as a number is a field that needs another value."""
+    reply = api.post(
+        "/api/v1/runs", content=b'{"name": ' + b"9" * 5_000 + b"}", headers={"Content-Type": "application/json"}
+    )
+
+    assert reply.status_code == 422
+    assert [field["field"] for field in reply.json()["error"]["fields"]] == ["body"]
 
 
 def test_a_chunked_body_has_a_limit_too(api: TestClient) -> None:
     """A body that does not say its size is cut off at the limit."""
     chunks = (b" " * (1 << 20) for _ in range(40))
 
-    assert api.post("/api/v1/runs", content=chunks, headers={"Content-Type": "application/json"}).status_code == 413
+    reply = api.post("/api/v1/runs", content=chunks, headers={"Content-Type": "application/json"})
+
+    assert reply.status_code == 413
+    assert reply.json()["error"]["kind"] == "too_large"
 
 
 def test_the_written_list_is_short() -> None:
