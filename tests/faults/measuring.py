@@ -30,9 +30,13 @@ class Fault:
         self.attempts = {run_id: now(session, run_id).attempt for run_id in run_ids}
         self.struck_at = time.monotonic()
 
+    def strike_nothing(self) -> None:
+        """Note that the fault comes now, and hits no run."""
+        self.struck_at = time.monotonic()
+
     def over(self) -> None:
-        """Note that all is well again."""
-        self.seconds = time.monotonic() - self.struck_at
+        """Note that all is well again; of several strikes the slowest recovery counts."""
+        self.seconds = max(self.seconds or 0.0, time.monotonic() - self.struck_at)
 
     def wait(self, session: Session) -> None:
         """Wait until every run that it hit trains again or has ended."""

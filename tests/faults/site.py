@@ -76,7 +76,7 @@ class Site:
         kept = [worker for worker in alive if app in worker.popen.args and APART[0] not in worker.popen.args][:1]  # type: ignore[operator]
         for worker in alive:
             if worker not in kept:
-                worker.end()
+                worker.kill()
         self.workers = kept
         if not kept:
             self.start_worker(app)
@@ -102,16 +102,14 @@ class Site:
         self.workers.append(worker)
         return worker
 
-    def end_workers(self) -> None:
-        """End all workers in good order."""
+    def kill_workers(self) -> None:
+        """Kill all workers; no run is in their hands."""
         while self.workers:
-            worker = self.workers.pop()
-            if worker.is_alive:
-                worker.end()
+            self.workers.pop().kill()
 
     def close(self) -> None:
         """End everything."""
-        self.end_workers()
+        self.kill_workers()
         for process in (self.web, self.redis):
             if process is not None and process.is_alive:
                 process.kill()

@@ -50,7 +50,7 @@ def test_f02_a_killed_worker(site: Site, session: Session, fault: Fault, moment:
 
 def test_f02_a_worker_of_another_host(site: Site, session: Session, fault: Fault) -> None:
     """Whose processes cannot be seen: its claim runs out by the clock of those that watch."""
-    site.end_workers()
+    site.kill_workers()
     elsewhere = site.start_worker(apart=True)
     run_id = site.start_run("slow")
     wait_for_iteration(session, run_id, 7)
@@ -216,7 +216,7 @@ RECONCILE = "from worker.reconciler import Reconciliation; print('begins', flush
 
 def test_f27_two_reconcilers_and_one_is_killed(site: Site, session: Session, fault: Fault) -> None:
     """Each lost run is put back once, whoever comes first and whoever dies over it."""
-    site.end_workers()
+    site.kill_workers()
     with db.unit_of_work() as work:
         lost = [lost_run(work) for _ in range(20)]
 
