@@ -23,6 +23,9 @@ test: install ## run every test, those in a browser too; ARGS="-k name" chooses
 	@.ci/chromium
 	@$(RUN)/python -m pytest $(ARGS)
 
+pictures: install ## take the tour's pictures of what `make demo` trained
+	@$(RUN)/python -m pytest tests/e2e/test_tour.py --story $(or $(TEMPER_HOME),$(HOME)/.temper)
+
 lint: install ## look for mistakes and for style
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
@@ -49,4 +52,4 @@ bench: install ## measure what the documentation claims
 clean: ## remove what was installed and built, never what Temper has stored
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
 
-.PHONY: help demo up install test lint fix types contracts migrate translations bench clean
+.PHONY: help demo up install test pictures lint fix types contracts migrate translations bench clean

@@ -42,6 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what the fault suite is told by."""
     parser.addoption("--faults-rounds", type=int, default=1, help="times that a fault of a random moment strikes")
     parser.addoption("--faults-record", default="", help="file to append each fault's cost to; defaults are in force")
+    parser.addoption("--story", type=Path, help="take the tour's pictures of what `make demo` trained in this home")
 
 
 # ── Where a test lives ─────────────────────────────────────────────────────
