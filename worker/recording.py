@@ -10,7 +10,7 @@ from app.domain import db, presence
 from app.domain.attempts import renew_claim
 from app.domain.events import ingest, parse, whole_lines
 from app.domain.models import Attempt, Run, RunState
-from app.domain.retention import apply_retention, newest_saved, remove_strays
+from app.domain.retention import apply_retention, remove_strays
 from app.domain.runs import get_run, locked_run, record_state
 from app.domain.trainer_events import (
     AnswersGiven,
@@ -49,6 +49,8 @@ class Recording:
     """The trainer's own account of its end, once it has written one."""
     is_drained: bool = False
     """The last look found nothing more."""
+    saved: int = 0
+    """Iteration of the newest checkpoint that this attempt's trainer has told of."""
 
     def store(self, *, renew: bool) -> Wanted:
         """Store new events, renew the claim when told to, and say what is wanted."""
@@ -66,7 +68,7 @@ class Recording:
             _store(session, self.attempt, events, len(lines))
         self._note(events)
         if any(isinstance(event, CheckpointSaved) for event in events):
-            settle_files(self.attempt.run_id)
+            settle_files(self.attempt.run_id, told=self.saved)
         if lines:
             presence.wake_watchers(self.attempt.run_id)
         return Wanted(is_ours=True, stop=wanted.stop, keep=wanted.keep, was_renewed=True)
@@ -78,6 +80,8 @@ class Recording:
                 self.pace.step(event.seconds)
             elif isinstance(event, AnswersGiven):
                 self.pace.longest_answering = max(self.pace.longest_answering, event.seconds)
+            elif isinstance(event, CheckpointSaved):
+                self.saved = event.iteration
             elif isinstance(event, PhaseBegan):
                 self.pace.phase = event.phase
             elif isinstance(event, TrainerEnded):
@@ -120,13 +124,18 @@ def read_lines(events: Path, offset: int) -> bytes:
     return lines if lines or len(data) < MOST_BYTES else data
 
 
-def settle_files(run_id: int) -> None:
-    """Let retention have its way with a run's checkpoints, and delete the files that no row names."""
+def settle_files(run_id: int, *, told: int) -> None:
+    """
+    Let retention have its way with a run's checkpoints, and delete the files that no row names.
+
+    Args:
+        told: iteration of the newest checkpoint that the live attempt has told of; a file beyond it
+            may be one that its trainer is about to tell of, and is left alone.
+    """
     with db.unit_of_work() as session:
         apply_retention(session, locked_run(session, run_id))
-        newest = newest_saved(session, run_id)
     with db.reading() as session:
-        remove_strays(session, run_id, newest=newest)
+        remove_strays(session, run_id, newest=told)
 
 
 def store_leftovers(attempt: AttemptFolder, earlier: AttemptFolder) -> None:

@@ -70,7 +70,10 @@ def _train(attempt: AttemptFolder, device: Device) -> None:
     except NotStartedError as error:
         _finish(attempt, error.ending)
         return
-    _finish(attempt, Watching(attempt, trainer).until_the_end())
+    watching = Watching(attempt, trainer)
+    ending = watching.until_the_end()
+    if ending is not None:
+        _finish(attempt, ending, saved=watching.recording.saved)
 
 
 def _store_leftovers(attempt: AttemptFolder) -> None:
@@ -191,14 +194,14 @@ class _ClaimLostError(Exception):
     """The run belongs to another attempt, or may by now."""
 
 
-def _finish(attempt: AttemptFolder, ending: Ending | None) -> None:
+def _finish(attempt: AttemptFolder, ending: Ending, *, saved: int = 0) -> None:
     """Write the end down; a database that does not answer is asked again until the claim has run out."""
     gives_up_at = time.monotonic() + settings().lease_seconds
-    while ending is not None:
+    while True:
         try:
             with db.unit_of_work() as session:
                 end_attempt(session, attempt.run_id, attempt=attempt.number, ending=ending)
-            settle_files(attempt.run_id)
+            settle_files(attempt.run_id, told=saved)
         except SQLAlchemyError as error:
             log.warning("the end of run %s is not stored yet: %s", attempt.run_id, error)
             if time.monotonic() > gives_up_at:

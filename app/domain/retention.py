@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sqlalchemy import func, or_
 from sqlalchemy.orm import selectinload
 from sqlmodel import Session, col, select
 
@@ -121,13 +120,6 @@ def named_files(session: Session, run_id: int) -> set[str]:
     """Return the files and folders that the run's checkpoints name, relative to the run's folder."""
     rows = session.exec(select(Checkpoint).where(Checkpoint.run_id == run_id)).all()
     return {name for row in rows for name in (row.file, row.adapter, row.state_file) if name}
-
-
-def newest_saved(session: Session, run_id: int) -> int:
-    """Return the last iteration whose files a row names."""
-    named = or_(col(Checkpoint.file) != "", col(Checkpoint.adapter) != "")
-    saved = select(func.max(Checkpoint.iteration)).where(Checkpoint.run_id == run_id, named)
-    return session.exec(saved).one() or 0
 
 
 def remove_strays(session: Session, run_id: int, *, newest: int) -> None:

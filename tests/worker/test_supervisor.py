@@ -18,7 +18,7 @@ from app.domain.events import metrics_of
 from app.domain.models import Answer, Attempt, Checkpoint, Event, ReasonKind, Run, RunState
 from app.domain.runs import id_of, request_stop, resume_run
 from tests.conftest import forget_settings, wait_until
-from tests.factories import attempt_of, make_recipe, make_run
+from tests.factories import attempt_of, make_checkpoint, make_recipe, make_run
 from worker import leaving, supervisor
 from worker.children import adopt_orphans
 from worker.gpus import Device, lend_device
@@ -425,3 +425,20 @@ def test_reading_on_without_a_line_end(tmp_path: Path) -> None:
     assert read_lines(file, 4) == b""
     file.write_bytes(b"x" * (5 << 20))
     assert len(read_lines(file, 0)) == 4 << 20
+
+
+def test_a_file_that_the_trainer_is_about_to_tell_of_is_left_alone(session: Session) -> None:
+    """A run that began anew saves again what it had saved; the old rows say nothing of the new files."""
+    run = make_run(session, recipe=make_recipe(name="plain"), state=RunState.RUNNING)
+    for iteration in (5, 10):
+        make_checkpoint(session, run, iteration=iteration, file="", state_file="")
+    attempt = AttemptFolder(id_of(run), attempt_of(session, run).id or 0, 1)
+    saved = b'{"kind": "checkpoint", "time": 1, "iteration": 5, "updates": 5, "file": "iter_5.pth", "adapter": null, '
+    attempt.events.parent.mkdir(parents=True)
+    attempt.events.write_bytes(saved + b'"state_file": "states/iter_5.pth", "size_bytes": 9}\n')
+    untold = attempt.run_folder / "iter_10.pth"
+    untold.write_bytes(b"just written")
+
+    Recording(attempt).store(renew=True)
+
+    assert untold.exists()
