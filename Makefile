@@ -23,6 +23,9 @@ test: install ## run every test, those in a browser too; ARGS="-k name" chooses
 	@.ci/chromium
 	@$(RUN)/python -m pytest $(ARGS)
 
+faults: install ## break things for real, the slow ones too; ROUNDS=50 strikes at as many random moments
+	@$(RUN)/python -m pytest tests/faults --long --faults-rounds $(or $(ROUNDS),50)
+
 pictures: install ## take the tour's pictures of what `make demo` trained
 	@$(RUN)/python -m pytest tests/e2e/test_tour.py --story $(or $(TEMPER_HOME),$(HOME)/.temper)
 
@@ -52,4 +55,4 @@ bench: install ## measure what the documentation claims
 clean: ## remove what was installed and built, never what Temper has stored
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
 
-.PHONY: help demo up install test pictures lint fix types contracts migrate translations bench clean
+.PHONY: help demo up install test faults pictures lint fix types contracts migrate translations bench clean

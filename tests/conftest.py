@@ -41,8 +41,17 @@ COOKIE = "temper_session"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what the fault suite is told by."""
     parser.addoption("--faults-rounds", type=int, default=1, help="times that a fault of a random moment strikes")
+    parser.addoption("--long", action="store_true", help="run the tests that wait for many seconds too")
     parser.addoption("--faults-record", default="", help="file to append each fault's cost to; defaults are in force")
     parser.addoption("--story", type=Path, help="take the tour's pictures of what `make demo` trained in this home")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long tests out unless they are asked for."""
+    if not config.getoption("--long"):
+        chosen = [item for item in items if item.get_closest_marker("long") is None]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+        items[:] = chosen
 
 
 # ── Where a test lives ─────────────────────────────────────────────────────

@@ -37,6 +37,7 @@ def test_f06_an_empty_queue(site: Site, session: Session, fault: Fault, moment: 
         assert now(session, run_id).attempt == 1
 
 
+@pytest.mark.long
 def test_f07_no_queue_for_a_while(site: Site, session: Session, fault: Fault) -> None:
     """Pages work, a launch is taken and answered at once, and the run starts when Redis is back."""
     assert site.redis is not None
@@ -89,6 +90,7 @@ def slow_down(proxy: Proxy, site: Site) -> None:
     proxy.delay_seconds = 0.5 if site.is_hasty else 2.0
 
 
+@pytest.mark.long
 def test_f08_a_bad_connection(site: Site, session: Session, fault: Fault, proxy: Proxy) -> None:
     """Cut, silent or slow: the run that trains goes on, and the worker takes the next one without a new start."""
     for disturb in (flap, fall_silent, slow_down):
@@ -107,6 +109,7 @@ def test_f08_a_bad_connection(site: Site, session: Session, fault: Fault, proxy:
     assert site.workers[0].is_alive
 
 
+@pytest.mark.long
 def test_f10_longer_than_the_broker_waits(site: Site, session: Session, fault: Fault) -> None:
     """A run of many times the visibility timeout has one trainer: no message is left to deliver again."""
     site.keep_one_worker(ALTERED)

@@ -105,6 +105,7 @@ def answers(site: Site) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_f16_a_locked_database(site: Site, session: Session, fault: Fault) -> None:
     """Readers read; a writer is told after five seconds that the database does not answer; the run loses nothing."""
     run_id = site.start_run("slow")

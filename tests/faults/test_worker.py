@@ -48,6 +48,7 @@ def test_f02_a_killed_worker(site: Site, session: Session, fault: Fault, moment:
     fault.count(session, site, run_id)
 
 
+@pytest.mark.long
 def test_f02_a_worker_of_another_host(site: Site, session: Session, fault: Fault) -> None:
     """Whose processes cannot be seen: its claim runs out by the clock of those that watch."""
     site.kill_workers()
