@@ -24,6 +24,7 @@ LEFT_OUT = {"lm_head", "gate", "shared_expert_gate"}  # the head, and what choos
 
 
 @pytest.mark.engine
+@pytest.mark.long
 @pytest.mark.parametrize("model_type", sorted(NATIVE_TYPES))
 def test_every_type_has_the_layers_that_are_named(model_type: str) -> None:
     """All linear layers but the head and the routers are adapted, and each smaller choice is a part of them."""

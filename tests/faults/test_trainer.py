@@ -78,6 +78,7 @@ def test_f13_no_gpu_memory(site: Site, session: Session, fault: Fault) -> None:
     check_whole(session, site, site.start_run("plain"))
 
 
+@pytest.mark.long
 def test_f20_a_hanging_trainer(site: Site, session: Session, fault: Fault) -> None:
     """One that was stopped in its tracks is called stalled, then ended, and its run goes on."""
     run_id = site.start_run("brisk")

@@ -82,6 +82,7 @@ def test_f03_a_killed_pool_process(site: Site, session: Session, fault: Fault, m
     assert site.workers[0].is_alive
 
 
+@pytest.mark.long
 def test_f04_a_deploy(site: Site, session: Session, fault: Fault) -> None:
     """A worker that is asked to end saves, gives its run back and is gone; the next one goes on from there."""
     run_id = site.start_run("slow")

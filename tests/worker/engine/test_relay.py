@@ -132,8 +132,8 @@ def test_it_trains_converts_and_merges(relaid: Path, tmp_path: Path) -> None:
     assert (tmp_path / "merged" / "manifest.json").exists()
 
 
-def test_a_full_fine_tune_keeps_the_newest_and_becomes_a_whole_model(relaid: Path, tmp_path: Path) -> None:
-    """There is no adapter; what is deleted was older than what is whole."""
+def test_a_full_fine_tune_becomes_a_whole_model(relaid: Path, tmp_path: Path) -> None:
+    """There is no adapter; the trainer deletes nothing, which is for its supervisor to do."""
     recipe = small_recipe(method="full", checkpoints={"every": 2, "keep": 1, "max_new_tokens": 4})
 
     done = train(recipe, tmp_path / "run", model=relaid, template="internlm2_chat")
@@ -142,8 +142,7 @@ def test_a_full_fine_tune_keeps_the_newest_and_becomes_a_whole_model(relaid: Pat
 
     assert done.exit_code == 0, done.output
     assert [event["adapter"] for event in done.told("checkpoint")] == [None, None]
-    assert [event["iteration"] for event in done.told("retired")] == [2]
-    assert [file.name for file in (tmp_path / "run").glob("iter_*.pth")] == ["iter_4.pth"]
+    assert sorted(file.name for file in (tmp_path / "run").glob("iter_*.pth")) == ["iter_2.pth", "iter_4.pth"]
     for result, name in ((whole, "whole"), (merged, "merged")):
         assert result.returncode == 0, result.stderr
         assert (tmp_path / name / "model.safetensors").exists()
