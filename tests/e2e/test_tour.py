@@ -36,7 +36,7 @@ def story(request: pytest.FixtureRequest, session: Session, home: Path) -> list[
         return [run.id or 0]
     session.close()
     db.engine().dispose()
-    for left in home.glob("temper.db-*"):
+    for left in home.glob("temper.db*"):  # a new file, never other bytes in one that is open
         left.unlink()
     shutil.copy(trained / "temper.db", home / "temper.db")
     (home / "runs").symlink_to(trained / "runs")
