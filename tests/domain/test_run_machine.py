@@ -24,7 +24,7 @@ from app.domain.errors import ConflictError
 from app.domain.events import ingest, metrics_of
 from app.domain.models import Attempt, Event, ReasonKind, Run, RunState
 from app.domain.runs import get_run, id_of, request_stop, resume_run
-from app.domain.trainer_events import CheckpointSaved, MetricMeasured, TrainingResumed
+from app.domain.trainer_events import AnyTrainerEvent, CheckpointSaved, MetricMeasured, TrainingResumed
 from tests.factories import make_run
 from worker import leases
 from worker.reconciler import Reconciliation
@@ -129,7 +129,7 @@ class RunMachine(RuleBasedStateMachine):
             saved = CheckpointSaved(
                 time=0, iteration=iteration, updates=1, file="f", adapter=None, state_file="s", size_bytes=1
             )
-            told = [*lines, measured, *([saved] if saves else [])]
+            told: list[AnyTrainerEvent] = [*lines, measured, *([saved] if saves else [])]
             ingest(session, run, attempt, told, size=LINE_BYTES * len(told))
             assert attempt.event_offset == before + LINE_BYTES * len(told)
             holder.stored = iteration
@@ -248,7 +248,7 @@ def emptied() -> Iterator[None]:
 
     with db.unit_of_work() as session:
         for table in (Event, Attempt, Checkpoint, RunProbe, Run):
-            session.exec(delete(table))  # type: ignore[call-overload]
+            session.exec(delete(table))
     yield
 
 
@@ -269,7 +269,7 @@ def test_runs_in_any_order(request: pytest.FixtureRequest, monkeypatch: pytest.M
             clock.jumped = timedelta(0)
 
     stories = STORIES * (10 if request.config.getoption("--long") else 1)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Story,
         settings=settings(
             max_examples=stories,
