@@ -23,8 +23,8 @@ test: install ## run every test, those in a browser too; ARGS="-k name" chooses
 	@.ci/chromium
 	@$(RUN)/python -m pytest $(ARGS)
 
-faults: install ## break things for real, the slow ones too; ROUNDS=50 strikes at as many random moments
-	@$(RUN)/python -m pytest tests/faults --long --faults-rounds $(or $(ROUNDS),50)
+faults: install ## break things for real and write what it cost; ROUNDS=50 strikes at as many random moments
+	@$(RUN)/python -m tests.faults.report --rounds $(or $(ROUNDS),50)
 
 pictures: install ## take the tour's pictures of what `make demo` trained
 	@$(RUN)/python -m pytest tests/e2e/test_tour.py --story $(or $(TEMPER_HOME),$(HOME)/.temper)

@@ -87,6 +87,7 @@ class RunMachine(RuleBasedStateMachine):
         self.ended: dict[int, RunState] = {}
         self.highest: dict[int, int] = {}
         self.bytes: dict[int, int] = {}
+        self.renewed: dict[tuple[int, int], float] = {}
 
     @rule(target=runs)
     def create(self) -> int:
@@ -107,13 +108,25 @@ class RunMachine(RuleBasedStateMachine):
                 return Holder(run_id, attempt=number + 1_000, attempt_id=0, was_lost=True)
             assert attempt.number == self.highest[run_id] + 1
             self.highest[run_id] = attempt.number
+            self.renewed[run_id, attempt.number] = self.clock.passed
             return Holder(run_id, attempt.number, attempt.id or 0)
 
     @rule(holder=holders)
     def renew(self, holder: Holder) -> None:
         """Keep a claim; only its own holder can."""
         with db.unit_of_work() as session:
-            assert renew_claim(session, holder.run_id, attempt=holder.attempt) == self.holds(session, holder)
+            holds = self.holds(session, holder)
+            assert renew_claim(session, holder.run_id, attempt=holder.attempt) == holds
+            self.renewed[holder.run_id, holder.attempt] = self.clock.passed
+
+    @rule(holder=holders)
+    def work_on(self, holder: Holder) -> None:
+        """Renew a claim for longer than a lease, while others look for what is lost."""
+        for _ in range(5):
+            self.clock.passed += LEASE / 3
+            self.renew(holder)
+            self.reconcile(0)
+            self.reconcile(1)
 
     @rule(holder=holders, saves=st.booleans(), resumes=st.booleans())
     def store(self, holder: Holder, *, saves: bool, resumes: bool) -> None:
@@ -133,6 +146,7 @@ class RunMachine(RuleBasedStateMachine):
             ingest(session, run, attempt, told, size=LINE_BYTES * len(told))
             assert attempt.event_offset == before + LINE_BYTES * len(told)
             holder.stored = iteration
+            self.renewed[holder.run_id, holder.attempt] = self.clock.passed
             self.bytes[holder.attempt_id] = attempt.event_offset
 
     @rule(holder=consumes(holders), ending=ENDINGS)
@@ -171,8 +185,10 @@ class RunMachine(RuleBasedStateMachine):
 
     @rule(watcher=st.integers(0, 1))
     def reconcile(self, watcher: int) -> None:
-        """Look for claims that were lost."""
+        """Look for claims that were lost; one that was renewed within a lease is not."""
+        kept = {key for key in self.held() if self.clock.passed - self.renewed[key] < LEASE}
         self.watchers[watcher].reconcile()
+        assert kept <= self.held()
 
     @rule(watcher=st.integers(0, 1))
     def restart_watcher(self, watcher: int) -> None:
@@ -200,6 +216,12 @@ class RunMachine(RuleBasedStateMachine):
         with db.reading() as session:
             run = get_run(session, run_id)
             assert run.state.is_final or run_id in waiting.startable_run_ids(session)
+
+    @staticmethod
+    def held() -> set[tuple[int, int]]:
+        """Return the runs that train, each with its attempt."""
+        with db.reading() as session:
+            return set(session.exec(select(Run.id, Run.attempt).where(Run.state == RunState.RUNNING)).all())  # type: ignore[arg-type]
 
     @staticmethod
     def holds(session: Session, holder: Holder) -> bool:

@@ -83,8 +83,10 @@ def _row(fault: str, lines: Sequence[dict[str, Any]]) -> str:
 
 def write_page(text: str) -> None:
     """Put a text between the two marks of the page."""
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
+    before, begins, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    _, ends, after = rest.partition(END)
+    if not (begins and ends):
+        raise SystemExit(f"{PAGE} has no place for the table: {BEGIN.strip()} ... {END}")
     PAGE.write_text(f"{before}{BEGIN}{text}{END}{after}", "utf-8")
 
 
