@@ -38,6 +38,7 @@ BUSY_SECONDS = 5.0  # a writer waits so long for the one before it
 LOCK = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE')"
 
 
+@pytest.mark.long
 def test_f15_a_full_disk(site: Site, session: Session, fault: Fault) -> None:
     """The run fails with that word, its last whole checkpoint is there, and it goes on from it once there is room."""
     with small_disk(site.home / "runs", size="16m") as disk:
@@ -184,6 +185,7 @@ def test_f17_postgres_restarts(postgres: tuple[Site, "databases.Restartable"], f
 # ── Files in use ───────────────────────────────────────────────────────────
 
 
+@pytest.mark.long
 def test_f29_retention_and_readers(site: Site, session: Session, fault: Fault) -> None:
     """A pinned checkpoint and one that is being merged outlive retention and a resume; the answers of all stay."""
     run_id = site.start_run("slow", checkpoints={"every": 5, "keep": 1})
