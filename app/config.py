@@ -89,6 +89,10 @@ class Settings(BaseSettings):
         """Where runs keep their files."""
         return self.home / "runs"
 
+    def run_folder(self, run_id: int) -> Path:
+        """Where one run keeps its files."""
+        return self.runs_folder / str(run_id)
+
     @property
     def locks_folder(self) -> Path:
         """Where devices are locked; local to a host."""

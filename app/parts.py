@@ -5,7 +5,6 @@ Each heads a session of its own, so that it can be ended with everything it star
 kernel kills it when `temper up` dies in whatever way.
 """
 
-import ctypes
 import os
 import signal
 import socket
@@ -19,14 +18,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from app.config import settings
+from app.processes import die_with
 
-PR_SET_PDEATHSIG = 1
 LONGEST_SOCKET_PATH = 107  # bytes; the kernel's limit
 REDIS_START_SECONDS = 10.0
 KEPT_LOG_BYTES = 1 << 20  # of earlier starts
 MOST_RESTARTS, RESTART_WINDOW_SECONDS = 5, 60.0  # of one part; what ends so often ends again
 WORKER_OPTIONS = ("--loglevel", "INFO", "--without-gossip", "--without-mingle", "--pool", "prefork")
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ServerError(Exception):
@@ -122,7 +120,7 @@ def _start(name: str, arguments: Sequence[str], *, keep: Sequence[int] = ()) -> 
             env=_environment(),
             start_new_session=True,  # Ctrl-C reaches `temper up` alone, which then ends its parts in order
             pass_fds=tuple(keep),
-            preexec_fn=lambda: _die_with(parent),  # noqa: PLW1509 - no thread runs yet
+            preexec_fn=lambda: die_with(parent),  # noqa: PLW1509 - no thread runs yet
         )
     return Part(name, process, path)
 
@@ -156,13 +154,6 @@ class Keeper:
             raise ServerError(f"The {self.part.name} process ended with code {code}.\n{self.part.last_words()}")
         self.restarted_at.append(now)
         self.part = self.start()
-
-
-def _die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent dies; runs in the child before its program starts."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the call above
-        os._exit(1)
 
 
 def end_parts(parts: Sequence[Part]) -> None:

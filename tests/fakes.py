@@ -35,7 +35,7 @@ from app.domain.trainer_events import (
 )
 from worker.engine.folders import file_aside
 from worker.engine.leaving import Leave, Stage, departure
-from worker.engine.resume import resumption, state_file, weights_file
+from worker.engine.resume import Candidate, hash_checkpoint, resumption, state_file, weights_file
 
 SLOW_SECONDS = 0.12  # an iteration of a slow run: long enough to look at a page in between
 BRISK_SECONDS = 0.05  # long enough to be hit in the middle of
@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("--work-dir", type=Path)
     parser.add_argument("--events", type=Path)
-    parser.add_argument("--resume", type=int, nargs="*")
+    parser.add_argument("--resume", type=Candidate.read, nargs="*")
     parser.add_argument("--answered", type=int, nargs="*", default=[])
     options = parser.parse_args()
     if options.command != "train":
@@ -79,13 +79,13 @@ def _lock(folder: Path) -> TextIO:
 
 class _Training:
     def __init__(self, folder: Path, events: Path) -> None:
-        self.folder, self.events = folder, events
+        self.folder, self.events, self.phase = folder, events, ""
         self.recipe: dict[str, Any] = json.loads((folder / "recipe.json").read_text("utf-8"))
         words = set(self.recipe["name"].lower().split())
         is_first = events.parent.name == "1"
         self.faults = words if is_first or "always" in words else words & LASTING
 
-    def run(self, resume: list[int] | None, answered: frozenset[int]) -> int:
+    def run(self, resume: list[Candidate] | None, answered: frozenset[int]) -> int:
         departure.listen()
         print("fake trainer begins", flush=True)
         print("knows", *sorted(os.environ), flush=True)
@@ -113,7 +113,7 @@ class _Training:
         return 0
 
     def iterate(self, iteration: int, iterations: int) -> None:
-        self.say(PhaseBegan, phase="training", iteration=iteration - 1)
+        self.begin("training", iteration - 1)
         time.sleep(SLOW_SECONDS if "slow" in self.faults else BRISK_SECONDS if "brisk" in self.faults else 0)
         self.say(
             MetricMeasured,
@@ -155,7 +155,7 @@ class _Training:
             time.sleep(0.05)
 
     def save(self, iteration: int) -> None:
-        self.say(PhaseBegan, phase="saving", iteration=iteration)
+        self.begin("saving", iteration)
         adapter = self.folder / f"adapters/iter_{iteration}"
         weights, state = weights_file(self.folder, iteration), state_file(self.folder, iteration)
         for file in (state, weights):
@@ -175,16 +175,22 @@ class _Training:
             file=weights.name,
             adapter=f"adapters/iter_{iteration}",
             state_file=f"states/{state.name}",
+            sha256=hash_checkpoint(self.folder, iteration),
             size_bytes=sum(file.stat().st_size for file in files),
         )
 
     def answer(self, iteration: int) -> None:
-        self.say(PhaseBegan, phase="answering", iteration=iteration)
+        self.begin("answering", iteration)
         answers = tuple(
             AnswerGiven(probe=at, text=f"answer {at} of {iteration}", tokens=4, ended="stop")
             for at, _ in enumerate(self.recipe["probes"])
         )
         self.say(AnswersGiven, iteration=iteration, answers=answers, seconds=0.1, dtype="float32", quantised=False)
+
+    def begin(self, phase: str, iteration: int) -> None:
+        if phase != self.phase:  # told once, as the real one does
+            self.phase = phase
+            self.say(PhaseBegan, phase=phase, iteration=iteration)
 
     def say(self, event: type[TrainerEvent], **values: Any) -> None:
         self.write(event(time=time.time(), **values).model_dump_json().encode() + b"\n")

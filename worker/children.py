@@ -6,7 +6,6 @@ the kernel kills it when this process dies. Its output goes to a file: a pipe th
 would stop it.
 """
 
-import ctypes
 import os
 import secrets
 import subprocess
@@ -21,14 +20,14 @@ from signal import SIGKILL, SIGTERM, Signals
 import psutil
 
 from app.config import settings
+from app.domain.logs import read_tail
+from app.processes import die_with
 from worker.gpus import Device
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 MARK = "ENGINE_JOB"  # in the environment of a child and of all that it starts
 GONE_SECONDS = 5.0  # the kernel needs longer only for a process that is stuck in a driver
 MOST_LOG_BYTES = 64 << 20  # of one attempt; more is noise that fills the disk
 KEPT_LOG_BYTES = 1 << 20
-_libc = ctypes.CDLL(None, use_errno=True)
 
 # What a child may know of its surroundings. Everything else, database and queue passwords
 # above all, stays outside.
@@ -121,18 +120,6 @@ def child_environment(device: Device | None) -> dict[str, str]:
     }
 
 
-def die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent dies, even if that is just now."""
-    _libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the call above
-        os._exit(1)
-
-
-def adopt_orphans() -> None:
-    """Become the parent of every descendant that loses its own, so that none escapes `Child.end`."""
-    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 # ── Logs ───────────────────────────────────────────────────────────────────
 
 
@@ -149,11 +136,6 @@ def shorten_log(log: Path) -> None:
         file.write(b"[the log was too long: what came before is gone]\n" + kept)
 
 
-def tail_of(log: Path, *, lines: int = 60, most_bytes: int = 64 << 10) -> str:
-    """Return the last lines of a log, never more than `most_bytes`: a log may be one endless line."""
-    if not log.exists():
-        return ""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - most_bytes))
-        text = file.read().decode("utf-8", errors="replace").replace("\x00", "")
-    return "\n".join(text.splitlines()[-lines:])
+def tail_of(log: Path, *, lines: int = 60) -> str:
+    """Return the last lines of a log."""
+    return "\n".join(read_tail(log).splitlines()[-lines:])

@@ -1,6 +1,7 @@
 """How an attempt ended, from what its trainer said last and how it exited."""
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from app.domain.attempts import Ending
@@ -50,20 +51,16 @@ def reason_of(exit_code: int, said: str, *, ran_out_of_memory: bool = False) -> 
 
 def oom_kills() -> int:
     """Count the processes that the kernel killed for want of memory, in this control group or on this host."""
-    for path, name in ((_own_group() / "memory.events", "oom_kill"), (Path("/proc/vmstat"), "oom_kill")):
-        try:
-            lines = path.read_text("ascii").splitlines()
-        except OSError:
-            continue
-        counted = (int(line.split()[1]) for line in lines if line.split()[0] == name)
-        return next(counted, 0)
+    for path in (_own_group() / "memory.events", Path("/proc/vmstat")):
+        with suppress(OSError):
+            counts = dict(line.split(maxsplit=1) for line in path.read_text("ascii").splitlines())
+            return int(counts.get("oom_kill", 0))
     return 0
 
 
 def _own_group() -> Path:
-    try:
-        lines = Path("/proc/self/cgroup").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    group = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "/")
-    return Path("/sys/fs/cgroup") / group.lstrip("/")
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text("utf-8").splitlines():
+            if line.startswith("0::"):
+                return Path("/sys/fs/cgroup") / line.removeprefix("0::").lstrip("/")
+    return Path("/sys/fs/cgroup")

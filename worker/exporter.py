@@ -25,6 +25,7 @@ from app.domain.checkpoints import (
     put_artifact_back,
     renew_artifact,
 )
+from app.domain.disk import MANIFEST
 from app.domain.models import ArtifactKind, ReasonKind
 from app.domain.preparations import (
     claim_preparation,
@@ -41,8 +42,8 @@ from worker.leaving import is_leaving
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
 TICK_SECONDS = 0.25
+MOST_DETAIL = 2_000  # characters
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def make_artifact(artifact_id: int) -> None:
         attempt, checkpoint, kind = artifact.attempt, artifact.checkpoint, artifact.kind
         run_id, model_path = checkpoint.run_id, checkpoint.run.model.path
         file, adapter = checkpoint.file, checkpoint.adapter
-    run_folder = settings().runs_folder / str(run_id)
+    run_folder = settings().run_folder(run_id)
     folder = run_folder / "artifacts" / str(artifact_id)
     if kind is ArtifactKind.ADAPTER:
         arguments = ["convert", "config.py", file or adapter, str(folder)]
@@ -109,9 +110,6 @@ def _store_artifact(artifact_id: int, attempt: int, outcome: Outcome, folder: Pa
             )
 
 
-MOST_DETAIL = 2_000  # characters
-
-
 def prepare_model(model_id: int) -> None:
     """Re-lay a registered model so that it trains without code of its own, unless another worker does."""
     with db.unit_of_work() as session:
@@ -122,8 +120,7 @@ def prepare_model(model_id: int) -> None:
 
     def renew() -> bool:
         with db.unit_of_work() as session:
-            renew_preparation(session, model_id)
-        return True
+            return renew_preparation(session, model_id)
 
     folder = settings().models_folder / name
     outcome = _run(["relay", source, str(folder)], cwd=settings().models_folder, folder=folder, renew=renew)

@@ -15,7 +15,7 @@ from celery.signals import task_postrun, task_prerun, worker_process_init, worke
 
 from app.config import settings
 from app.domain import db, presence, queue
-from worker.children import adopt_orphans, die_with
+from app.processes import adopt_orphans, die_with
 from worker.gpus import devices
 from worker.leaving import begin_work, end_work, leave, leave_or_end
 from worker.reconciler import Reconciler

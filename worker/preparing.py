@@ -3,10 +3,10 @@
 import errno
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
 from app.config import settings
@@ -16,7 +16,7 @@ from app.domain.checkpoint_sizes import planned_bytes
 from app.domain.mixes import count_rows, write_rows
 from app.domain.models import Answer, Attempt, Checkpoint, ReasonKind, RunState
 from app.domain.recipes import Recipe
-from app.domain.retention import remove_parts, run_folder
+from app.domain.retention import remove_parts
 from app.domain.runs import get_run, recipe_of
 from app.domain.xtuner_config import render_config
 from worker.children import Child, start_child
@@ -35,7 +35,7 @@ class AttemptFolder:
     @property
     def run_folder(self) -> Path:
         """The run's folder: what all of its attempts share."""
-        return run_folder(self.run_id)
+        return settings().run_folder(self.run_id)
 
     @property
     def events(self) -> Path:
@@ -130,7 +130,7 @@ def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> N
 
 def start_trainer(attempt: AttemptFolder, device: Device) -> Child:
     """
-    Start the trainer; one that is not the first goes on from the newest checkpoint that proves whole.
+    Start the trainer; one that is not the first goes on from the newest checkpoint that is what was written.
 
     Raises:
         NotStartedError: the system cannot start a process now.
@@ -138,29 +138,34 @@ def start_trainer(attempt: AttemptFolder, device: Device) -> Child:
     arguments = ["train", "config.py", "--work-dir", str(attempt.run_folder), "--events", str(attempt.events)]
     if attempt.number > 1:
         with db.reading() as session:
-            arguments += ["--resume", *_as_words(resumable_iterations(session, attempt.run_id))]
-            arguments += ["--answered", *_as_words(_answered_iterations(session, attempt.run_id))]
+            arguments += ["--resume", *_resumable(session, attempt.run_id)]
+            arguments += ["--answered", *_answered(session, attempt.run_id)]
     try:
         trainer = start_child(arguments, folder=attempt.run_folder, log=attempt.log, device=device)
     except OSError as error:
         raise NotStartedError(Ending(RunState.FAILED, ReasonKind.CRASHED, str(error))) from error
+    try:
+        _write_down(attempt, trainer)
+    except SQLAlchemyError:
+        trainer.end()  # nobody would watch it
+        raise
+    return trainer
+
+
+def _write_down(attempt: AttemptFolder, trainer: Child) -> None:
     with db.unit_of_work() as session:
         row = session.get_one(Attempt, attempt.id)
         row.pid = trainer.pid
         session.add(row)
-    return trainer
 
 
-def _as_words(numbers: Sequence[int]) -> list[str]:
-    return [str(number) for number in numbers]
+def _resumable(session: Session, run_id: int) -> list[str]:
+    """Name what a run may go on from as the engine reads it, the newest first."""
+    statement = select(Checkpoint).where(Checkpoint.run_id == run_id, Checkpoint.state_file != "")
+    rows = session.exec(statement.order_by(col(Checkpoint.iteration).desc()))
+    return [f"{row.iteration}:{row.sha256}" for row in rows]
 
 
-def resumable_iterations(session: Session, run_id: int) -> list[int]:
-    """Return the iterations that a run may go on from, the newest first."""
-    statement = select(Checkpoint.iteration).where(Checkpoint.run_id == run_id, Checkpoint.state_file != "")
-    return sorted(session.exec(statement), reverse=True)
-
-
-def _answered_iterations(session: Session, run_id: int) -> list[int]:
+def _answered(session: Session, run_id: int) -> list[str]:
     statement = select(Checkpoint.iteration).join(Answer, col(Answer.checkpoint_id) == Checkpoint.id)
-    return sorted(set(session.exec(statement.where(Checkpoint.run_id == run_id))))
+    return [str(iteration) for iteration in session.exec(statement.where(Checkpoint.run_id == run_id).distinct())]

@@ -107,9 +107,6 @@ def _wanted(session: Session, attempt: AttemptFolder) -> Wanted:
 def _store(session: Session, attempt: AttemptFolder, events: list[AnyTrainerEvent], size: int) -> None:
     run, row = get_run(session, attempt.run_id), session.get_one(Attempt, attempt.id)
     ingest(session, run, row, events, size=size)
-    if any(isinstance(event, CheckpointSaved) for event in events):
-        session.flush()
-        apply_retention(session, run)
 
 
 def read_lines(events: Path, offset: int) -> bytes:

@@ -93,8 +93,8 @@ class Watching:
     attempt: AttemptFolder
     trainer: Child
     renewal: Renewal = field(default_factory=Renewal)
-    asked_to_leave_at: float | None = None
-    """When it was told to save and leave, by this process's clock."""
+    asked_at: dict[signal.Signals, float] = field(default_factory=dict)
+    """When it was told to leave, by this process's clock: first perhaps with time for answers, then in a hurry."""
     stalled: bool = False
 
     def __post_init__(self) -> None:
@@ -137,19 +137,19 @@ class Watching:
         self._look_at_log()
         if wanted.stop and not wanted.keep:
             return Ending(RunState.CANCELLED)
-        if wanted.stop or is_leaving():
-            return self._leave(SAVE_ANSWER_AND_LEAVE if wanted.stop else SAVE_AND_LEAVE, is_stop=wanted.stop)
+        if is_leaving():
+            return self._leave(SAVE_AND_LEAVE, settings().leave_seconds)
+        if wanted.stop:
+            return self._leave(SAVE_ANSWER_AND_LEAVE, self.recording.pace.patience)
         return self._look_for_stall()
 
-    def _leave(self, number: signal.Signals, *, is_stop: bool) -> Ending | None:
+    def _leave(self, number: signal.Signals, patience: float) -> Ending | None:
         """Ask the trainer to save and leave; once its time is over, end it."""
-        if self.asked_to_leave_at is None:
-            self.asked_to_leave_at = time.monotonic()
+        if number not in self.asked_at:
+            self.asked_at[number] = time.monotonic()
             self.trainer.signal(number)
-        patience = self.recording.pace.patience if is_stop else settings().leave_seconds
-        if time.monotonic() - self.asked_to_leave_at < patience:
-            return None
-        return Ending(RunState.CANCELLED if is_stop else RunState.QUEUED)
+        is_over = time.monotonic() - self.asked_at[number] >= patience
+        return Ending(RunState.QUEUED) if is_over else None  # where a stop was asked for, it is cancelled
 
     def _look_for_stall(self) -> Ending | None:
         pace = self.recording.pace
@@ -176,7 +176,7 @@ class Watching:
 
     def _ended_by_itself(self) -> Ending:
         code = self.trainer.exit_code() or 0
-        if self.asked_to_leave_at is not None and self.recording.end is None:
+        if self.asked_at and self.recording.end is None:
             return Ending(RunState.QUEUED, exit_code=code)  # it was asked before it could listen
         ran_out = oom_kills() > self.oom_kills
         return judge_end(code, self.recording.end, log=self.attempt.log, ran_out_of_memory=ran_out)
@@ -197,16 +197,19 @@ class _ClaimLostError(Exception):
 def _finish(attempt: AttemptFolder, ending: Ending, *, saved: int = 0) -> None:
     """Write the end down; a database that does not answer is asked again until the claim has run out."""
     gives_up_at = time.monotonic() + settings().lease_seconds
-    while True:
-        try:
-            with db.unit_of_work() as session:
-                end_attempt(session, attempt.run_id, attempt=attempt.number, ending=ending)
-            settle_files(attempt.run_id, told=saved)
-        except SQLAlchemyError as error:
-            log.warning("the end of run %s is not stored yet: %s", attempt.run_id, error)
-            if time.monotonic() > gives_up_at:
-                return  # the reconcilers find it
-            time.sleep(RETRY_SECONDS)
-            continue
-        break
+    while not _is_finished(attempt, ending, saved):
+        if time.monotonic() > gives_up_at:
+            return  # the reconcilers find it
+        time.sleep(RETRY_SECONDS)
     presence.wake_watchers(attempt.run_id)
+
+
+def _is_finished(attempt: AttemptFolder, ending: Ending, saved: int) -> bool:
+    try:
+        with db.unit_of_work() as session:
+            end_attempt(session, attempt.run_id, attempt=attempt.number, ending=ending)
+        settle_files(attempt.run_id, told=saved)
+    except SQLAlchemyError as error:
+        log.warning("the end of run %s is not stored yet: %s", attempt.run_id, error)
+        return False
+    return True

@@ -136,7 +136,7 @@ def run_detail(session: Session, run: Run) -> RunDetail:
     return RunDetail(
         **_common(run),
         attempts=[_attempt(attempt) for attempt in run.attempts],
-        place=place_of(session, run),
+        place=place.number if (place := place_of(session, run)) else None,
         recipe=recipe_of(run),
         mix_sha256=run.mix_sha256,
         attempt=run.attempt,

@@ -18,6 +18,7 @@ from app.domain.columns import utc_now
 from app.domain.models import Attempt, ReasonKind, Run, RunState
 from app.domain.queue import enqueue
 from app.domain.runs import get_run, locked_run, record_state
+from app.domain.texts import storable
 from app.domain.waiting import LONGEST_DELAY, startable_run_ids
 
 MOST_RESTARTS = 3  # in a row without a new checkpoint: what fails so often fails again
@@ -178,8 +179,3 @@ def _write(session: Session, run_id: int, attempt: int, **values: Any) -> bool: 
         .values(**values)
     )
     return written.rowcount == 1
-
-
-def storable(text: str) -> str:
-    """Return a program's text without zero characters, which Postgres cannot store."""
-    return text.replace("\x00", "")

@@ -1,4 +1,4 @@
-"""How columns store what the two databases store differently: times, and words."""
+"""How columns store what the two databases store differently: times, words, and the names of constraints."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -6,6 +6,14 @@ from typing import Any
 
 from sqlalchemy import DateTime, Enum, TypeDecorator
 from sqlalchemy.engine import Dialect
+
+# A constraint without a name cannot be dropped by a later migration on both databases.
+CONSTRAINT_NAMES = {
+    "ix": "ix_%(column_0_N_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
 
 
 def utc_now() -> datetime:

@@ -74,7 +74,7 @@ def open_artifact(session: Session, artifact_id: int) -> Download:
 
 
 def _folder_of(artifact: Artifact) -> Path:
-    run_folder = (settings().runs_folder / str(artifact.checkpoint.run_id)).resolve()
+    run_folder = settings().run_folder(artifact.checkpoint.run_id).resolve()
     folder = (run_folder / artifact.folder).resolve()
     if not folder.is_relative_to(run_folder):
         raise NotFoundError(message("The files of this artifact are gone."))

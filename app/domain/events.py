@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 from sqlmodel import Session, col, delete, select
 
-from app.domain.attempts import storable
-from app.domain.columns import utc_now
 from app.domain.models import Answer, Attempt, Checkpoint, Event, Run, RunProbe
+from app.domain.retention import forget_files
 from app.domain.runs import id_of
+from app.domain.texts import storable
 from app.domain.trainer_events import (
     AnswersGiven,
     AnyTrainerEvent,
@@ -120,7 +120,7 @@ def _(event: PlanMade, session: Session, run: Run) -> None:  # noqa: ARG001
 
 @_project.register
 def _(event: MetricMeasured, session: Session, run: Run) -> None:  # noqa: ARG001
-    run.iteration, run.loss = event.iteration, event.loss
+    run.iteration, run.loss, run.phase = event.iteration, event.loss, "training"  # also after it was called stalled
     run.updates = _updates(run)
     before = run.seconds_per_iteration
     run.seconds_per_iteration = (
@@ -135,8 +135,7 @@ def _(event: TrainingResumed, session: Session, run: Run) -> None:
     for damaged in event.damaged:
         log.warning("run %s: checkpoint %s is damaged: %s", run.id, damaged.iteration, damaged.problem)
         checkpoint = _checkpoint_at(session, run, damaged.iteration)
-        checkpoint.file = checkpoint.state_file = ""
-        checkpoint.deleted_at = utc_now()
+        forget_files(checkpoint)
         session.add(checkpoint)
 
 
@@ -147,7 +146,7 @@ def _(event: CheckpointSaved, session: Session, run: Run) -> None:
         run.restarts = 0  # it has come further than before
     checkpoint.updates, checkpoint.size_bytes = event.updates, event.size_bytes
     checkpoint.file, checkpoint.adapter = event.file, event.adapter or ""
-    checkpoint.state_file, checkpoint.deleted_at = event.state_file, None
+    checkpoint.state_file, checkpoint.sha256, checkpoint.deleted_at = event.state_file, event.sha256, None
     session.add(checkpoint)
 
 

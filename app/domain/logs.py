@@ -10,6 +10,7 @@ from app.config import settings
 from app.domain.errors import NotFoundError
 from app.domain.messages import message
 from app.domain.models import Run
+from app.domain.texts import storable
 
 TAIL_LINES = 200
 TAIL_BYTES = 64 << 10  # a page shows no more, however long a line is
@@ -17,7 +18,7 @@ TAIL_BYTES = 64 << 10  # a page shows no more, however long a line is
 
 def log_path(run_id: int, attempt: int) -> Path:
     """Return where the trainer of an attempt writes its log."""
-    return settings().runs_folder / str(run_id) / "attempts" / str(attempt) / "trainer.log"
+    return settings().run_folder(run_id) / "attempts" / str(attempt) / "trainer.log"
 
 
 def log_file(run: Run) -> Path:
@@ -35,14 +36,18 @@ def log_file(run: Run) -> Path:
 
 def tail_of_log(run: Run, *, lines: int = TAIL_LINES) -> list[str]:
     """Return the last lines of a run's log; those kept in the database when its file is gone."""
-    try:
-        with log_path(run.id or 0, run.attempt).open("rb") as file:
-            end = file.seek(0, 2)
-            file.seek(max(0, end - TAIL_BYTES))
-            text = file.read(TAIL_BYTES).decode("utf-8", "replace")
-    except OSError:
-        text = run.log_tail
+    text = read_tail(log_path(run.id or 0, run.attempt)) or run.log_tail
     return [last_state(line) for line in text.split("\n") if line.strip()][-lines:]
+
+
+def read_tail(path: Path, *, most_bytes: int = TAIL_BYTES) -> str:
+    """Return the end of a log as text that any database can store; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - most_bytes))
+            return storable(file.read(most_bytes).decode("utf-8", "replace"))
+    except OSError:
+        return ""
 
 
 def last_state(line: str) -> str:

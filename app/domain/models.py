@@ -7,15 +7,9 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Column, Index, UniqueConstraint
 from sqlmodel import Field, Relationship, SQLModel
 
-from app.domain.columns import UtcDateTime, utc_now, words_of
+from app.domain.columns import CONSTRAINT_NAMES, UtcDateTime, utc_now, words_of
 
-# A constraint without a name cannot be dropped by a later migration on both databases.
-SQLModel.metadata.naming_convention = {
-    "ix": "ix_%(column_0_N_label)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
+SQLModel.metadata.naming_convention = CONSTRAINT_NAMES
 
 
 class RunState(StrEnum):
@@ -188,7 +182,7 @@ class Event(SQLModel, table=True):
     run_id: int = Field(foreign_key="run.id")
     attempt: int
     kind: str
-    """A trainer event's kind, or `state`."""
+    """A trainer event's kind, or `state` or `retired`."""
     iteration: int = 0
     data: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
@@ -219,6 +213,8 @@ class Checkpoint(SQLModel, table=True):
     adapter: str = ""
     state_file: str = ""
     """What a run needs to go on from here: the optimizer's state. Empty once nothing will."""
+    sha256: str = ""
+    """Of both, joined by a plus."""
     is_pinned: bool = False
     """A person keeps it: retention leaves its files."""
     size_bytes: int = Field(default=0, sa_type=BigInteger)

@@ -19,24 +19,24 @@ def claim_preparation(session: Session, model_id: int) -> Model | None:
     return session.get_one(Model, model_id) if claimed.rowcount == 1 else None
 
 
-def renew_preparation(session: Session, model_id: int) -> None:
-    """Keep a claim on a model."""
-    session.exec(update(Model).where(col(Model.id) == model_id, _waits()).values(renewed_at=utc_now()))
+def renew_preparation(session: Session, model_id: int) -> bool:
+    """Keep a claim on a model; False when nobody waits for it any more."""
+    return _write(session, model_id, renewed_at=utc_now())
 
 
 def release_preparation(session: Session, model_id: int) -> None:
     """Give up a claim on a model: another worker may take it."""
-    session.exec(update(Model).where(col(Model.id) == model_id, _waits()).values(renewed_at=None))
+    _write(session, model_id, renewed_at=None)
 
 
 def finish_preparation(session: Session, model_id: int, *, path: str) -> None:
     """Let runs start from a model, which is at `path` now."""
-    _end(session, model_id, state=ModelState.READY, path=path)
+    _write(session, model_id, renewed_at=None, state=ModelState.READY, path=path)
 
 
 def fail_preparation(session: Session, model_id: int, *, reason: str) -> None:
     """Write down why a model could not be prepared."""
-    _end(session, model_id, state=ModelState.FAILED, reason=reason)
+    _write(session, model_id, renewed_at=None, state=ModelState.FAILED, reason=reason)
 
 
 def unprepared_models(session: Session) -> Sequence[Model]:
@@ -48,5 +48,6 @@ def _waits() -> ColumnElement[bool]:
     return col(Model.state) == ModelState.PREPARING
 
 
-def _end(session: Session, model_id: int, **values: object) -> None:
-    session.exec(update(Model).where(col(Model.id) == model_id).values(renewed_at=None, **values))
+def _write(session: Session, model_id: int, **values: object) -> bool:
+    """Write to a model that still waits: of two workers that prepared the same folder, the first one's word stands."""
+    return session.exec(update(Model).where(col(Model.id) == model_id, _waits()).values(**values)).rowcount == 1

@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 
 from app.config import settings
 from app.domain.columns import utc_now
+from app.domain.disk import size_of
 from app.domain.models import ArtifactState, Checkpoint, Event, Run, RunState
 from app.domain.recipes import Recipe
 
@@ -61,7 +62,9 @@ def _passed_over(saved: Sequence[Checkpoint], recipe: Recipe, run: Run) -> list[
     return [
         row
         for row in saved[:-1]
-        if row.iteration % every and row.iteration != run.iterations and not (row.answers or row.artifacts)
+        if row.iteration % every
+        and row.iteration != run.iterations
+        and not (row.answers or row.artifacts or row.is_pinned)
     ]
 
 
@@ -80,8 +83,13 @@ def _is_being_read(checkpoint: Checkpoint) -> bool:
     return any(each.state in _BEING_READ for each in checkpoint.artifacts)
 
 
-def _retire(session: Session, checkpoint: Checkpoint, run: Run) -> None:
+def forget_files(checkpoint: Checkpoint) -> None:
+    """Write down that nothing is left of a checkpoint but its answers."""
     checkpoint.deleted_at, checkpoint.file, checkpoint.state_file, checkpoint.adapter = utc_now(), "", "", ""
+
+
+def _retire(session: Session, checkpoint: Checkpoint, run: Run) -> None:
+    forget_files(checkpoint)
     session.add(checkpoint)
     session.add(
         Event(
@@ -98,22 +106,11 @@ def _shrink(checkpoint: Checkpoint) -> None:
     checkpoint.state_file = ""
     if checkpoint.adapter:
         checkpoint.file = ""
-    folder = run_folder(checkpoint.run_id)
-    checkpoint.size_bytes = sum(_size(folder / name) for name in (checkpoint.file, checkpoint.adapter) if name)
-
-
-def _size(path: Path) -> int:
-    if path.is_dir():
-        return sum(_size(part) for part in path.iterdir())
-    return path.stat().st_size if path.exists() else 0
+    folder = settings().run_folder(checkpoint.run_id)
+    checkpoint.size_bytes = sum(size_of(folder / name) for name in (checkpoint.file, checkpoint.adapter) if name)
 
 
 # ── Files ──────────────────────────────────────────────────────────────────
-
-
-def run_folder(run_id: int) -> Path:
-    """Return where a run keeps its files."""
-    return settings().runs_folder / str(run_id)
 
 
 def named_files(session: Session, run_id: int) -> set[str]:
@@ -130,7 +127,7 @@ def remove_strays(session: Session, run_id: int, *, newest: int) -> None:
         newest: the last iteration that is known to be saved; files beyond it are left alone, since
             their trainer may not have told of them yet.
     """
-    kept, folder = named_files(session, run_id), run_folder(run_id)
+    kept, folder = named_files(session, run_id), settings().run_folder(run_id)
     for path in _checkpoint_files(folder):
         if str(path.relative_to(folder)) not in kept and _iteration_of(path) <= newest:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -149,5 +146,5 @@ def _iteration_of(path: Path) -> int:
 def remove_parts(run_id: int) -> None:
     """Delete what a killed trainer had half written; only while the run has no trainer."""
     for folder in (".", "states", "adapters"):
-        for path in (run_folder(run_id) / folder).glob(".*.part"):
+        for path in (settings().run_folder(run_id) / folder).glob(".*.part"):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

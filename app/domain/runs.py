@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
@@ -54,7 +55,7 @@ def create_run(
         InvalidError: the recipe names a model that is not registered, or not ready.
         NotFoundError: there is no run to wait for.
     """
-    if made := _made_before(session, request_key):
+    if request_key is not None and (made := _made_by(session, request_key)):
         return made
     if after_run_id is not None:
         get_run(session, after_run_id)
@@ -68,6 +69,25 @@ def create_run(
         after_run_id=after_run_id,
         request_key=request_key,
     )
+    return _store(session, run, recipe) if request_key is None else _store_once(session, run, recipe)
+
+
+def _store_once(session: Session, run: Run, recipe: Recipe) -> Run:
+    """Store the run of a request; where the same request came twice at once, the first one's is the run of both."""
+    try:
+        with session.begin_nested():
+            return _store(session, run, recipe)
+    except IntegrityError:
+        if made := _made_by(session, run.request_key or ""):
+            return made
+        raise
+
+
+def _made_by(session: Session, request_key: str) -> Run | None:
+    return session.exec(select(Run).where(Run.request_key == request_key)).first()
+
+
+def _store(session: Session, run: Run, recipe: Recipe) -> Run:
     session.add(run)
     session.flush()  # the probes and the message need the run's id
     _store_probes(session, id_of(run), recipe)
@@ -87,12 +107,6 @@ def _store_probes(session: Session, run_id: int, recipe: Recipe) -> None:
                 reference=probe.reference,
             )
         )
-
-
-def _made_before(session: Session, request_key: str | None) -> Run | None:
-    if request_key is None:
-        return None
-    return session.exec(select(Run).where(Run.request_key == request_key)).first()
 
 
 def id_of(row: Run | Checkpoint | Model | RunProbe) -> int:
@@ -146,9 +160,9 @@ def list_runs(
     return RunPage(session.exec(statement).all(), total, by_state)
 
 
-def live_runs(session: Session) -> Sequence[Run]:
-    """Return the runs that wait or train, the oldest first."""
-    return session.exec(select(Run).where(col(Run.state).in_(LIVE_STATES)).order_by(col(Run.id))).all()
+def live_runs(session: Session) -> Sequence[tuple[int | None, str]]:
+    """Return the id and the name of each run that waits or trains, the oldest first."""
+    return session.exec(select(Run.id, Run.name).where(col(Run.state).in_(LIVE_STATES)).order_by(col(Run.id))).all()
 
 
 def count_runs(session: Session, state: RunState) -> int:

@@ -67,3 +67,8 @@ def has_words(text: str) -> bool:
 def has_characters(text: str) -> bool:
     """Whether a text holds Han or Kana, so that a page gives it the leading they need."""
     return _HAS_CHARACTERS.search(text) is not None
+
+
+def storable(text: str) -> str:
+    """Return a program's text without zero characters, which Postgres cannot store."""
+    return text.replace("\x00", "")

@@ -66,6 +66,8 @@ class CheckpointSaved(TrainerEvent):
     """Folder in Hugging Face form relative to the run's folder; null when the whole model is tuned."""
     state_file: str = ""
     """What the optimizer needs to go on from here, relative to the run's folder."""
+    sha256: str = ""
+    """Of the weights' file and of the optimizer's, joined by a plus: a run goes on only from what was written."""
     size_bytes: int
     """Of all of these."""
 

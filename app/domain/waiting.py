@@ -6,6 +6,7 @@ that came later; one that waits for another run, or for its next try, is passed 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, func, or_
@@ -27,14 +28,40 @@ def next_rank(session: Session) -> int:
     return (session.exec(select(func.max(Run.rank))).one() or 0) + 1
 
 
-def waiting_runs(session: Session) -> Sequence[Run]:
-    """Return the runs that wait, in the order in which they will start."""
-    return session.exec(select(Run).where(Run.state == RunState.QUEUED).order_by(*_IN_ORDER)).all()
+@dataclass(frozen=True)
+class Place:
+    """Where a run stands in the queue."""
+
+    number: int
+    """Counted from 1."""
+    waiting: int
+    """Runs in the queue."""
+    behind: Run | None
+    """What must end before it starts, or is likely to: the run it was told to wait for, the one before it in the
+    queue, or one that trains."""
 
 
-def place_of(session: Session, run: Run) -> int | None:
-    """Return a run's place in the queue, counted from 1; None unless it waits."""
-    return next((place for place, other in enumerate(waiting_runs(session), 1) if other.id == run.id), None)
+def waiting_run_ids(session: Session) -> Sequence[int]:
+    """Return the ids of the runs that wait, in the order in which they will start."""
+    return session.exec(select(col(Run.id)).where(Run.state == RunState.QUEUED).order_by(*_IN_ORDER)).all()  # type: ignore[return-value]
+
+
+def place_of(session: Session, run: Run) -> Place | None:
+    """Return where a run stands in the queue; None unless it waits."""
+    if run.state is not RunState.QUEUED:
+        return None
+    waiting = waiting_run_ids(session)
+    ahead = waiting[: waiting.index(run.id or 0)]
+    return Place(len(ahead) + 1, len(waiting), _behind(session, run, ahead))
+
+
+def _behind(session: Session, run: Run, ahead: Sequence[int]) -> Run | None:
+    wanted = session.get(Run, run.after_run_id) if run.after_run_id is not None else None
+    if wanted is not None and not wanted.state.is_final:
+        return wanted
+    if ahead:
+        return session.get(Run, ahead[-1])
+    return session.exec(select(Run).where(Run.state == RunState.RUNNING).order_by(col(Run.id))).first()
 
 
 def startable_run_ids(session: Session) -> Sequence[int]:
@@ -63,7 +90,8 @@ def move_in_queue(session: Session, run_id: int, *, place: int) -> None:
     Raises:
         ConflictError: the run does not wait.
     """
-    waiting = list(waiting_runs(session))
+    statement = select(Run).where(Run.state == RunState.QUEUED).order_by(*_IN_ORDER)
+    waiting = list(session.exec(statement))
     moved = next((run for run in waiting if run.id == run_id), None)
     if moved is None:
         raise ConflictError(message("Run {id} does not wait: it has no place in the queue.", id=run_id))
@@ -74,16 +102,3 @@ def move_in_queue(session: Session, run_id: int, *, place: int) -> None:
     for run, rank in zip(waiting, distinct, strict=True):
         run.rank = rank
         session.add(run)
-
-
-def waits_for(session: Session, run: Run) -> Run | None:
-    """Return the run that must end before this one starts, or is likely to: the next in line, or one that trains."""
-    if run.state is not RunState.QUEUED:
-        return None
-    if run.after_run_id is not None:
-        other = session.get_one(Run, run.after_run_id)
-        if not other.state.is_final:
-            return other
-    ahead = [other for other in waiting_runs(session) if (other.rank, other.id or 0) < (run.rank, run.id or 0)]
-    training = select(Run).where(Run.state == RunState.RUNNING).order_by(col(Run.id))
-    return ahead[-1] if ahead else session.exec(training).first()

@@ -84,9 +84,8 @@ def _validation_error(request: Request, error: Exception) -> Response:
     if is_api(request):
         return api_error(request, error)
     if isinstance(error, RequestValidationError) and any(each["loc"][0] == "path" for each in error.errors()):
-        return answer(
-            request, HTTPStatus.NOT_FOUND, _http_text(HTTPStatus.NOT_FOUND)
-        )  # 2^63 names nothing, as 999 does
+        # 2^63 names nothing, as 999 does
+        return answer(request, HTTPStatus.NOT_FOUND, _http_text(HTTPStatus.NOT_FOUND))
     return answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, UNREADABLE)
 
 

@@ -15,7 +15,7 @@ from app.domain import xtuner_configs
 from app.domain.errors import FieldError, InvalidError, NotFoundError, UnavailableError
 from app.domain.messages import Message
 from app.domain.mixes import general_pairs
-from app.domain.models import ModelState, Run
+from app.domain.models import ModelState
 from app.domain.presets import PRESETS, Preset
 from app.domain.recipes import GeneralSet, Pair, Recipe
 from app.domain.registry import list_models
@@ -54,7 +54,7 @@ class NewRunPage:
     sets: Mapping[GeneralSet, Sequence[Pair]]
     set_titles: Mapping[GeneralSet, str]
     has_worker: bool
-    live_runs: Sequence[Run]
+    live_runs: Sequence[tuple[int | None, str]]
     """What this one may wait for."""
     after: int | None
     request_key: str

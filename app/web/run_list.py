@@ -14,7 +14,7 @@ from app.domain.progress import Block, answer_times, bar_blocks, seconds_left
 from app.domain.recipes import Mix
 from app.domain.runs import LIVE_STATES, RunPage, count_runs, id_of, list_runs, recipe_of
 from app.domain.verdicts import Verdict, judge_checkpoints
-from app.domain.waiting import waiting_runs
+from app.domain.waiting import waiting_run_ids
 
 PAGE_SIZE = 25
 MAX_PAGE = 1_000_000  # beyond it an offset no longer fits what databases count with
@@ -102,7 +102,7 @@ def build_runs_page(session: Session, query: ListQuery) -> RunsPage:
         query = replace(query, page=pages)
         found = _find(session, query)
     checkpoints = _checkpoints_of(session, [id_of(run) for run in found.runs])
-    waiting = [id_of(run) for run in waiting_runs(session)]
+    waiting = waiting_run_ids(session)
     return RunsPage(
         query=query,
         rows=[_row(run, checkpoints.get(id_of(run), []), waiting) for run in found.runs],

@@ -19,7 +19,7 @@ from app.domain.reasons import artifact_reason_text, reason_text
 from app.domain.recipes import Recipe
 from app.domain.runs import RESUMABLE_STATES, get_run, recipe_of
 from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict, judge_checkpoints
-from app.domain.waiting import place_of, waiting_runs, waits_for
+from app.domain.waiting import Place, place_of
 from app.web.run_list import MixFacts, mix_facts
 from app.web.workers import live_workers
 
@@ -93,11 +93,8 @@ class RunView:
     failure: Sequence[str]
     """The last lines of a failed run's log."""
     log: Sequence[str]
-    waits_for: Run | None
-    place: int | None
-    """In the queue, from 1; None unless it waits."""
-    waiting: int
-    """Runs in the queue."""
+    place: Place | None
+    """In the queue; None unless it waits."""
     attempts: Sequence[Attempt]
     has_worker: bool
 
@@ -165,9 +162,7 @@ def build_run_view(session: Session, run_id: int) -> RunView:
         reason=reason_text(run.reason, run.reason_detail) if run.reason else None,
         failure=log[-FAILURE_LINES:] if run.state is RunState.FAILED else (),
         log=log,
-        waits_for=waits_for(session, run),
         place=place_of(session, run),
-        waiting=len(waiting_runs(session)),
         attempts=run.attempts,
         has_worker=bool(live_workers()),
     )

@@ -114,7 +114,7 @@ def show_config(request: Request, run_id: Id, session: ReadSession) -> Response:
 def download_config(run_id: Id, session: ReadSession) -> Response:
     """Send the config file that the trainer read."""
     get_run(session, run_id)
-    path = settings().runs_folder / str(run_id) / "config.py"
+    path = settings().run_folder(run_id) / "config.py"
     if not path.is_file():
         raise NotFoundError(message("Run {id} has not started yet: its config is not written.", id=run_id))
     return FileResponse(path, media_type="text/x-python; charset=utf-8", filename=f"run-{run_id}-config.py")
@@ -125,7 +125,7 @@ _HEADING = re.compile(r"^#{71}\n#(?P<heading>.{69})#\n#{71}\n", re.MULTILINE)
 
 def _written_config(run_id: int) -> list[tuple[str, str]]:
     try:
-        text = (settings().runs_folder / str(run_id) / "config.py").read_text("utf-8")
+        text = (settings().run_folder(run_id) / "config.py").read_text("utf-8")
     except OSError:
         return []
     _, *pieces = _HEADING.split(text)
@@ -134,7 +134,7 @@ def _written_config(run_id: int) -> list[tuple[str, str]]:
 
 def _rendered_config(run: Run) -> list[tuple[str, str]]:
     recipe = recipe_of(run)
-    folder = settings().runs_folder / str(id_of(run))
+    folder = settings().run_folder(id_of(run))
     parts = render_config(
         recipe,
         model_path=run.model.path,

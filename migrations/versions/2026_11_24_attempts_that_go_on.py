@@ -32,6 +32,7 @@ def upgrade() -> None:
     op.add_column("attempt", sa.Column("reason", sa.String(length=32), nullable=True))
     op.add_column("attempt", sa.Column("reason_detail", sa.String(), nullable=False, server_default=""))
     op.add_column("checkpoint", sa.Column("state_file", sa.String(), nullable=False, server_default=""))
+    op.add_column("checkpoint", sa.Column("sha256", sa.String(), nullable=False, server_default=""))
     op.add_column("checkpoint", sa.Column("is_pinned", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("artifact", sa.Column("attempt", sa.Integer(), nullable=False, server_default="0"))
 
@@ -39,7 +40,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take them away; what they held is lost."""
     op.drop_column("artifact", "attempt")
-    for name in ("is_pinned", "state_file"):
+    for name in ("is_pinned", "sha256", "state_file"):
         op.drop_column("checkpoint", name)
     for name in ("reason_detail", "reason", "resumed_from", "supervisor"):
         op.drop_column("attempt", name)

@@ -9,7 +9,9 @@ from redis import Redis
 from sqlmodel import Session, select
 
 from app.config import settings
+from app.domain.attempts import Ending, end_attempt
 from app.domain.models import ReasonKind, Run, RunState
+from app.domain.runs import id_of
 from tests.factories import make_checkpoint, make_metrics, make_model, make_recipe_data, make_run
 
 RUNS = "/api/v1/runs"
@@ -276,3 +278,77 @@ def test_a_failed_run_says_why(api: TestClient, session: Session) -> None:
     assert reason["kind"] == "disk-full"
     assert reason["message"].startswith("The disk is full.")
     assert reason["detail"] == "errno 28"
+
+
+def test_a_stop_may_keep_a_checkpoint(api: TestClient, session: Session) -> None:
+    """It is asked for in the address."""
+    run = make_run(session, state=RunState.RUNNING)
+
+    assert api.post(f"/api/v1/runs/{run.id}/stop?keep=true").json()["is_stopping"]
+
+    session.refresh(run)
+    assert run.stop_keeps
+
+
+def test_a_failed_run_is_resumed(api: TestClient, session: Session) -> None:
+    """It says its place; one that trains is refused."""
+    failed, training = make_run(session, state=RunState.FAILED), make_run(session, state=RunState.RUNNING)
+
+    reply = api.post(f"/api/v1/runs/{failed.id}/resume").json()
+
+    assert (reply["state"], reply["place"], reply["reason"]) == ("queued", 1, None)
+    assert api.post(f"/api/v1/runs/{training.id}/resume").status_code == 409
+    assert api.post("/api/v1/runs/404/resume").status_code == 404
+
+
+def test_a_waiting_run_is_moved(api: TestClient, session: Session) -> None:
+    """Places count from 1."""
+    make_run(session)
+    second = make_run(session)
+
+    assert api.post(f"/api/v1/runs/{second.id}/queue?place=1").json()["place"] == 1
+    assert api.post(f"/api/v1/runs/{second.id}/queue?place=0").status_code == 422
+
+
+def test_a_run_waits_for_another(api: TestClient, session: Session) -> None:
+    """For one that is there."""
+    other = make_run(session, state=RunState.RUNNING)
+
+    assert api.post(f"/api/v1/runs?after={other.id}", json=make_recipe_data()).json()["after_run_id"] == other.id
+    assert api.post("/api/v1/runs?after=404", json=make_recipe_data()).status_code == 404
+
+
+def test_one_request_sent_twice_starts_one_run(api: TestClient, session: Session) -> None:
+    """Both are answered with it."""
+    make_model(session)
+    headers = {"Idempotency-Key": "a name of its own"}
+
+    first, again = (api.post("/api/v1/runs", json=make_recipe_data(), headers=headers).json() for _ in range(2))
+
+    assert first["id"] == again["id"]
+    assert len(session.exec(select(Run)).all()) == 1
+
+
+def test_attempts_say_how_they_ended(api: TestClient, session: Session) -> None:
+    """In words."""
+    run = make_run(session, state=RunState.RUNNING)
+    end_attempt(session, id_of(run), attempt=1, ending=Ending(RunState.FAILED, ReasonKind.KILLED, "9", exit_code=-9))
+
+    reply = api.get(f"/api/v1/runs/{run.id}").json()
+
+    (attempt,) = reply["attempts"]
+    assert (attempt["number"], attempt["exit_code"], attempt["reason"]["kind"]) == (1, -9, "killed")
+    assert "signal 9" in attempt["reason"]["message"]
+    assert reply["restarts"] == 1
+
+
+def test_a_checkpoint_is_pinned(api: TestClient, session: Session) -> None:
+    """And left again; the base model has nothing to keep."""
+    run = make_run(session, state=RunState.FINISHED)
+    base, saved = make_checkpoint(session, run, iteration=0), make_checkpoint(session, run, iteration=5)
+
+    assert api.put(f"/api/v1/checkpoints/{saved.id}/pin").status_code == 204
+    assert api.get(f"/api/v1/runs/{run.id}/checkpoints").json()["checkpoints"][1]["is_pinned"]
+    assert api.delete(f"/api/v1/checkpoints/{saved.id}/pin").status_code == 204
+    assert not api.get(f"/api/v1/runs/{run.id}/checkpoints").json()["checkpoints"][1]["is_pinned"]
+    assert api.put(f"/api/v1/checkpoints/{base.id}/pin").status_code == 409

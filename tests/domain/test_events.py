@@ -213,7 +213,7 @@ def test_a_damaged_checkpoint_keeps_its_answers(session: Session, run: Run) -> N
 
     stored = session.exec(select(Checkpoint)).one()
     assert stored.deleted_at is not None
-    assert (stored.file, stored.state_file, len(stored.answers)) == ("", "", 3)
+    assert (stored.file, stored.state_file, stored.adapter, len(stored.answers)) == ("", "", "", 3)
 
 
 def test_a_new_checkpoint_ends_the_count_of_restarts(session: Session, run: Run) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from sqlmodel import Session, col, select
 
+from app.config import settings
 from app.domain import queue
 from app.domain.checkpoints import pin_checkpoint, request_artifact
 from app.domain.models import Artifact, ArtifactKind, ArtifactState, Checkpoint, Run, RunState
-from app.domain.retention import apply_retention, remove_parts, remove_strays, run_folder
+from app.domain.retention import apply_retention, remove_parts, remove_strays
 from app.domain.runs import id_of
 from tests.factories import make_checkpoint, make_recipe, make_run
 
@@ -24,7 +25,7 @@ def saved_run(session: Session, *, keep: int = -1, state: RunState = RunState.RU
 
 def write_files(run: Run, iteration: int) -> None:
     """Write what a trainer saves."""
-    folder = run_folder(id_of(run))
+    folder = settings().run_folder(id_of(run))
     for name in (f"iter_{iteration}.pth", f"states/iter_{iteration}.pth", f"adapters/iter_{iteration}/adapter.bin"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"12345")
@@ -39,7 +40,7 @@ def retain(session: Session, run: Run) -> None:
 
 def on_disk(run: Run, pattern: str) -> list[int]:
     """Return the iterations that have a file of this kind."""
-    return sorted(int(path.stem.removeprefix("iter_")) for path in run_folder(id_of(run)).glob(pattern))
+    return sorted(int(path.stem.removeprefix("iter_")) for path in settings().run_folder(id_of(run)).glob(pattern))
 
 
 def test_only_the_newest_two_can_be_gone_on_from(session: Session) -> None:
@@ -135,6 +136,17 @@ def test_what_was_only_saved_to_go_on_from_goes(session: Session) -> None:
     assert 27 not in session.exec(select(Checkpoint.iteration)).all()
 
 
+def test_a_pinned_one_stays_even_if_nobody_was_asked_there(session: Session) -> None:
+    """A person wanted it."""
+    run = saved_run(session)
+    make_checkpoint(session, run, iteration=22, state_file="states/iter_22.pth", is_pinned=True)
+    write_files(run, 22)
+
+    retain(session, run)
+
+    assert 22 in on_disk(run, "adapters/iter_*")
+
+
 def test_a_checkpoint_that_is_not_told_of_yet_is_left_alone(session: Session) -> None:
     """Its trainer wrote the files before the event."""
     run = saved_run(session)
@@ -174,7 +186,7 @@ def test_an_adapter_is_made_of_what_is_left(session: Session) -> None:
 def test_what_a_killed_trainer_had_half_written_goes(session: Session) -> None:
     """Files and folders under their temporary names."""
     run = saved_run(session)
-    folder = run_folder(id_of(run))
+    folder = settings().run_folder(id_of(run))
     parts = [folder / ".iter_30.pth.part", folder / "states" / ".iter_30.pth.part", folder / "adapters/.iter_30.part"]
     for part in parts[:2]:
         part.write_bytes(b"half")

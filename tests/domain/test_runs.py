@@ -9,7 +9,7 @@ from app.domain import db
 from app.domain.attempts import claim_run
 from app.domain.columns import utc_now
 from app.domain.errors import ConflictError, InvalidError, NotFoundError
-from app.domain.models import ModelState, ReasonKind, Run, RunProbe, RunState
+from app.domain.models import Event, ModelState, ReasonKind, Run, RunProbe, RunState
 from app.domain.queue import QueueMessage
 from app.domain.runs import (
     create_run,
@@ -20,7 +20,7 @@ from app.domain.runs import (
     request_stop,
     resume_run,
 )
-from app.domain.waiting import waiting_runs
+from app.domain.waiting import waiting_run_ids
 from tests.factories import make_checkpoint, make_model, make_recipe, make_run
 
 # ── Created ────────────────────────────────────────────────────────────────
@@ -233,7 +233,7 @@ def test_a_run_that_failed_or_was_stopped_goes_on(
     session.refresh(run)
     assert (run.state, run.reason, run.ended_at, run.stop_requested_at) == (RunState.QUEUED, None, None, None)
     assert run.restarts == 0
-    assert [each.id for each in waiting_runs(session)] == [waiting.id, run.id]
+    assert list(waiting_run_ids(session)) == [waiting.id, run.id]
     assert QueueMessage("runs.train", {"run_id": id_of(run)}) in enqueued
 
 
@@ -246,13 +246,33 @@ def test_no_other_run_is_resumed(session: Session, state: RunState) -> None:
         resume_run(session, id_of(run))
 
 
-def test_the_same_request_twice_makes_one_run(session: Session, enqueued: list[QueueMessage]) -> None:
+def test_the_same_request_twice_makes_one_run(session: Session) -> None:
     """A caller whose connection broke may ask again with its key."""
     make_model(session)
 
-    first = create_run(session, make_recipe(), request_key="k1")
-    again = create_run(session, make_recipe(), request_key="k1")
-    other = create_run(session, make_recipe(), request_key="k2")
+    with db.unit_of_work() as work:
+        first, again, other = (create_run(work, make_recipe(), request_key=key).id for key in ("k1", "k1", "k2"))
 
-    assert first.id == again.id != other.id
-    assert len(enqueued) == 2
+    assert first == again != other
+    assert len(session.exec(select(Event).where(Event.kind == "state")).all()) == 2
+
+
+def test_the_same_request_twice_at_once_makes_one_run(session: Session) -> None:
+    """Each of the two transactions began before the other had ended."""
+    make_model(session)
+    together, ids = Barrier(2), list[int | None]()
+
+    def ask() -> None:
+        together.wait()
+        with db.unit_of_work() as work:
+            ids.append(create_run(work, make_recipe(), request_key="k").id)
+
+    threads = [Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(ids) == 2
+    assert len(set(ids)) == 1
+    assert len(session.exec(select(Run)).all()) == 1

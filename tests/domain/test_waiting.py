@@ -8,16 +8,16 @@ from sqlmodel import Session
 from app.domain.attempts import claim_next
 from app.domain.columns import utc_now
 from app.domain.errors import ConflictError
-from app.domain.models import Run, RunState
+from app.domain.models import RunState
 from app.domain.runs import id_of
-from app.domain.waiting import move_in_queue, place_of, startable_run_ids, waiting_runs, waits_for
+from app.domain.waiting import move_in_queue, place_of, startable_run_ids, waiting_run_ids
 from tests.factories import make_run
 
 
-def order(session: Session) -> list[int | None]:
+def order(session: Session) -> list[int]:
     """Return the ids of the queue, the first one first."""
     session.expire_all()
-    return [run.id for run in waiting_runs(session)]
+    return list(waiting_run_ids(session))
 
 
 def test_runs_start_in_the_order_they_were_made(session: Session) -> None:
@@ -39,7 +39,9 @@ def test_a_waiting_run_is_moved(session: Session, place: int, expected: str) -> 
     session.commit()
 
     assert order(session) == [runs[name].id for name in expected]
-    assert place_of(session, runs["c"]) == min(place, 3)
+    stands = place_of(session, runs["c"])
+    assert stands is not None
+    assert (stands.number, stands.waiting) == (min(place, 3), 3)
 
 
 def test_moving_holds_where_ranks_are_equal(session: Session) -> None:
@@ -64,14 +66,16 @@ def test_only_a_waiting_run_is_moved(session: Session) -> None:
 def test_a_run_waits_for_the_one_before_it(session: Session, state: RunState) -> None:
     """It starts once the other has ended, in whatever way; others pass it meanwhile."""
     other = make_run(session, state=state)
-    run = make_run(session, after_run_id=other.id)
     third = make_run(session)
+    run = make_run(session, after_run_id=other.id)
 
     startable = list(startable_run_ids(session))
 
     assert (run.id in startable) is state.is_final
     assert third.id in startable
-    assert state.is_final or waits_for(session, run) == other
+    stands = place_of(session, run)
+    assert stands is not None
+    assert state.is_final or stands.behind == other
 
 
 @pytest.mark.parametrize(
@@ -91,6 +95,6 @@ def test_a_run_says_what_it_waits_for(session: Session) -> None:
     training = make_run(session, state=RunState.RUNNING)
     first, second = make_run(session), make_run(session)
 
-    found: list[Run | None] = [waits_for(session, each) for each in (training, first, second)]
+    found = [place_of(session, each) for each in (training, first, second)]
 
-    assert found == [None, training, first]
+    assert [place and place.behind for place in found] == [None, training, first]

@@ -31,7 +31,12 @@ def test_f06_an_empty_queue(site: Site, session: Session, fault: Fault, moment: 
     site.start_redis()
     fault.wait(session)
 
-    for run_id in (training, waiting):
+    check_undisturbed(session, site, fault, training, waiting)
+
+
+def check_undisturbed(session: Session, site: Site, fault: Fault, *run_ids: int) -> None:
+    """Fail unless each run came through in its first attempt."""
+    for run_id in run_ids:
         check_whole(session, site, run_id)
         fault.count(session, site, run_id)
         assert now(session, run_id).attempt == 1
@@ -102,10 +107,7 @@ def test_f08_a_bad_connection(site: Site, session: Session, fault: Fault, proxy:
         if disturb is not slow_down:
             proxy.mend()
         fault.wait(session)
-        for run_id in (training, waiting):
-            check_whole(session, site, run_id)
-            fault.count(session, site, run_id)
-            assert now(session, run_id).attempt == 1
+        check_undisturbed(session, site, fault, training, waiting)
     assert site.workers[0].is_alive
 
 

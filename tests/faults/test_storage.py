@@ -32,7 +32,7 @@ from tests.faults.site import (
     wait_for_iteration,
     wait_for_state,
 )
-from worker.engine.resume import problem_of, state_file, weights_file
+from worker.engine.resume import Candidate, problem_of
 
 BUSY_SECONDS = 5.0  # a writer waits so long for the one before it
 LOCK = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE')"
@@ -50,10 +50,9 @@ def test_f15_a_full_disk(site: Site, session: Session, fault: Fault) -> None:
         run = wait_for_state(session, run_id, RunState.FAILED, seconds=30)
         fault.over()
         assert (run.reason, run.attempt) == (ReasonKind.DISK_FULL, 1)
-        newest = max(session.exec(select(Checkpoint.iteration).where(Checkpoint.state_file != "")))
-        folder = disk / str(run_id)
-        assert not problem_of(weights_file(folder, newest))
-        assert not problem_of(state_file(folder, newest))
+        rows = session.exec(select(Checkpoint).where(Checkpoint.run_id == run_id, Checkpoint.state_file != "")).all()
+        newest = max(rows, key=lambda row: row.iteration)
+        assert not problem_of(disk / str(run_id), Candidate(newest.iteration, newest.sha256))
         check_so_far(session, site, run_id)
 
         free(disk)

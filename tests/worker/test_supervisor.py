@@ -17,11 +17,12 @@ from app.domain.attempts import Ending, end_attempt
 from app.domain.events import metrics_of
 from app.domain.models import Answer, Attempt, Checkpoint, Event, ReasonKind, Run, RunState
 from app.domain.runs import id_of, request_stop, resume_run
+from app.processes import adopt_orphans
 from tests.conftest import forget_settings, wait_until
 from tests.factories import attempt_of, make_checkpoint, make_recipe, make_run
-from worker import leaving, supervisor
-from worker.children import adopt_orphans
-from worker.gpus import Device, lend_device
+from tests.faults.processes import working_in
+from worker import leaving
+from worker.gpus import Device
 from worker.preparing import AttemptFolder, prepare, start_trainer
 from worker.recording import Recording, read_lines
 from worker.supervisor import train_waiting
@@ -48,9 +49,9 @@ def train(session: Session, name: str) -> Run:
     return run
 
 
-def in_thread(session: Session, name: str) -> tuple[Run, threading.Thread]:
+def in_thread(session: Session, name: str, **changes: object) -> tuple[Run, threading.Thread]:
     """Train a run in a thread of its own, as a pool process would."""
-    run = make_run(session, recipe=make_recipe(name=name))
+    run = make_run(session, recipe=make_recipe(name=name, **changes))
     thread = threading.Thread(target=train_waiting, kwargs={"worker": "test"})
     thread.start()
     return run, thread
@@ -199,8 +200,8 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.domain.attempts.FIRST_DELAY", timedelta(0))
 
 
-def test_a_killed_trainer_is_started_again_from_its_last_checkpoint(session: Session, soon: None) -> None:
-    """The curve has every iteration once, every checkpoint its answers; the page can say what happened."""
+def test_a_trainer_that_is_killed_while_it_saves_is_started_again(session: Session, soon: None) -> None:
+    """Half a checkpoint is none; the curve has every iteration once, and the attempts say what happened."""
     run = train(session, "half-saved")
 
     assert (run.state, run.attempt, run.restarts) == (RunState.FINISHED, 2, 0)
@@ -366,12 +367,11 @@ def test_a_supervisor_that_cannot_renew_ends_its_trainer(session: Session, monke
 
     monkeypatch.setattr(Recording, "store", store)
 
-    attempt = supervisor._claim("test")
-    assert attempt is not None
-    with lend_device() as device:
-        assert device is not None
-        supervisor._train(attempt, device)
+    thread = threading.Thread(target=train_waiting, kwargs={"worker": "test"}, daemon=True)
+    thread.start()
+    thread.join(15)
 
+    assert not thread.is_alive()
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
     assert last(session, run).state is RunState.RUNNING
@@ -442,3 +442,56 @@ def test_a_file_that_the_trainer_is_about_to_tell_of_is_left_alone(session: Sess
     Recording(attempt).store(renew=True)
 
     assert untold.exists()
+
+
+def test_a_trainer_that_goes_on_after_a_silence_trains(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was called stalled; the first iteration that it tells of takes that back."""
+    monkeypatch.setenv("TEMPER_STALL_SECONDS", "3")
+    forget_settings()
+    run, thread = in_thread(session, "slow", checkpoints={"every": 100})  # no phase begins in between
+    wait_until(lambda: last(session, run).iteration >= 2, "the run did not begin", seconds=20)
+    trainer = attempt_of(session, run).pid or 0
+
+    os.kill(trainer, signal.SIGSTOP)
+    wait_until(lambda: last(session, run).phase == "stalled", "it was not called stalled")
+    os.kill(trainer, signal.SIGCONT)
+    wait_until(lambda: last(session, run).phase == "training", "it is still called stalled")
+    thread.join(30)
+
+    assert (last(session, run).state, run.attempt) == (RunState.FINISHED, 1)
+
+
+def test_a_trainer_that_cannot_be_written_down_does_not_live_on(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database went away in the moment of its start: nobody would watch it."""
+
+    def refuse(*_: object) -> None:
+        raise OperationalError("UPDATE", {}, Exception("database is locked"))
+
+    monkeypatch.setattr("worker.preparing._write_down", refuse)
+    run = make_run(session, recipe=make_recipe(name="hang"))
+
+    with pytest.raises(OperationalError):
+        train_waiting(worker="test")
+
+    assert not working_in(settings().run_folder(id_of(run)))
+
+
+def test_a_worker_that_leaves_does_not_wait_for_answers(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody had stopped the run with time for answers; a deploy has none, and the run is cancelled all the same."""
+    monkeypatch.setenv("TEMPER_LEAVE_SECONDS", "1")
+    forget_settings()
+    run, thread = in_thread(session, "hang")
+    wait_until(lambda: last(session, run).iteration == 3, "the run did not begin")
+    with db.unit_of_work() as work:
+        request_stop(work, id_of(run), keep=True)
+
+    leaving.leave()
+    try:
+        thread.join(10)
+        assert not thread.is_alive()
+    finally:
+        leaving._flag[0] = 0
+
+    assert last(session, run).state is RunState.CANCELLED

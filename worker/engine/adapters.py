@@ -16,7 +16,8 @@ from peft import LoraConfig
 from safetensors.torch import save_file
 from torch import Tensor
 
-from worker.engine.folders import MANIFEST, folder_aside, write_manifest
+from app.domain.disk import MANIFEST
+from worker.engine.folders import folder_aside, write_manifest
 
 PREFIX, ADAPTER_NAME = "llm.", ".default."
 WEIGHTS = "adapter_model.safetensors"

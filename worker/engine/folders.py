@@ -5,17 +5,14 @@ Everything is written under a name that nothing reads, forced to disk and then r
 a reader, or a trainer after a crash, never meets half of it.
 """
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-MANIFEST = "manifest.json"
-READ_BYTES = 1 << 22
+from app.domain.disk import MANIFEST, put_on_disk, sha256_of
 
 
 @contextmanager
@@ -25,9 +22,9 @@ def file_aside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield aside
-        sync(aside)
+        put_on_disk(aside)
         aside.replace(path)
-        sync(path.parent)
+        put_on_disk(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -42,22 +39,13 @@ def folder_aside(path: Path) -> Iterator[Path]:
         yield aside
         for file in aside.iterdir():
             file.chmod(0o644)  # safetensors makes its files the owner's alone; the web process may be another user
-            sync(file)
-        sync(aside)
+            put_on_disk(file)
+        put_on_disk(aside)
         shutil.rmtree(path, ignore_errors=True)  # a folder cannot be renamed over one that is not empty
         aside.rename(path)
-        sync(path.parent)
+        put_on_disk(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def sync(path: Path) -> None:
-    """Force a file's bytes, or a folder's names, to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_manifest(folder: Path) -> None:
@@ -67,13 +55,4 @@ def write_manifest(folder: Path) -> None:
 
 
 def _entry(file: Path) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while part := content.read(READ_BYTES):
-            digest.update(part)
-    return {"name": file.name, "size_bytes": file.stat().st_size, "sha256": digest.hexdigest()}
-
-
-def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files under a folder."""
-    return path.stat().st_size if path.is_file() else sum(size_of(part) for part in path.iterdir())
+    return {"name": file.name, "size_bytes": file.stat().st_size, "sha256": sha256_of(file)}

@@ -19,7 +19,7 @@ from worker.engine.configs import read_config
 from worker.engine.events import events
 from worker.engine.failures import explain
 from worker.engine.leaving import Leave, departure
-from worker.engine.resume import resumption, weights_file
+from worker.engine.resume import Candidate, resumption, weights_file
 
 FAILED = 1
 
@@ -57,7 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("config", type=Path)
     train.add_argument("--work-dir", type=Path, required=True, help="where checkpoints go")
     train.add_argument("--events", type=Path, required=True, help="the file to append events to")
-    train.add_argument("--resume", type=int, nargs="*", help="go on from the first of these checkpoints that is whole")
+    train.add_argument(
+        "--resume",
+        type=Candidate.read,
+        nargs="*",
+        metavar="ITERATION:SHA256",
+        help="go on from the first of these checkpoints that is what was written",
+    )
     train.add_argument("--answered", type=int, nargs="*", default=[], help="checkpoints whose answers are stored")
     train.set_defaults(run=_train)
     convert = commands.add_parser("convert", help="make an adapter, or a whole model, of a checkpoint")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.domain.backups.manifest import BackupError, StoredFile
+from app.domain.disk import put_on_disk
 
 CHUNK_BYTES = 1 << 20
 UNFINISHED = ".part"  # how the name of whatever is still being written ends
@@ -78,15 +79,6 @@ def describe_tree(folder: Path) -> list[StoredFile]:
         put_on_disk(path)
         files.append(describe_file(path, _name_of(path, folder.parent)))
     return files
-
-
-def put_on_disk(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def put_folders_on_disk(folder: Path) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from app.config import settings
 from app.domain.backups.databases import database_in_force, telling
-from app.domain.backups.files import UNFINISHED, copy_tree, describe_tree, put_folders_on_disk, put_on_disk
+from app.domain.backups.files import UNFINISHED, copy_tree, describe_tree, put_folders_on_disk
 from app.domain.backups.manifest import DATABASE, NAME, RUNS, BackupError, Manifest, make_manifest
+from app.domain.disk import put_on_disk
 
 
 @dataclass(frozen=True)

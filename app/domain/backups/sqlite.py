@@ -7,8 +7,9 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from app.domain.backups.files import copy_file, put_on_disk
+from app.domain.backups.files import copy_file
 from app.domain.backups.manifest import BackupError, DatabaseKind
+from app.domain.disk import put_on_disk
 from app.domain.migrate import upgrade
 
 NAME = "temper.db"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.engine.folders import file_aside, folder_aside, size_of, write_manifest
+from app.domain.disk import size_of
+from worker.engine.folders import file_aside, folder_aside, write_manifest
 
 
 def test_a_file_that_fails_leaves_the_old_one(tmp_path: Path) -> None:

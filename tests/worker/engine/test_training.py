@@ -12,7 +12,7 @@ import pytest
 
 from app.domain.trainer_events import trainer_event_adapter
 from tests.worker.engine.conftest import PROBES, ROOT, Training, launch, small_recipe, train, write_config
-from worker.engine.resume import problem_of
+from worker.engine.resume import Candidate, problem_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("ignore")]
 
@@ -89,7 +89,9 @@ def resumed(trained: Training, small_model: Path, tmp_path_factory: pytest.TempP
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(trained.folder / name, folder / name)
     damage(folder / "iter_4.pth")
-    return train(small_recipe(), folder, model=small_model, more=["--resume", "4", "2", "--answered", "0"])
+    hashes = {event["iteration"]: event["sha256"] for event in trained.told("checkpoint")}
+    candidates = [f"{iteration}:{hashes[iteration]}" for iteration in (4, 2)]
+    return train(small_recipe(), folder, model=small_model, more=["--resume", *candidates, "--answered", "0"])
 
 
 def damage(file: Path) -> None:
@@ -117,7 +119,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(resumed: Training) -> Non
 
     assert told["iteration"] == 2
     assert [each["iteration"] for each in told["damaged"]] == [4]
-    assert "iter_4.pth" in told["damaged"][0]["problem"]
+    assert told["damaged"][0]["problem"] == "its files are not what was written"
 
 
 def _same_but_clock(event: dict[str, object], other: Training) -> dict[str, object]:
@@ -178,7 +180,7 @@ def test_a_training_saves_and_leaves_when_it_is_asked_to(small_model: Path, tmp_
     assert [event["kind"] for event in told][-2:] == ["checkpoint", "end"]
     assert told[-1]["outcome"] == "stopped"
     assert 0 < told[-2]["iteration"] < 200
-    assert not problem_of(tmp_path / told[-2]["state_file"])
+    assert not problem_of(tmp_path, Candidate(told[-2]["iteration"], told[-2]["sha256"]))
 
 
 def test_an_unknown_command_is_refused() -> None:

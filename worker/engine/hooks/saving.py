@@ -18,13 +18,14 @@ from mmengine.runner import Runner
 from torch import Tensor
 from xtuner.model import SupervisedFinetune
 
+from app.domain.disk import size_of
 from app.domain.trainer_events import CheckpointSaved
 from worker.engine.adapters import load_checkpoint, write_adapter
 from worker.engine.events import events
-from worker.engine.folders import file_aside, size_of
+from worker.engine.folders import file_aside
 from worker.engine.hooks.progress import begin_phase, is_checkpoint, is_main, updates_at
 from worker.engine.leaving import departure
-from worker.engine.resume import resumption, state_file, weights_file
+from worker.engine.resume import hash_checkpoint, resumption, state_file, weights_file
 
 # mmengine demands these keys; with its own content the file could not be read without running code.
 EMPTY_MESSAGE_HUB: dict[str, dict[str, Any]] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
@@ -35,16 +36,16 @@ class SaveHook(Hook):
 
     priority = "VERY_LOW"  # after the schedule has moved on, as a resumed run expects
 
-    def __init__(self, *, every: int, keep: int) -> None:
+    def __init__(self, *, every: int, keep: int) -> None:  # noqa: ARG002 - named where xtuner's configs name it
         """
         Take the cadence.
 
         Args:
             every: Iterations.
-            keep: Checkpoints that stay. Named here since xtuner's configs name it; the supervisor
-                sees to it, who knows which ones are pinned or being read.
+            keep: Checkpoints that stay. The supervisor sees to it, who knows which ones are pinned or
+                being read.
         """
-        self._every, self._keep = every, keep
+        self._every = every
         self._gradients: dict[str, Tensor] = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -95,6 +96,7 @@ class SaveHook(Hook):
             file=weights.name,
             adapter=str(adapter.relative_to(folder)) if adapter else None,
             state_file=str(state.relative_to(folder)),
+            sha256=hash_checkpoint(folder, iteration),
             size_bytes=sum(size_of(file) for file in files),
         )
 
