@@ -7,6 +7,7 @@ reconcilers at once, or one that is killed in the middle, do no harm.
 
 import logging
 import math
+import os
 import socket
 import threading
 import time
@@ -97,6 +98,16 @@ def resend() -> None:
                 enqueue("models.prepare", model_id=id_of(model))
 
 
+_round = threading.Lock()
+"""
+Held during a round, and by whoever forks.
+
+A pool process that was forked in the middle of one would inherit SQLite's note in memory that this
+process holds the write lock, and find its database locked for as long as it lives.
+"""
+os.register_at_fork(before=_round.acquire, after_in_parent=_round.release, after_in_child=_round.release)
+
+
 class Reconciler(threading.Thread):
     """The thread of a worker that says it is alive and puts right what others left."""
 
@@ -107,25 +118,41 @@ class Reconciler(threading.Thread):
 
     def run(self) -> None:
         """Work until stopped; an error is logged and the next round tries again."""
-        reconciliation, sent_at, said_at = Reconciliation(), -math.inf, -math.inf  # what waited is sent at once
+        rounds = _Rounds()
         while not self._stopping.is_set():
-            now = time.monotonic()
-            if now - said_at >= HEARTBEAT_SECONDS:
-                _announce()
-                said_at = now
-            try:
-                reconciliation.reconcile()
-                if now - sent_at >= RESEND_SECONDS:
-                    resend()
-                    sent_at = now
-            except Exception:
-                log.exception("reconciling failed; it is tried again")
+            with _round:
+                try:
+                    rounds.take()
+                except Exception:
+                    log.exception("reconciling failed; it is tried again")
+                finally:
+                    db.engine().dispose()  # nor may a pool process inherit an open connection
             self._stopping.wait(ROUND_SECONDS)
 
     def stop(self) -> None:
         """End the thread after its present round, and take the worker off the pages."""
         self._stopping.set()
         presence.withdraw_worker(socket.gethostname())
+
+
+@dataclass
+class _Rounds:
+    """What a worker does every few seconds, some of it less often."""
+
+    reconciliation: Reconciliation = field(default_factory=Reconciliation)
+    sent_at: float = -math.inf  # what waited is sent at once
+    said_at: float = -math.inf
+
+    def take(self) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        if now - self.said_at >= HEARTBEAT_SECONDS:
+            _announce()
+            self.said_at = now
+        self.reconciliation.reconcile()
+        if now - self.sent_at >= RESEND_SECONDS:
+            resend()
+            self.sent_at = now
 
 
 def _announce() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 from sqlmodel import Session, col, func, select
 
-from app.domain import attempts, columns, db, events, runs, waiting
+from app.domain import attempts, columns, db, runs, waiting
 from app.domain.attempts import Ending, claim_run, end_attempt, renew_claim
 from app.domain.errors import ConflictError
 from app.domain.events import ingest, metrics_of
@@ -280,7 +280,7 @@ def test_runs_in_any_order(request: pytest.FixtureRequest, monkeypatch: pytest.M
     clock = Clock()
     monkeypatch.setattr(leases, "time", clock)
     monkeypatch.setattr("app.domain.db.queue.send", lambda _: None)
-    for module in (attempts, waiting, runs, events):
+    for module in (attempts, waiting, runs):
         monkeypatch.setattr(module, "utc_now", clock.now)
 
     class Story(RunMachine):

@@ -18,6 +18,7 @@ from sqlmodel import Session, create_engine
 
 from app.config import settings
 from app.domain import db
+from app.domain.logs import read_tail
 from tests.conftest import forget_settings
 from tests.faults.measuring import Fault
 from tests.faults.site import QUICK, SILENCE, Site, furnish
@@ -40,8 +41,11 @@ def moment(request: pytest.FixtureRequest) -> random.Random:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Write down what a fault cost once its test has passed or failed."""
+    """Write down what a fault cost once its test has passed or failed; of a failure also what the processes said."""
     report = yield
+    if report.when == "call" and report.failed and "shared_site" in item.funcargs:  # type: ignore[attr-defined]
+        home = item.funcargs["shared_site"].home  # type: ignore[attr-defined]
+        report.sections += [(log.name, read_tail(log)) for log in sorted(home.glob("*.log"))]  # type: ignore[attr-defined]
     record = item.config.getoption("--faults-record")
     if report.when == "call" and record and COST in item.stash:  # type: ignore[attr-defined]
         item.stash[COST].write(Path(record), passed=report.passed)  # type: ignore[attr-defined]

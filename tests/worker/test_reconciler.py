@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from sqlmodel import Session
@@ -10,7 +12,7 @@ from app.domain import queue
 from app.domain.attempts import renew_claim
 from app.domain.models import Artifact, ArtifactKind, ArtifactState, ModelState, ReasonKind, Run, RunState
 from app.domain.runs import id_of, request_stop
-from tests.conftest import forget_settings
+from tests.conftest import ROOT, forget_settings
 from tests.factories import attempt_of, make_checkpoint, make_model, make_run
 from worker import leases, processes
 from worker.reconciler import Reconciliation, resend
@@ -206,3 +208,39 @@ def test_reconciling_without_redis_works(session: Session) -> None:
     Reconciliation().reconcile()
 
     assert state_of(session, lost) is RunState.QUEUED
+
+
+FORK = """
+import os, sys, threading, time
+from sqlalchemy import text
+from app.domain import db
+from worker import reconciler
+
+def write():
+    with db.unit_of_work() as session:
+        session.exec(text("UPDATE model SET reason = ''"))
+
+in_the_middle = threading.Event()
+
+def resend():
+    with db.unit_of_work() as session:
+        session.exec(text("SELECT 1"))
+        in_the_middle.set()
+        time.sleep(0.3)
+
+reconciler.resend = resend
+reconciler.Reconciler().start()
+in_the_middle.wait()
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+db.engine.cache_clear()
+write()
+os._exit(0)
+"""
+
+
+def test_a_process_forked_in_the_middle_of_a_round_can_write(home: Path, database_url: str) -> None:
+    """SQLite's locks are kept in memory too: a copy of a locked one would stay locked for ever."""
+    done = subprocess.run([sys.executable, "-c", FORK], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
