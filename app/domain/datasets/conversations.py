@@ -7,7 +7,7 @@ from typing import Any, Literal
 from app.domain.datasets.refusals import RefusedRowError, shown
 from app.domain.datasets.rows import Turn, turn
 from app.domain.datasets.strict_json import parse_json
-from app.domain.messages import Message, N_, message
+from app.domain.messages import N_, Message, message
 
 Speaker = Literal["system", "user", "assistant"]
 TOOL_ROLES = frozenset({"tool", "function", "observation", "function_call"})

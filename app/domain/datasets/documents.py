@@ -65,7 +65,7 @@ class _Source:
         self._byte = self._byte + len(chunk) if end < 0 else len(chunk) - end
 
     def _check_halves(self, chunk: bytes) -> None:
-        """Refuse half a character, such as `\\ud83d` alone: the C library would put a question mark there."""
+        """Refuse the escape of half a character: the C library would put a question mark there."""
         text = self._tail + chunk
         used = len(text)
         for found in ESCAPE.finditer(text):

@@ -96,8 +96,8 @@ def limit(limits: Limits, *, mapped_bytes: int) -> None:
 def too_much_memory(limits: Limits) -> Message:
     """Say that a file needs more memory than there is for it."""
     return message(
-        "Reading this file takes more than {most} MiB of memory. Split it, or save it as JSON Lines; an admin may raise "
-        "TEMPER_INTAKE_MEMORY_BYTES.",
+        "Reading this file takes more than {most} MiB of memory. Split it, or save it as JSON Lines; an admin may "
+        "raise TEMPER_INTAKE_MEMORY_BYTES.",
         most=limits.memory_bytes >> 20,
     )
 

@@ -15,7 +15,7 @@ from app.domain.datasets.lines import MOST_LINE_BYTES, UTF8_MARK, decoded
 from app.domain.datasets.refusals import RefusedFileError, RefusedRowError, at_line, shown
 from app.domain.datasets.strict_json import parse_json
 from app.domain.datasets.tables import header_of
-from app.domain.messages import Message, N_, message
+from app.domain.messages import N_, Message, message
 
 HEAD_BYTES = 4_096
 PARQUET = b"PAR1"
