@@ -1,0 +1,1 @@
+"""Saved sets: where their rows are."""
