@@ -103,13 +103,18 @@ class Settings(BaseSettings):
 
     @property
     def datasets_folder(self) -> Path:
-        """Where the rows of datasets are, each file named by its hash."""
+        """Where saved sets are, each version under its hash."""
         return self.home / "datasets"
 
     @property
     def mixes_folder(self) -> Path:
-        """Where the rows that runs were trained on are kept, each file named by its hash."""
+        """Where the rows that runs were trained on are kept, each file under its hash."""
         return self.home / "mixes"
+
+    @property
+    def tokens_folder(self) -> Path:
+        """Where counted tokens of saved sets are remembered; may be deleted at any time."""
+        return self.home / "cache" / "tokens"
 
     @property
     def locks_folder(self) -> Path:

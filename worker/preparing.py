@@ -13,7 +13,7 @@ from app.config import settings
 from app.domain import db
 from app.domain.attempts import Ending, renew_claim
 from app.domain.checkpoint_sizes import planned_bytes
-from app.domain.mixes import count_rows, write_rows
+from app.domain.mixes import EARLIER_NAME, adopt_rows, count_rows, keep_rows, rows_file
 from app.domain.models import Answer, Attempt, Checkpoint, ReasonKind, RunState
 from app.domain.recipes import Recipe
 from app.domain.retention import remove_parts
@@ -64,6 +64,8 @@ class _Sources:
     recipe: Recipe
     model_path: str
     template: str
+    mix_sha256: str
+    """Of the rows that earlier attempts were trained on."""
 
 
 def prepare(attempt: AttemptFolder, device: Device) -> None:
@@ -91,7 +93,7 @@ def _renew(attempt: AttemptFolder) -> None:
 def _read_sources(attempt: AttemptFolder) -> _Sources:
     with db.reading() as session:
         run = get_run(session, attempt.run_id)
-        return _Sources(recipe_of(run), run.model.path, run.model.template)
+        return _Sources(recipe_of(run), run.model.path, run.model.template, run.mix_sha256)
 
 
 def _check_space(attempt: AttemptFolder, sources: _Sources) -> None:
@@ -108,16 +110,15 @@ def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> N
     attempt.events.touch()
     remove_parts(attempt.run_id)
     folder, recipe = attempt.run_folder, sources.recipe
-    data_file = folder / "mix.jsonl"
     text = json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False, indent=2)
     (folder / "recipe.json").write_text(text, "utf-8")
-    sha256 = write_rows(recipe.mix, data_file)
+    sha256 = _pin_rows(attempt, sources)
     config = render_config(
         recipe,
         model_path=sources.model_path,
         template=sources.template,
         run_folder=str(folder),
-        data_file=str(data_file),
+        data_file=str(rows_file(sha256)),
         rows=count_rows(recipe.mix).total,
         device=device.kind,
     )
@@ -126,6 +127,25 @@ def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> N
         run = get_run(session, attempt.run_id)
         run.mix_sha256 = sha256
         session.add(run)
+
+
+def _pin_rows(attempt: AttemptFolder, sources: _Sources) -> str:
+    """
+    Return the hash of the rows to train on: those of the attempts before, where there were any.
+
+    Raises:
+        NotStartedError: these are gone, and cannot be made again.
+    """
+    pinned = sources.mix_sha256
+    if pinned and rows_file(pinned).is_file():
+        return pinned
+    if pinned and adopt_rows(attempt.run_folder / EARLIER_NAME, pinned):
+        return pinned
+    sha256 = keep_rows(sources.recipe.mix)
+    if pinned and sha256 != pinned:
+        detail = "the rows that this run was trained on are gone, and its recipe makes others now"
+        raise NotStartedError(Ending(RunState.FAILED, ReasonKind.BAD_DATA, detail))
+    return sha256
 
 
 def start_trainer(attempt: AttemptFolder, device: Device) -> Child:

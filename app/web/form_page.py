@@ -11,7 +11,7 @@ from app.domain.errors import FieldError
 from app.domain.forecasts import Forecast, MixForecast, forecast_mix, forecast_recipe
 from app.domain.messages import N_, Message
 from app.domain.models import Model
-from app.domain.recipes import GeneralSet, Mix, Recipe
+from app.domain.recipes import GeneralSet, Mix, Recipe, Variables
 from app.domain.registry import find_model, list_models
 from app.web.config_preview import ConfigPart, device_here, preview_config
 from app.web.formats import scientific
@@ -217,7 +217,7 @@ def differing_settings(recipe: Recipe, other: Recipe) -> list[str]:
 def _differing(mine: Mapping[str, Any], other: Mapping[str, Any], path: str) -> Iterable[str]:
     for name, value in mine.items():
         where = f"{path}{name}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not isinstance(value, Variables):
             yield from _differing(value, other[name], f"{where}.")
         elif value != other[name] and where != "name":
             yield OTHER_NAMES[where] if where in LENGTH_PATHS else setting(where).title

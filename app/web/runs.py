@@ -12,7 +12,7 @@ from app.config import settings
 from app.domain.errors import NotFoundError
 from app.domain.logs import log_file
 from app.domain.messages import message
-from app.domain.mixes import count_rows
+from app.domain.mixes import count_rows, rows_file
 from app.domain.models import Run, RunState
 from app.domain.runs import get_run, id_of, recipe_of, request_stop, resume_run
 from app.domain.waiting import move_in_queue
@@ -140,7 +140,7 @@ def _rendered_config(run: Run) -> list[tuple[str, str]]:
         model_path=run.model.path,
         template=run.model.template,
         run_folder=str(folder),
-        data_file=str(folder / "mix.jsonl"),
+        data_file=str(rows_file(run.mix_sha256 or "…")),  # hashed once the run starts
         rows=count_rows(recipe.mix).total,
         device="cuda" if settings().device == "cuda" else "cpu",
     )
