@@ -15,6 +15,7 @@ from app.web import (
     artifacts,
     assets,
     compare,
+    datasets,
     errors,
     i18n,
     login,
@@ -36,6 +37,7 @@ ROUTERS = (
     runs.router,
     compare.router,
     models.router,
+    datasets.router,
     patterns.router,
 )
 YEAR_SECONDS = 365 * 24 * 3600
