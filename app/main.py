@@ -21,6 +21,7 @@ from app.web import (
     login,
     models,
     new_run,
+    new_run_mix,
     patterns,
     runs,
     security,
@@ -31,6 +32,7 @@ ROUTERS = (
     api.router,
     i18n.router,
     login.router,
+    new_run_mix.router,
     new_run.router,  # before runs: /runs/new is no run's id
     streams.router,
     artifacts.router,

@@ -59,8 +59,6 @@ async def _kept(session: Session, upload: Upload, name: str) -> Dataset:
     rows = store.rows_beside(upload.path)
 
     def keep() -> Dataset:
-        return store.keep_version(
-            session, name=wanted, intake=intake, rows=rows, source_name=upload.file_name
-        ).dataset
+        return store.keep_version(session, name=wanted, intake=intake, rows=rows, source_name=upload.file_name).dataset
 
     return await run_in_threadpool(keep)

@@ -11,7 +11,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session
 
+from app.config import settings
 from app.domain import xtuner_configs
+from app.domain.datasets.store import get_dataset
 from app.domain.errors import FieldError, InvalidError, NotFoundError, UnavailableError
 from app.domain.messages import Message
 from app.domain.mixes import general_pairs
@@ -20,9 +22,11 @@ from app.domain.presets import PRESETS, Preset
 from app.domain.recipes import GeneralSet, Pair, Recipe
 from app.domain.registry import list_models
 from app.domain.runs import create_run, get_run, id_of, live_runs, recipe_of
+from app.web.dataset_uploads import UploadForm
 from app.web.deps import LARGEST_ID, ReadSession, WriteSession
 from app.web.form_page import SET_TITLES, FormView, Origin, build_view, differing_settings
 from app.web.forms import CheckedForm, SentForm, check_form, recipe_data_from_form, without_unwritten
+from app.web.mix_changes import add_file
 from app.web.recipe_settings import Setting, setting_or_none
 from app.web.render import render
 from app.web.workers import live_workers
@@ -59,6 +63,9 @@ class NewRunPage:
     after: int | None
     request_key: str
     """Names this sending of the form: pressed twice, it starts one run."""
+    upload: UploadForm
+    largest_bytes: int
+    """Of an upload."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ class StartQuery:
 
     preset: str = ""
     clone: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None
+    dataset: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None
     xtuner: Annotated[str, Query(max_length=200)] = ""
 
 
@@ -103,7 +111,7 @@ def show_form(
     start = _start(session, query)
     checked = check_form(session, start.data)
     view = build_view(session, checked, origin=start.origin, problems=without_unwritten(checked))
-    return render(request, "runs/new.html", _page(session, view, find_configs(q), start.notes))
+    return render(request, "runs/new.html", build_page(session, view, find_configs(q), start.notes))
 
 
 def _start(session: Session, query: StartQuery) -> Start:
@@ -113,6 +121,9 @@ def _start(session: Session, query: StartQuery) -> Start:
     if query.xtuner:
         return _start_from_xtuner(session, query.xtuner)
     chosen = next((known for known in PRESETS if known.key == query.preset), None)
+    if query.dataset is not None:
+        dataset = get_dataset(session, query.dataset)
+        return Start(add_file(_with_model(session, (chosen or PRESETS[0]).recipe), dataset), Origin())
     if chosen is None:
         return Start(_with_model(session, PRESETS[0].recipe), Origin("preset", PRESETS[0].key))
     return Start(chosen.recipe.model_dump(mode="json"), Origin("preset", chosen.key))
@@ -151,9 +162,10 @@ def _merged(data: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _page(
+def build_page(
     session: Session, view: FormView, found: FoundConfigs, notes: Sequence[Message] = (), *, after: int | None = None
 ) -> NewRunPage:
+    """Put the whole page together."""
     return NewRunPage(
         view=view,
         presets=PRESETS,
@@ -165,6 +177,8 @@ def _page(
         live_runs=live_runs(session),
         after=after,
         request_key=secrets.token_urlsafe(16),
+        upload=UploadForm(),
+        largest_bytes=settings().largest_upload_bytes,
     )
 
 
@@ -201,14 +215,15 @@ def preview_form(request: Request, session: ReadSession, form: SentForm) -> Resp
     checked = check_form(session, recipe_data_from_form(form))
     is_sent = bool(form.get("is_sent"))
     problems = checked.problems if is_sent else tuple(without_unwritten(checked))
-    origin = _origin(session, form.get("origin"), form.get("cloned_from"), checked)
+    origin = origin_of(session, form.get("origin"), form.get("cloned_from"), checked)
     view = build_view(session, checked, origin=origin, problems=problems, is_sent=is_sent)
     shown = {path for path in form.getlist("shown") if isinstance(path, str) and _PATH.fullmatch(path)}
     solved = [(path, setting_or_none(path)) for path in sorted(shown - view.form.problems.keys())]
     return render(request, "runs/_form_preview.html", PreviewPart(view, SET_TITLES, solved))
 
 
-def _origin(session: Session, kind_and_name: object, cloned_from: object, checked: CheckedForm) -> Origin:
+def origin_of(session: Session, kind_and_name: object, cloned_from: object, checked: CheckedForm) -> Origin:
+    """Return what a sent form was filled from, and in what it differs by now."""
     kind, _, name = str(kind_and_name or "").partition(":")
     if kind != "clone":
         return Origin(kind if kind in {"preset", "xtuner"} else "", name)
@@ -233,7 +248,7 @@ def _run_id(text: object) -> int | None:
 def start_run(request: Request, session: WriteSession, form: SentForm) -> Response:
     """Start a run and go to its page; or show the form again with every bad field named, and start nothing."""
     checked = check_form(session, recipe_data_from_form(form))
-    origin = _origin(session, form.get("origin"), form.get("cloned_from"), checked)
+    origin = origin_of(session, form.get("origin"), form.get("cloned_from"), checked)
     after = _run_id(form.get("after"))
     if checked.valid is None:
         return _show_again(request, session, checked, origin=origin, problems=checked.problems, after=after)
@@ -255,5 +270,5 @@ def _show_again(
     after: int | None,
 ) -> Response:
     view = build_view(session, checked, origin=origin, problems=problems, is_sent=True)
-    page = _page(session, view, find_configs(""), after=after)
+    page = build_page(session, view, find_configs(""), after=after)
     return render(request, "runs/new.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)
