@@ -106,8 +106,10 @@ def ends_of_turn(tokenizer: TextTokenizer, template: PromptTemplate) -> tuple[in
         return ()
     if tokenizer.end is None:
         raise UnavailableError(
-            message("This tokenizer has no token that ends a text, and the template {name} needs one: xtuner fails.",
-                    name=template.name)  # fmt: skip
+            message(
+                "This tokenizer has no token that ends a text, and the template {name} needs one: xtuner fails.",
+                name=template.name,
+            )
         )
     return tokenizer.end
 

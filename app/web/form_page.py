@@ -201,7 +201,7 @@ def build_view(
         form=RecipeForm(checked.data, problems),
         origin=origin,
         mix=mix,
-        forecast=forecast_recipe(recipe, device=device) if recipe else None,
+        forecast=forecast_recipe(recipe, session=session, model=model, device=device) if recipe else None,
         parts=preview_config(checked, model, rows=mix.rows),
         model=model,
         models=list_models(session),
