@@ -19,8 +19,10 @@ from app.domain.recipes import Pair
 from tests.domain.datasets.files import PAIRS, jsonl
 from tests.factories import make_run
 
+ROWS = jsonl(PAIRS)
 
-def add(session: Session, content: bytes = jsonl(PAIRS), *, name: str = "set", source_name: str = "a.jsonl") -> Dataset:
+
+def add(session: Session, content: bytes = ROWS, *, name: str = "set", source_name: str = "a.jsonl") -> Dataset:
     """Upload a file."""
     with incoming_folder() as folder:
         path = folder / "source"
