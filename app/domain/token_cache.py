@@ -17,7 +17,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from app.config import settings
-from app.domain.datasets.store import dataset_file, read_rows
+from app.domain.datasets.rows import read_rows
+from app.domain.datasets.store import dataset_file
 from app.domain.mixes import general_of, identity_of, row_of
 from app.domain.prompt_templates import PromptTemplate
 from app.domain.recipes import Mix, Pair
