@@ -103,12 +103,12 @@ class Settings(BaseSettings):
 
     @property
     def datasets_folder(self) -> Path:
-        """Where saved sets are, each version under its hash."""
+        """Where the rows of datasets are, each file named by its hash."""
         return self.home / "datasets"
 
     @property
     def mixes_folder(self) -> Path:
-        """Where the rows that runs were trained on are kept, each file under its hash."""
+        """Where the rows that runs were trained on are kept, each file named by its hash."""
         return self.home / "mixes"
 
     @property

@@ -12,9 +12,10 @@ from sqlmodel import Session, col, select
 from app.config import settings
 from app.domain import db
 from app.domain.attempts import Ending, renew_claim
-from app.domain.checkpoint_sizes import planned_bytes
+from app.domain.checkpoint_plan import plan_disk
+from app.domain.forecasts import forecast_recipe
 from app.domain.mixes import EARLIER_NAME, adopt_rows, count_rows, keep_rows, rows_file
-from app.domain.models import Answer, Attempt, Checkpoint, ReasonKind, RunState
+from app.domain.models import Answer, Attempt, Checkpoint, Model, ReasonKind, RunState
 from app.domain.recipes import Recipe
 from app.domain.retention import remove_parts
 from app.domain.runs import get_run, recipe_of
@@ -98,11 +99,22 @@ def _read_sources(attempt: AttemptFolder) -> _Sources:
 
 def _check_space(attempt: AttemptFolder, sources: _Sources) -> None:
     attempt.run_folder.mkdir(parents=True, exist_ok=True)
-    needed = planned_bytes(sources.recipe, Path(sources.model_path)) + settings().min_free_bytes
+    iterations = _iterations_of(sources)
+    planned = plan_disk(sources.recipe, Path(sources.model_path), iterations=iterations)
+    needed = (planned.peak if planned else 0) + settings().min_free_bytes
     free = shutil.disk_usage(attempt.run_folder).free
     if free < needed:
         detail = f"{needed / 1e9:.1f} GB are needed for its checkpoints and to spare, {free / 1e9:.1f} GB are free"
         raise NotStartedError(Ending(RunState.FAILED, ReasonKind.DISK_FULL, detail))
+
+
+def _iterations_of(sources: _Sources) -> int:
+    """Return how long the run is; where that takes a tokenizer that is not read here, as short as can be."""
+    given = sources.recipe.training.iterations
+    if given is not None:
+        return given
+    model = Model(name="", source="", path=sources.model_path, template=sources.template)
+    return forecast_recipe(sources.recipe, model=model).iterations or 1
 
 
 def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> None:

@@ -16,9 +16,11 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
-from typing import Any
+
+import orjson
 
 from app.config import settings
+from app.domain.datasets.rows import Row, row_line, turn
 from app.domain.datasets.store import dataset_file
 from app.domain.disk import put_on_disk, sha256_of
 from app.domain.mix_rows import RowCounts, Source, plan_rows
@@ -30,8 +32,6 @@ NAME = "name"  # the variable that every mix has
 IDENTITY, GENERAL = "identity", "general"
 
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
-
-Row = dict[str, Any]
 
 
 @cache
@@ -101,20 +101,13 @@ def count_rows(mix: Mix) -> RowCounts:
 
 
 def row_of(pair: Pair, system: str) -> Row:
-    """
-    Return a pair as a row.
-
-    Returns:
-        xtuner's native form. Every key is always there: of keys that only some rows have, datasets
-        makes nulls in the others, and xtuner reads a null `output_with_loss` as "no loss".
-    """
-    turn = {"system": system, "input": pair.question, "output": pair.answer, "output_with_loss": True}
-    return {"conversation": [turn]}
+    """Return a pair as a row, in xtuner's native form."""
+    return {"conversation": [turn(pair.question, pair.answer, system=system)]}
 
 
 def build_rows(mix: Mix) -> Iterator[Row]:
     """Yield the rows in the order of the tutorial's script; saved sets are read, never held."""
-    return map(json.loads, row_lines(mix))
+    return map(orjson.loads, row_lines(mix))
 
 
 def row_lines(mix: Mix) -> Iterator[bytes]:
@@ -134,7 +127,7 @@ def row_lines(mix: Mix) -> Iterator[bytes]:
 
 
 def _line(row: Row) -> bytes:
-    return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    return row_line(row["conversation"]).encode()
 
 
 def _chosen(held: Sequence[bytes] | Path, count: int, *, of: int) -> Iterator[bytes]:

@@ -50,8 +50,9 @@ class PromptTemplate:
             return text
         if self.system is None:
             raise UnavailableError(
-                message("The prompt template {name} has no place for a system text: xtuner fails on it.",
-                        name=self.name)  # fmt: skip
+                message(
+                    "The prompt template {name} has no place for a system text: xtuner fails on it.", name=self.name
+                )
             )
         return self.system.format(system=system) + text
 

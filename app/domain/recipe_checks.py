@@ -63,8 +63,9 @@ def _check_variables(mix: Mix) -> Iterator[FieldError]:
 def _check_files(mix: Mix) -> Iterator[FieldError]:
     for number, file in enumerate(mix.files):
         if not dataset_file(file.sha256).is_file():
-            text = message("There is no saved set “{name}” in this version. Choose one of those saved.",
-                           name=file.dataset)  # fmt: skip
+            text = message(
+                "There is no saved set “{name}” in this version. Choose one of those saved.", name=file.dataset
+            )
             yield FieldError(f"mix.files.{number}.sha256", text)
 
 
@@ -76,8 +77,9 @@ def _check_shares(mix: Mix) -> Iterator[FieldError]:
     field = f"mix.{last}.share" if last.startswith("files.") else f"mix.{last}_share"
     percent = f"{100 * sum_of_shares(sources):.4g} %"
     if counted_rows(sources):
-        text = message("The shares add up to {percent}, and other sources have copies. Stay below 100 %.",
-                       percent=percent)  # fmt: skip
+        text = message(
+            "The shares add up to {percent}, and other sources have copies. Stay below 100 %.", percent=percent
+        )
     else:
         text = message(
             "Every source has a share, and they add up to {percent}. Make it 100 %, or give one of them copies.",

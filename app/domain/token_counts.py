@@ -6,14 +6,14 @@ The tokens are those of xtuner's `template_map_fn` and `encode_fn`, in their ord
 the question in its template, the answer with its end, which is learnt, and the separator.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain.datasets.rows import Row
 from app.domain.errors import UnavailableError
 from app.domain.messages import message
 from app.domain.prompt_templates import PromptTemplate
@@ -79,9 +79,7 @@ def join_counts(parts: Sequence[TokenCounts]) -> TokenCounts:
 _NONE: Ints = np.zeros(0, np.int32)
 
 
-def count_tokens(
-    rows: Iterable[Mapping[str, Any]], *, tokenizer: TextTokenizer, template: PromptTemplate
-) -> TokenCounts:
+def count_tokens(rows: Iterable[Row], *, tokenizer: TextTokenizer, template: PromptTemplate) -> TokenCounts:
     """
     Count the tokens of rows.
 
@@ -106,13 +104,15 @@ def ends_of_turn(tokenizer: TextTokenizer, template: PromptTemplate) -> tuple[in
         return ()
     if tokenizer.end is None:
         raise UnavailableError(
-            message("This tokenizer has no token that ends a text, and the template {name} needs one: xtuner fails.",
-                    name=template.name)  # fmt: skip
+            message(
+                "This tokenizer has no token that ends a text, and the template {name} needs one: xtuner fails.",
+                name=template.name,
+            )
         )
     return tokenizer.end
 
 
-def _count_lot(rows: Sequence[Mapping[str, Any]], tokenizer: TextTokenizer, template: PromptTemplate) -> TokenCounts:
+def _count_lot(rows: Sequence[Row], tokenizer: TextTokenizer, template: PromptTemplate) -> TokenCounts:
     texts = [text for row in rows for text in _texts_of(row, template)]
     counted = iter(tokenizer.lengths(texts))
     (separator,) = tokenizer.lengths([template.separator])
@@ -125,17 +125,17 @@ def _count_lot(rows: Sequence[Mapping[str, Any]], tokenizer: TextTokenizer, temp
                 place += begin  # each turn that ended begins anew
             place += next(counted)
             answer = next(counted) + end
-            spans.append((number, place, answer, bool(said.get("output_with_loss", True))))
+            spans.append((number, place, answer, said["output_with_loss"]))
             place += answer + separator
         lengths.append(place if row["conversation"] else 0)
     columns = np.array(spans, np.int32).reshape(-1, 4).T
     return TokenCounts(np.array(lengths, np.int32), columns[0], columns[1], columns[2], columns[3].astype(np.bool_))
 
 
-def _texts_of(row: Mapping[str, Any], template: PromptTemplate) -> Iterator[str]:
+def _texts_of(row: Row, template: PromptTemplate) -> Iterator[str]:
     for turn, said in enumerate(row["conversation"]):
-        yield template.lay_out(said["input"] or "", system=said["system"] or "", turn=turn)
-        yield (said["output"] or "") + template.suffix
+        yield template.lay_out(said["input"], system=said["system"], turn=turn)
+        yield said["output"] + template.suffix
 
 
 # ── As the model reads them ────────────────────────────────────────────────
@@ -165,9 +165,7 @@ class RowAsRead:
     loses_end: bool
 
 
-def read_row(
-    row: Mapping[str, Any], *, tokenizer: TextTokenizer, template: PromptTemplate, max_length: int
-) -> RowAsRead:
+def read_row(row: Row, *, tokenizer: TextTokenizer, template: PromptTemplate, max_length: int) -> RowAsRead:
     """Return one row token by token, those that are alike put together."""
     pieces: list[TokenPiece] = []
     place = 0
@@ -184,13 +182,11 @@ def read_row(
     return RowAsRead(tuple(pieces), place, loss, loses_end=any(piece.is_cut for piece in learnt))
 
 
-def _tokens_of(
-    row: Mapping[str, Any], tokenizer: TextTokenizer, template: PromptTemplate
-) -> Iterator[tuple[str, bool, bool]]:
+def _tokens_of(row: Row, tokenizer: TextTokenizer, template: PromptTemplate) -> Iterator[tuple[str, bool, bool]]:
     """Yield each token's text, whether it is special, and whether it carries loss."""
     texts, end = _texts_of(row, template), ends_of_turn(tokenizer, template)
     for turn, said in enumerate(row["conversation"]):
-        learnt = bool(said.get("output_with_loss", True))
+        learnt = said["output_with_loss"]
         begin = tokenizer.begin if turn == 0 or not template.suffix_ends else ()
         for part, has_loss in (
             (tokenizer.names(begin), False),

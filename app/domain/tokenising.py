@@ -135,11 +135,15 @@ def _load(folder: Path, states: tuple[tuple[int, int], ...]) -> TextTokenizer:  
     if kind is None:
         raise _refuse(message("Tokens are not counted for tokenizers of the class “{name}”.", name=name or "?"))
     if kind.prefix and settings.get("add_prefix_space"):
-        raise _refuse(message("This tokenizer is made anew from tokenizer.model whenever it is loaded, because its "
-                              "settings say add_prefix_space. Its tokens are not counted."))  # fmt: skip
+        raise _refuse(
+            message(
+                "This tokenizer is made anew from tokenizer.model whenever it is loaded, because its "
+                "settings say add_prefix_space. Its tokens are not counted."
+            )
+        )
     try:
         inner = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
-    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+    except Exception as error:
         raise _refuse(message("tokenizer.json cannot be read: {problem}.", problem=str(error)[:200])) from error
     inner.no_truncation()
     inner.no_padding()

@@ -18,7 +18,7 @@ MOST_PROCESSES = 8
 SHORTEST_WARMUP = 2  # iterations: mmengine's LinearLR over one would leave the rate at its start for good
 
 
-def _processes_for(rows: int) -> int | None:
+def processes_for(rows: int) -> int | None:
     """Return how many processes map the rows; none but its own for few, since even one more must be forked."""
     processes = min(MOST_PROCESSES, rows // ROWS_PER_PROCESS)
     return processes if processes > 1 else None
@@ -173,7 +173,7 @@ train_dataset = dict(
     shuffle_before_pack=True,
     pack_to_max_length=pack_to_max_length,
     use_varlen_attn=use_varlen_attn,
-    map_num_proc={_processes_for(rows)!r},
+    map_num_proc={processes_for(rows)!r},
 )
 
 train_dataloader = dict(

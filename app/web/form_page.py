@@ -81,7 +81,7 @@ def build_view(
         mix=mix,
         files=file_rows(session, form),
         found_sets=find_sets(session),
-        forecast=forecast_recipe(recipe, device=device) if recipe else None,
+        forecast=forecast_recipe(recipe, session=session, model=model, device=device) if recipe else None,
         parts=preview_config(checked, model, rows=mix.rows),
         model=model,
         models=list_models(session),

@@ -76,9 +76,10 @@ class _Writer:
         self._file, self._waiting, self._size = file, bytearray(), 0
 
     def take(self, chunk: bytes) -> None:
-        """Take some bytes of the file."""
-        self._waiting += chunk
+        """Take some bytes of the file; TooLargeError as soon as there are more than may come."""
         self._size += len(chunk)
+        check_size(self._size)
+        self._waiting += chunk
 
     @property
     def is_due(self) -> bool:
@@ -86,8 +87,7 @@ class _Writer:
         return len(self._waiting) >= CHUNK_BYTES
 
     async def write(self) -> None:
-        """Write what waits; TooLargeError as soon as there is more than may come."""
-        check_size(self._size)
+        """Write what waits."""
         waiting, self._waiting = bytes(self._waiting), bytearray()
         try:
             await run_in_threadpool(self._write, waiting)

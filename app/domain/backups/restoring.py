@@ -16,7 +16,16 @@ from app.domain import presence
 from app.domain.backups.databases import Database, database_in_force, telling
 from app.domain.backups.files import UNFINISHED, copy_file, describe_file, put_folders_on_disk
 from app.domain.backups.making import time_stamp
-from app.domain.backups.manifest import DATABASE, DATASETS, MIXES, RUNS, BackupError, Manifest, StoredFile, read_manifest
+from app.domain.backups.manifest import (
+    DATABASE,
+    DATASETS,
+    MIXES,
+    RUNS,
+    BackupError,
+    Manifest,
+    StoredFile,
+    read_manifest,
+)
 from app.domain.disk import put_on_disk
 from app.domain.home import HomeInUseError, home_to_itself
 from app.domain.migrate import is_known

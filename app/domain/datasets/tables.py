@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DELIMITERS = (",", "\t", ";", "|")
 SLICE_ROWS = 20_000  # Parquet decodes a page again for each slice that begins in it: fewer take long
 LEAST_SLICE_ROWS = 200
+NO_OBJECT = "PyObject pointer is null"  # what polars calls it when Python has no memory for a row
 SLICE_BYTES = 32 << 20  # of rows as they are stored, compressed; decoded they may be some times as large
 
 
@@ -107,7 +108,11 @@ def parquet_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         total = table.select(pl.len()).collect().item()
         table = table.select(wanted or list(names)[:1]).rename({name: names[name] for name in wanted})
         yield from _sliced(table, total, _slice_rows(path, total))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise RefusedFileError(_damaged(error)) from None
+    except pl.exceptions.PanicException as error:
+        if NO_OBJECT in str(error):
+            raise MemoryError from None
         raise RefusedFileError(_damaged(error)) from None
 
 

@@ -59,7 +59,7 @@ def test_every_form_is_read_from_every_container(take: Take, form: str, containe
     intake, conversations = take(CONTAINERS[container](records))
 
     assert conversations == expected
-    assert (intake.form, intake.container, intake.rows) == (form, container.split()[0], len(expected))
+    assert (intake.form, intake.container, intake.rows) == (form, container.split(maxsplit=1)[0], len(expected))
 
 
 @pytest.mark.parametrize("names", [("prompt", "response"), ("prompt", "completion"), ("input", "output"),
@@ -239,7 +239,10 @@ BAD_FILES = {
     "GBK list": ('[{"question":\n"你"}]'.encode("gbk"), "Line 2: Byte 2 is not UTF-8."),
     "NaN": (GOOD + b'{"question": "q", "answer": NaN}\n', "Line 2: NaN is no JSON. Write a number, or null."),
     "Infinity": (b'[{"question": "q", "answer": -Infinity}]', "Row 1: Infinity is no JSON."),
-    "twice": (GOOD + b'{"question": "q", "answer": "a", "question": "r"}\n', "Line 2: The name “question” stands twice"),
+    "twice": (
+        GOOD + b'{"question": "q", "answer": "a", "question": "r"}\n',
+        "Line 2: The name “question” stands twice",
+    ),
     "twice in a list": (b"[" + GOOD + b',{"answer": "q", "answer": "a"}]', "Row 2: The name “answer” stands twice"),
     "deep": (GOOD + DEEP, "Line 2: It is nested more than 32 deep."),
     "deep list": (b"[" + GOOD + b"," + DEEP + b"]", "Row 2: It is nested more than 32 deep."),
@@ -257,7 +260,10 @@ BAD_FILES = {
     "two lists": (b'{"a": [' + GOOD + b'], "b": []}', "This object holds more than one list: “a” and “b”."),
     "half a letter": (GOOD + b'{"question": "\\ud83d", "answer": "a"}\n', "Line 2: It holds half a character"),
     "half a letter in a list": (b'[{"question": "\\ud83dx", "answer": "a"}]', "Row 1: It holds half a character"),
-    "long number": (GOOD + b'{"question": "q", "answer": ' + b"9" * 5_000 + b"}\n", "Line 2: It holds a number of more"),
+    "long number": (
+        GOOD + b'{"question": "q", "answer": ' + b"9" * 5_000 + b"}\n",
+        "Line 2: It holds a number of",
+    ),
     "list of texts": (b'["a"]', "Row 1: It is no object with named values."),
     "lines of lists": (GOOD + b"[1]\n", "Line 2: It is no object with named values."),
     "other names": (b'{"text": "a"}\n', "Row 1: It has “text”. A row needs “messages”"),
