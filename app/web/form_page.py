@@ -43,6 +43,8 @@ class FormView:
     files: Sequence[FileRow]
     found_sets: FoundSets
     forecast: Forecast | None
+    max_length: int
+    """What the forecast is made with."""
     parts: Sequence[ConfigPart]
     model: Model | None
     models: Sequence[Model]
@@ -82,6 +84,7 @@ def build_view(
         files=file_rows(session, form),
         found_sets=find_sets(session),
         forecast=forecast_recipe(recipe, session=session, model=model, device=device) if recipe else None,
+        max_length=recipe.training.max_length if recipe else 0,
         parts=preview_config(checked, model, rows=mix.rows),
         model=model,
         models=list_models(session),
