@@ -110,7 +110,7 @@ class RecipeForm:
         return [as_text(name) for name in chosen] if isinstance(chosen, list | tuple) else []
 
     def amount(self, path: str) -> Amount:
-        """Return how much of a source is wanted; the path ends with what joins it to a name, as `mix.identity_` does."""
+        """Return how much of a source is wanted; the path ends with what joins it to a name: `mix.identity_`."""
         share = value_at(self.data, f"{path}share")
         return Amount(
             path=path,

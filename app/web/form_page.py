@@ -14,6 +14,7 @@ from app.domain.recipes import GeneralSet, Mix, Recipe, Variables
 from app.domain.registry import find_model, list_models
 from app.domain.token_forecasts import SourceTokens, TokenForecast
 from app.web.config_preview import ConfigPart, device_here, preview_config
+from app.web.dilution_view import Dilution, build_dilution
 from app.web.form_fields import LENGTH_PATHS, OTHER_NAMES, RecipeForm
 from app.web.forms import CheckedForm
 from app.web.mix_files import FileRow, FoundSets, file_rows, find_sets
@@ -48,6 +49,7 @@ class FormView:
     parts: Sequence[ConfigPart]
     model: Model | None
     models: Sequence[Model]
+    dilution: Dilution | None
     is_sent: bool
     """The form was sent and refused: from now on texts not written yet are mistakes too."""
 
@@ -69,6 +71,7 @@ def build_view(
     origin: Origin,
     problems: Iterable[FieldError],
     is_sent: bool = False,
+    diluted_from: str = "",
 ) -> FormView:
     """Put together what a form shows."""
     recipe = checked.recipe
@@ -77,17 +80,19 @@ def build_view(
     mix = build_mix_table(recipe.mix if recipe else Mix(), bad=bad)
     device = "cpu" if device_here() == "cpu" else ""
     form = RecipeForm(checked.data, problems)
+    forecast = forecast_recipe(recipe, session=session, model=model, device=device) if recipe else None
     return FormView(
         form=form,
         origin=origin,
         mix=mix,
         files=file_rows(session, form),
         found_sets=find_sets(session),
-        forecast=forecast_recipe(recipe, session=session, model=model, device=device) if recipe else None,
+        forecast=forecast,
         max_length=recipe.training.max_length if recipe else 0,
         parts=preview_config(checked, model, rows=mix.rows),
         model=model,
         models=list_models(session),
+        dilution=build_dilution(recipe, forecast.tokens if forecast else None, diluted_from),
         is_sent=is_sent,
     )
 

@@ -216,7 +216,8 @@ def preview_form(request: Request, session: ReadSession, form: SentForm) -> Resp
     is_sent = bool(form.get("is_sent"))
     problems = checked.problems if is_sent else tuple(without_unwritten(checked))
     origin = origin_of(session, form.get("origin"), form.get("cloned_from"), checked)
-    view = build_view(session, checked, origin=origin, problems=problems, is_sent=is_sent)
+    diluted_from = str(form.get("diluted_from", ""))
+    view = build_view(session, checked, origin=origin, problems=problems, is_sent=is_sent, diluted_from=diluted_from)
     shown = {path for path in form.getlist("shown") if isinstance(path, str) and _PATH.fullmatch(path)}
     solved = [(path, setting_or_none(path)) for path in sorted(shown - view.form.problems.keys())]
     return render(request, "runs/_form_preview.html", PreviewPart(view, SET_TITLES, solved))
