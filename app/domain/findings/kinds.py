@@ -1,0 +1,131 @@
+"""
+What may be wrong with rows: the kinds, one finding, its proposed repair, and all findings of a source.
+
+`Findings` is written as JSON beside a dataset; its sentences stay templates until they are shown.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from app.domain.messages import Message
+
+RULES = 1
+"""Number of the rule set: findings that an older one made are made anew."""
+MOST_EXAMPLES = 200  # of a kind; counts are of all rows
+
+
+class FindingKind(StrEnum):
+    """What is wrong with a row."""
+
+    CONFLICT = "conflict"
+    DUPLICATE = "duplicate"
+    NEAR_DUPLICATE = "near-duplicate"
+    EMPTY_ANSWER = "empty-answer"
+    EMPTY_QUESTION = "empty-question"
+    ENCODING_DAMAGE = "encoding-damage"
+    TAUGHT_IN_GENERAL = "taught-in-general"
+    NO_LOSS = "no-loss"
+    ODD_TURNS = "odd-turns"
+
+
+class Field(StrEnum):
+    """A text of a turn, as xtuner names it."""
+
+    SYSTEM = "system"
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+class RepairAction(StrEnum):
+    """What a repair does with a row."""
+
+    DROP_ROW = "drop-row"
+    KEEP_FIRST = "keep-first"
+    """Take the answer that the question got first."""
+    REPLACE_TEXT = "replace-text"
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A proposal; nothing is changed before somebody chooses it."""
+
+    action: RepairAction
+    sentence: Message
+    text: str | None = None
+    """What would stand there instead; None where the row would go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with one row; rows and turns are counted from 1, as people count."""
+
+    kind: FindingKind
+    source: str
+    row: int
+    sentence: Message
+    text: str
+    """The beginning of the text that is meant."""
+    turn: int | None = None
+    field: Field | None = None
+    other_source: str | None = None
+    other_row: int | None = None
+    repair: Repair | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that was found: counts over all rows, and the first examples of each kind in order of row."""
+
+    rows: int = 0
+    counts: Mapping[FindingKind, int] = field(default_factory=dict)
+    """Kinds that were not found are left out."""
+    examples: tuple[Finding, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """How much was found of all kinds."""
+        return sum(self.counts.values())
+
+    def of(self, kind: FindingKind) -> tuple[Finding, ...]:
+        """Return the examples of one kind."""
+        return tuple(finding for finding in self.examples if finding.kind is kind)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is written beside a dataset."""
+        return {"rules": RULES, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, made: Mapping[str, Any]) -> Self | None:
+        """Read what was written; None when another rule set made it."""
+        if made.get("rules") != RULES:
+            return None
+        counts = {FindingKind(kind): count for kind, count in made["counts"].items()}
+        return cls(made["rows"], counts, tuple(_finding(each) for each in made["examples"]))
+
+
+def merged(parts: Iterable[Findings]) -> Findings:
+    """Put the findings of several sources together."""
+    parts = tuple(parts)
+    counts = {kind: sum(part.counts.get(kind, 0) for part in parts) for kind in FindingKind}
+    examples = {kind: [each for part in parts for each in part.of(kind)][:MOST_EXAMPLES] for kind in FindingKind}
+    return Findings(
+        rows=sum(part.rows for part in parts),
+        counts={kind: count for kind, count in counts.items() if count},
+        examples=tuple(each for kind in FindingKind for each in examples[kind]),
+    )
+
+
+def _finding(made: Mapping[str, Any]) -> Finding:
+    repair, named = made["repair"], made["field"]
+    return Finding(
+        **made
+        | {
+            "kind": FindingKind(made["kind"]),
+            "field": Field(named) if named else None,
+            "sentence": Message(**made["sentence"]),
+            "repair": repair
+            and Repair(RepairAction(repair["action"]), Message(**repair["sentence"]), text=repair["text"]),
+        }
+    )

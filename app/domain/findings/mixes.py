@@ -1,0 +1,106 @@
+"""
+Hold the pairs of a form against each other, and against the files that are mixed with them.
+
+Fast enough to be asked at every key press, and loads neither polars nor a file. What is wrong
+within a file is not searched here: `stored` has it.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from app.domain.findings.damage import is_blank, is_plain
+from app.domain.findings.hits import find_hits
+from app.domain.findings.index import (
+    FileConflicts,
+    conflicts_between,
+    conflicts_with_pairs,
+    index_path,
+    read_turn,
+)
+from app.domain.findings.keys import Keys, chained, normalised, text_keys
+from app.domain.findings.kinds import Field, Finding, FindingKind, Findings, Repair, RepairAction, merged
+from app.domain.findings.near import NearQuestions
+from app.domain.findings.sentences import EXCERPT, conflict_sentence, findings_of
+from app.domain.findings.table import Numbers, Suspect, Table
+from app.domain.findings.taught_runs import TaughtRuns
+from app.domain.messages import message
+
+IDENTITY, GENERAL = "identity", "general"
+"""What findings call the lists of a form."""
+
+
+class Asked(Protocol):
+    """A question and its answer, with their variables filled in."""
+
+    @property
+    def question(self) -> str:
+        """What is asked."""
+
+    @property
+    def answer(self) -> str:
+        """What is learnt."""
+
+
+def find_in_mix(
+    *,
+    identity: Sequence[Asked] = (),
+    general: Sequence[Asked] = (),
+    files: Sequence[tuple[str, Path]] = (),
+    system: str = "",
+) -> Findings:
+    """
+    Search a form's pairs, and the conflicts of all sources with each other.
+
+    Args:
+        identity: the identity pairs.
+        general: the general pairs, in the order of the mix.
+        files: name and path of stored datasets, in the order of the mix.
+        system: stands before every pair.
+
+    Returns:
+        Rows of pairs are counted from 1 in their list. The earlier source is right: a conflict is
+        found in the later one. `unread` names the files that were not searched yet.
+    """
+    pairs = (*identity, *general)
+    table = _table(pairs, system, general_from=len(identity))
+    taught = TaughtRuns(pair.answer for pair in identity)
+    read = [(name, path) for name, path in files if index_path(path).exists()]
+
+    def place_of(row: int) -> tuple[str, int]:
+        return (IDENTITY, row) if row < len(identity) else (GENERAL, row - len(identity))
+
+    def row_at(row: int) -> list[dict[str, str]]:
+        return [{"system": system, "input": pairs[row].question, "output": pairs[row].answer}]
+
+    within = findings_of(find_hits(table, _find_near, taught=taught), row_at, rows=len(pairs), place_of=place_of)
+    parts = [within]
+    for number, (name, path) in enumerate(read):
+        parts.append(_found(name, path, conflicts_with_pairs(path, table.asked, table.answer), place_of))
+        for earlier_name, earlier in read[:number]:
+            parts.append(_found(name, path, conflicts_between(earlier, path), lambda row, of=earlier_name: (of, row)))
+    found = merged(parts)
+    unread = tuple(name for name, path in files if (name, path) not in read)
+    return Findings(rows=found.rows, counts=found.counts, examples=found.examples, unread=unread)
+
+
+def _table(pairs: Sequence[Asked], system: str, *, general_from: int) -> Table:
+    questions = [normalised(pair.question) for pair in pairs]
+    count = len(pairs)
+    return Table(
+        row=np.arange(count),
+        turn=np.zeros(count, np.uint32),
+        has_loss=np.ones(count, bool),
+        system=np.repeat(text_keys([normalised(system)]), count),
+        question=text_keys(questions),
+        answer=text_keys(normalised(pair.answer) for pair in pairs),
+        questions_at=lambda places: [questions[place] for place in places],
+        suspects=[each for each in _texts(pairs) if is_blank(each.text) or not is_plain(each.text)],
+        answers_with=[
+            Suspect(row, 0, Field.OUTPUT, pair.answer)
+            for row, pair in enumerate(pairs[general_from:], general_from)
+        ],
+    )
