@@ -66,12 +66,18 @@ _LOST_TEXT, _CONTROLS = re.compile(f"{_LOST}|[\ud800-\udfff]"), re.compile(_CONT
 _INVISIBLES = re.compile(_INVISIBLE)
 _ANY_INVISIBLE = re.compile("[\ufeff\u2060\u200b-\u200d]")
 _GBK_TEXT, _GBK_TEXT_FOR_SURE = re.compile(_GBK_SIGNS), re.compile("[锛銆鐨鏄鎴].*[锛銆鐨鏄鎴]", re.DOTALL)
+_DAMAGED_SIEVE, _ODD_SIEVE = re.compile(LOOKS_DAMAGED + "|[\ud800-\udfff]"), re.compile(LOOKS_ODD)
 _UNSEEN = "\ufeff\u2060\u200b\u200c\u200d\xad"
 
 
 def is_blank(text: str) -> bool:
     """Whether a text holds nothing that is seen."""
     return not text.strip() or not text.strip(_UNSEEN + " \t\r\n\u3000\xa0").strip()
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text cannot be damaged or odd; says no of many that are neither."""
+    return not (_DAMAGED_SIEVE.search(text) or _ODD_SIEVE.search(text))
 
 
 def is_damaged(text: str) -> bool:

@@ -45,7 +45,7 @@ class SearchedFile:
 
     def findings(self, source: str = "") -> Findings:
         """Put into words what was found."""
-        return findings_of(self.hits, self.row_at, rows=len(self.starts), source=source)
+        return findings_of(self.hits, self.row_at, rows=len(self.starts), place_of=lambda row: (source, row))
 
 
 def find_in_file(path: Path, *, source: str = "", taught: Sequence[str] = ()) -> Findings:

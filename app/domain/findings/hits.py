@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from app.domain.findings import damage
-from app.domain.findings.keys import Keys, chained, text_keys
+from app.domain.findings.keys import EMPTY, Keys, chained, text_keys
 from app.domain.findings.kinds import Field, FindingKind, RepairAction
 from app.domain.findings.table import Numbers, Suspect, Table
 from app.domain.findings.taught_runs import TaughtRuns
@@ -50,7 +50,8 @@ def find_hits(table: Table, find_near: FindNear, *, taught: TaughtRuns | None = 
 
 def _conflicts(table: Table) -> Numbers:
     """Find turns whose question got another answer before; the first answer is the one to keep."""
-    place = np.flatnonzero(table.has_loss)
+    # an empty answer is no answer to keep, and empty questions are not the same question
+    place = np.flatnonzero(table.has_loss & (table.answer != EMPTY) & (table.question != EMPTY))
     first = place[_first_of_each(table.asked[place])]
     differs = table.answer[place] != table.answer[first]
     place, first = place[differs], first[differs]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from app.domain.findings.keys import Keys
+from app.domain.findings.keys import EMPTY, Keys
 from app.domain.findings.kinds import MOST_EXAMPLES
 from app.domain.findings.table import Numbers, Table
 
@@ -43,7 +43,7 @@ def index_path(path: Path) -> Path:
 
 def write_index(table: Table, starts: Numbers, target: Path) -> None:
     """Write the questions of turns that carry loss, in order of key and then of row."""
-    place = np.flatnonzero(table.has_loss)
+    place = np.flatnonzero(table.has_loss & (table.answer != EMPTY) & (table.question != EMPTY))
     place = place[np.argsort(table.asked[place], kind="stable")]
     columns = np.empty((_COLUMNS, len(place)), np.uint64)
     row = table.row[place]

@@ -37,6 +37,10 @@ def text_keys(texts: Iterable[str]) -> Keys:
     return np.frombuffer(b"".join(digests), _KEY)
 
 
+EMPTY = text_keys([""])[0]
+"""Key of a text of nothing but white space."""
+
+
 class RememberedKeys(dict[str, int]):
     """Keys of texts that come again and again, such as the system text of every row."""
 

@@ -5,10 +5,11 @@ What may be wrong with rows: the kinds, one finding, its proposed repair, and al
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
+from app.domain.datasets.refusals import from_data, to_data
 from app.domain.messages import Message
 
 RULES = 1
@@ -71,6 +72,8 @@ class Finding:
     field: Field | None = None
     other_source: str | None = None
     other_row: int | None = None
+    other_text: str = ""
+    """The beginning of the other row's text."""
     repair: Repair | None = None
 
 
@@ -82,6 +85,8 @@ class Findings:
     counts: Mapping[FindingKind, int] = field(default_factory=dict)
     """Kinds that were not found are left out."""
     examples: tuple[Finding, ...] = ()
+    unread: tuple[str, ...] = ()
+    """Sources that were not searched yet."""
 
     @property
     def total(self) -> int:
@@ -94,7 +99,20 @@ class Findings:
 
     def as_json(self) -> dict[str, Any]:
         """Return what is written beside a dataset."""
-        return {"rules": RULES, **asdict(self)}
+        return {
+            "rules": RULES,
+            "rows": self.rows,
+            "counts": self.counts,
+            "examples": [_written(e) for e in self.examples],
+        }
+
+    def named(self, source: str) -> Self:
+        """Return the findings of one source under its name: content that is stored has none of its own."""
+        examples = (
+            replace(each, source=source, other_source=source if each.other_source is not None else None)
+            for each in self.examples
+        )
+        return replace(self, examples=tuple(examples))
 
     @classmethod
     def from_json(cls, made: Mapping[str, Any]) -> Self | None:
@@ -102,7 +120,7 @@ class Findings:
         if made.get("rules") != RULES:
             return None
         counts = {FindingKind(kind): count for kind, count in made["counts"].items()}
-        return cls(made["rows"], counts, tuple(_finding(each) for each in made["examples"]))
+        return cls(made["rows"], counts, tuple(_read(each) for each in made["examples"]))
 
 
 def merged(parts: Iterable[Findings]) -> Findings:
@@ -114,18 +132,24 @@ def merged(parts: Iterable[Findings]) -> Findings:
         rows=sum(part.rows for part in parts),
         counts={kind: count for kind, count in counts.items() if count},
         examples=tuple(each for kind in FindingKind for each in examples[kind]),
+        unread=tuple(name for part in parts for name in part.unread),
     )
 
 
-def _finding(made: Mapping[str, Any]) -> Finding:
-    repair, named = made["repair"], made["field"]
-    return Finding(
-        **made
-        | {
-            "kind": FindingKind(made["kind"]),
-            "field": Field(named) if named else None,
-            "sentence": Message(**made["sentence"]),
-            "repair": repair
-            and Repair(RepairAction(repair["action"]), Message(**repair["sentence"]), text=repair["text"]),
-        }
-    )
+def _written(finding: Finding) -> dict[str, Any]:
+    repair = finding.repair
+    return asdict(finding) | {
+        "sentence": to_data(finding.sentence),
+        "repair": repair and {"action": repair.action, "sentence": to_data(repair.sentence), "text": repair.text},
+    }
+
+
+def _read(made: Mapping[str, Any]) -> Finding:
+    repair, field_name = made["repair"], made["field"]
+    read = {
+        "kind": FindingKind(made["kind"]),
+        "field": Field(field_name) if field_name else None,
+        "sentence": from_data(made["sentence"]),
+        "repair": repair and Repair(RepairAction(repair["action"]), from_data(repair["sentence"]), text=repair["text"]),
+    }
+    return Finding(**{**made, **read})

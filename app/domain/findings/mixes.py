@@ -6,7 +6,8 @@ within a file is not searched here: `stored` has it.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,16 +22,18 @@ from app.domain.findings.index import (
     index_path,
     read_turn,
 )
-from app.domain.findings.keys import Keys, chained, normalised, text_keys
+from app.domain.findings.keys import Keys, normalised, text_keys
 from app.domain.findings.kinds import Field, Finding, FindingKind, Findings, Repair, RepairAction, merged
 from app.domain.findings.near import NearQuestions
-from app.domain.findings.sentences import EXCERPT, conflict_sentence, findings_of
+from app.domain.findings.sentences import EXCERPT, PlaceOf, conflict_sentence, findings_of
 from app.domain.findings.table import Numbers, Suspect, Table
 from app.domain.findings.taught_runs import TaughtRuns
 from app.domain.messages import message
 
 IDENTITY, GENERAL = "identity", "general"
 """What findings call the lists of a form."""
+
+_NUMBER = re.compile(r"\d+")
 
 
 class Asked(Protocol):
@@ -76,15 +79,57 @@ def find_in_mix(
     def row_at(row: int) -> list[dict[str, str]]:
         return [{"system": system, "input": pairs[row].question, "output": pairs[row].answer}]
 
-    within = findings_of(find_hits(table, _find_near, taught=taught), row_at, rows=len(pairs), place_of=place_of)
-    parts = [within]
-    for number, (name, path) in enumerate(read):
-        parts.append(_found(name, path, conflicts_with_pairs(path, table.asked, table.answer), place_of))
-        for earlier_name, earlier in read[:number]:
-            parts.append(_found(name, path, conflicts_between(earlier, path), lambda row, of=earlier_name: (of, row)))
-    found = merged(parts)
-    unread = tuple(name for name, path in files if (name, path) not in read)
-    return Findings(rows=found.rows, counts=found.counts, examples=found.examples, unread=unread)
+    hits = find_hits(table, _find_near, taught=taught)
+    return merged(
+        [
+            findings_of(hits, row_at, rows=len(pairs), place_of=place_of),
+            *(
+                _conflicts(source, conflicts_with_pairs(source[1], table.asked, table.answer), place_of)
+                for source in read
+            ),
+            *(
+                _conflicts(source, conflicts_between(earlier[1], source[1]), partial(_place_in, earlier[0]))
+                for number, source in enumerate(read)
+                for earlier in read[:number]
+            ),
+            Findings(unread=tuple(name for name, path in files if (name, path) not in read)),
+        ]
+    )
+
+
+def _place_in(source: str, row: int) -> tuple[str, int]:
+    return source, row
+
+
+def _conflicts(source: tuple[str, Path], found: FileConflicts, place_of: PlaceOf) -> Findings:
+    """Put conflicts of a file with an earlier source into words."""
+    if not found.count:
+        return Findings()
+    name, path = source
+    examples = []
+    for row, turn, start, other in zip(found.row, found.turn, found.start, found.other, strict=True):
+        other_source, other_row = place_of(int(other))
+        examples.append(
+            Finding(
+                kind=FindingKind.CONFLICT,
+                source=name,
+                row=int(row) + 1,
+                turn=int(turn) + 1,
+                field=Field.OUTPUT,
+                text=read_turn(path, int(start), int(turn))["output"][:EXCERPT],
+                other_source=other_source,
+                other_row=other_row + 1,
+                sentence=conflict_sentence(name, other_source, other_row),
+                repair=Repair(RepairAction.DROP_ROW, message("Drop this row.")),
+            )
+        )
+    return Findings(counts={FindingKind.CONFLICT: found.count}, examples=tuple(examples))
+
+
+def _find_near(questions: list[str], contexts: Keys) -> Numbers:
+    near = NearQuestions(questions, contexts, text_keys(" ".join(_NUMBER.findall(text)) for text in questions))
+    near.compare_all()
+    return near.earlier
 
 
 def _table(pairs: Sequence[Asked], system: str, *, general_from: int) -> Table:
@@ -98,9 +143,17 @@ def _table(pairs: Sequence[Asked], system: str, *, general_from: int) -> Table:
         question=text_keys(questions),
         answer=text_keys(normalised(pair.answer) for pair in pairs),
         questions_at=lambda places: [questions[place] for place in places],
-        suspects=[each for each in _texts(pairs) if is_blank(each.text) or not is_plain(each.text)],
+        suspects=[each for each in _texts(pairs, system) if is_blank(each.text) or not is_plain(each.text)],
         answers_with=[
-            Suspect(row, 0, Field.OUTPUT, pair.answer)
-            for row, pair in enumerate(pairs[general_from:], general_from)
+            Suspect(row, 0, Field.OUTPUT, pair.answer) for row, pair in enumerate(pairs[general_from:], general_from)
         ],
     )
+
+
+def _texts(pairs: Sequence[Asked], system: str) -> Iterator[Suspect]:
+    """Yield every text of the form once: the system text is that of the first pair."""
+    if pairs and system:
+        yield Suspect(0, 0, Field.SYSTEM, system)
+    for row, pair in enumerate(pairs):
+        yield Suspect(row, 0, Field.INPUT, pair.question)
+        yield Suspect(row, 0, Field.OUTPUT, pair.answer)

@@ -1,12 +1,11 @@
 """
 Put a stored dataset right as its findings propose: a new file, the old one stays as it is.
 
-Rows are searched again, all of them, since findings keep examples only. A row that needs no repair
-is copied byte for byte. Where several repairs meet in one row, dropping it wins; a text's own
-damage is put right before an answer is taken from an earlier row.
+Rows are searched again, all of them, since findings keep examples only. Where several repairs meet
+in one row, dropping it wins; a text's own damage is put right before an answer is taken from an
+earlier row. For the child process, as `files` is.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -14,30 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from app.domain.datasets.rows import Row, RowWriter, read_rows
+from app.domain.findings.choices import Choice, Repaired
 from app.domain.findings.files import search_file
 from app.domain.findings.hits import ACTIONS, FIELDS, Hits
 from app.domain.findings.kinds import Field, FindingKind, RepairAction
 from app.domain.findings.sentences import repaired_text
 from app.domain.findings.table import Numbers
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which proposals are taken: those of some kinds, in all rows or in some."""
-
-    kinds: Collection[FindingKind]
-    rows: Collection[int] | None = None
-    """Counted from 1; None takes all rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Repaired:
-    """What became of a file."""
-
-    rows: int
-    """How many it has now."""
-    dropped: int
-    changed: int
 
 
 @dataclass
@@ -53,21 +35,26 @@ class _Plan:
 
 
 def apply_repairs(path: Path, choice: Choice, target: Path) -> Repaired:
-    """Write the rows of `path` to `target` with the chosen repairs; not safe against a crash in between."""
-    plan = _planned(search_file(path).hits, choice)
-    rows = changed = count = 0
-    with path.open("rb") as file, target.open("wb") as output:
-        for count, line in enumerate(filter(bytes.strip, file), 1):
-            mended = _mended(line, count - 1, plan)
-            if mended is not None:
-                rows += 1
-                changed += mended != line
-                output.write(mended)
-    return Repaired(rows=rows, dropped=count - rows, changed=changed)
+    """
+    Write the rows of a stored dataset with the chosen repairs.
+
+    Args:
+        path: the stored rows; they stay as they are.
+        choice: what to do.
+        target: where the new rows go, with an index beside them; there must be no such file.
+    """
+    plan = _planned(search_file(path).hits if choice.kinds else {}, choice)
+    read = changed = 0
+    with RowWriter(target) as writer:
+        for read, row in enumerate(read_rows(path), 1):
+            changed += _mend(row, read - 1, plan)
+            if read - 1 not in plan.dropped:
+                writer.write(row["conversation"])
+    return Repaired(writer.rows, read - writer.rows, changed, writer.size_bytes, writer.sha256)
 
 
 def _planned(hits: Hits, choice: Choice) -> _Plan:
-    plan = _Plan()
+    plan = _Plan(dropped={row - 1 for row in choice.drop})
     for kind in FindingKind:
         if kind in choice.kinds and kind in hits:
             for row, turn, named, action, other in _chosen(hits[kind], choice.rows).tolist():
@@ -86,20 +73,15 @@ def _chosen(hits: Numbers, rows: Collection[int] | None) -> Numbers:
     return hits if rows is None else hits[np.isin(hits["row"] + 1, list(rows))]
 
 
-def _mended(line: bytes, row: int, plan: _Plan) -> bytes | None:
-    """Return the line of a row as it will be; None where it is dropped."""
-    is_touched = row in plan.mended or row in plan.kept
-    if not is_touched and row not in plan.answers:
-        return None if row in plan.dropped else line
-    made = json.loads(line)
-    conversation = made["conversation"]
-    for turn, name, kind in plan.mended.get(row, ()):
-        mended = repaired_text(kind, conversation[turn][name])
-        conversation[turn][name] = conversation[turn][name] if mended is None else mended
-    for turn, other in plan.kept.get(row, ()):
-        conversation[turn]["output"] = plan.answers[other][turn]
-    if row in plan.answers:
-        plan.answers[row] = [turn["output"] for turn in conversation]
-    if row in plan.dropped:
-        return None
-    return json.dumps(made, ensure_ascii=False).encode() + b"\n" if is_touched else line
+def _mend(row: Row, number: int, plan: _Plan) -> bool:
+    """Put a row right, and say whether it will be kept and is another one now."""
+    conversation = row["conversation"]
+    before = [dict(turn) for turn in conversation] if number in plan.mended or number in plan.kept else None
+    for place, name, kind in plan.mended.get(number, ()):
+        mended = repaired_text(kind, conversation[place][name.value])
+        conversation[place][name.value] = conversation[place][name.value] if mended is None else mended
+    for place, other in plan.kept.get(number, ()):
+        conversation[place]["output"] = plan.answers[other][place]
+    if number in plan.answers:
+        plan.answers[number] = [turn["output"] for turn in conversation]
+    return before is not None and before != conversation and number not in plan.dropped

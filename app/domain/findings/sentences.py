@@ -18,31 +18,33 @@ from app.domain.findings.table import Numbers
 from app.domain.messages import Message, message
 
 EXCERPT = 200  # characters of a text that a finding carries
-QUOTED = 80  # characters of a text within a sentence
 
 Turn = dict[str, Any]
 Conversation = Sequence[Turn]
 RowAt = Callable[[int], Conversation]
+PlaceOf = Callable[[int], tuple[str, int]]
+"""Names the source of a row, and the row's number in it; both rows are counted from 0."""
 
 
-def findings_of(hits: Hits, row_at: RowAt, *, rows: int, source: str) -> Findings:
-    """Count the hits of one source, and put the first of each kind into words."""
+def findings_of(hits: Hits, row_at: RowAt, *, rows: int, place_of: PlaceOf) -> Findings:
+    """Count the hits, and put the first of each kind into words."""
     return Findings(
         rows=rows,
         counts={kind: len(found) for kind, found in hits.items()},
         examples=tuple(
-            _finding(kind, hit, row_at, source) for kind, found in hits.items() for hit in found[:MOST_EXAMPLES]
+            _finding(kind, hit, row_at, place_of) for kind, found in hits.items() for hit in found[:MOST_EXAMPLES]
         ),
     )
 
 
-def _finding(kind: FindingKind, hit: Numbers, row_at: RowAt, source: str) -> Finding:
-    row, other = int(hit["row"]), int(hit["other"])
+def _finding(kind: FindingKind, hit: Numbers, row_at: RowAt, place_of: PlaceOf) -> Finding:
     turn = max(int(hit["turn"]), 0)
     field = FIELDS[hit["field"]] if hit["field"] != NOTHING else None
-    here = row_at(row)
-    there = row_at(other) if other != NOTHING else ()
-    text, first_answer = text_of(here, turn, field or Field.INPUT), text_of(there, turn, Field.OUTPUT)
+    here, (source, row) = row_at(int(hit["row"])), place_of(int(hit["row"]))
+    is_pair = hit["other"] != NOTHING
+    there = row_at(int(hit["other"])) if is_pair else ()
+    other_source, other_row = place_of(int(hit["other"])) if is_pair else (None, None)
+    text = text_of(here, turn, field or Field.INPUT)
     return Finding(
         kind=kind,
         source=source,
@@ -50,11 +52,22 @@ def _finding(kind: FindingKind, hit: Numbers, row_at: RowAt, source: str) -> Fin
         turn=turn + 1 if hit["turn"] != NOTHING else None,
         field=field,
         text=text[:EXCERPT],
-        other_source=source if there else None,
-        other_row=other + 1 if there else None,
-        sentence=_pair_sentence(kind, other + 1, here, there) if there else SENTENCES[kind],
-        repair=_repair(kind, ACTIONS[hit["action"]], text, first_answer),
+        other_source=other_source,
+        other_row=other_row + 1 if other_row is not None else None,
+        other_text=text_of(there, turn, field or Field.INPUT)[:EXCERPT],
+        sentence=_pair_sentence(kind, here, there, _place(source, other_source, other_row))
+        if other_row is not None
+        else SENTENCES[kind],
+        repair=_repair(kind, ACTIONS[hit["action"]], text, text_of(there, turn, Field.OUTPUT)),
     )
+
+
+def _place(source: str, other_source: str | None, other_row: int | None) -> Message:
+    """Name a row, and its source where that is another one."""
+    number = (other_row or 0) + 1
+    if other_source in {source, None}:
+        return message("Row {row}", row=number)
+    return message("Row {row} of “{source}”", row=number, source=other_source)
 
 
 def text_of(conversation: Conversation, turn: int, field: Field) -> str:
@@ -62,21 +75,20 @@ def text_of(conversation: Conversation, turn: int, field: Field) -> str:
     return (conversation[turn][field] or "") if turn < len(conversation) else ""
 
 
-def quoted(text: str) -> str:
-    """Return the beginning of a text, on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= QUOTED else f"{line[: QUOTED - 1]}…"
+def conflict_sentence(source: str, other_source: str, other_row: int) -> Message:
+    """Say that another row, counted from 0, answers otherwise."""
+    place = _place(source, other_source, other_row)
+    return message("{place} gives another answer to the same question.", place=place)
 
 
-def _pair_sentence(kind: FindingKind, row: int, here: Conversation, there: Conversation) -> Message:
+def _pair_sentence(kind: FindingKind, here: Conversation, there: Conversation, place: Message) -> Message:
     if kind is FindingKind.CONFLICT:
-        return message("Row {row} gives another answer to the same question.", row=row)
+        return message("{place} gives another answer to the same question.", place=place)
     if kind is FindingKind.DUPLICATE:
-        return message("Row {row} holds the same questions and answers.", row=row)
-    question = quoted(" / ".join(turn["input"] or "" for turn in there))
+        return message("{place} holds the same questions and answers.", place=place)
     if [turn["output"] for turn in here] == [turn["output"] for turn in there]:
-        return message("Row {row} asks nearly the same, “{question}”, and has this answer.", row=row, question=question)
-    return message("Row {row} asks nearly the same, “{question}”, and has another answer.", row=row, question=question)
+        return message("{place} asks nearly the same and gives the same answer.", place=place)
+    return message("{place} asks nearly the same and gives another answer.", place=place)
 
 
 SENTENCES = {
