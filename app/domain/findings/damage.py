@@ -67,17 +67,24 @@ _INVISIBLES = re.compile(_INVISIBLE)
 _ANY_INVISIBLE = re.compile("[\ufeff\u2060\u200b-\u200d]")
 _GBK_TEXT, _GBK_TEXT_FOR_SURE = re.compile(_GBK_SIGNS), re.compile("[锛銆鐨鏄鎴].*[锛銆鐨鏄鎴]", re.DOTALL)
 _DAMAGED_SIEVE, _ODD_SIEVE = re.compile(LOOKS_DAMAGED + "|[\ud800-\udfff]"), re.compile(LOOKS_ODD)
-_UNSEEN = "\ufeff\u2060\u200b\u200c\u200d\xad"
+# two cheap looks before the dear ones: most texts hold nothing but ASCII, Han and common punctuation
+_RARE = re.compile(f"[^\\n\\t -~\u2e80-\u9fff\uff01-\uff5e‘’“”…—]|{_GBK_SIGNS}|锟")
+_ODD_SIGNS = ("<", "[", ":", "：")
+_UNSEEN = (
+    "\ufeff\u2060\u200b\u200c\u200d\xad" + "".join(filter(str.isspace, map(chr, range(0x20, 0x3001)))) + "\t\n\v\f\r"
+)
 
 
 def is_blank(text: str) -> bool:
     """Whether a text holds nothing that is seen."""
-    return not text.strip() or not text.strip(_UNSEEN + " \t\r\n\u3000\xa0").strip()
+    return not text.strip(_UNSEEN)
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text cannot be damaged or odd; says no of many that are neither."""
-    return not (_DAMAGED_SIEVE.search(text) or _ODD_SIEVE.search(text))
+    """Whether a text cannot be damaged or odd; says no of some that are neither."""
+    if _RARE.search(text) and _DAMAGED_SIEVE.search(text):
+        return False
+    return not (any(mark in text for mark in _ODD_SIGNS) and _ODD_SIEVE.search(text))
 
 
 def is_damaged(text: str) -> bool:
