@@ -141,7 +141,7 @@ def _not_rows(text: str) -> RefusedFileError:
             message(
                 "This is the text of a program, and nothing is run here. Upload the data itself. {wanted}",
                 wanted=wanted,
-            )  # fmt: skip
+            )
         )
     return at_line(
         1,
