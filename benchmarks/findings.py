@@ -21,14 +21,12 @@ from pathlib import Path
 ROWS, SEED = 1_000_000, 4
 PLANTED = 1_000  # of each kind in a million rows
 AIM_SECONDS, AIM_BYTES = 15.0, 1_500_000_000
-LONG_QUESTION = 60  # characters
-ENGLISH = """
+LONG_QUESTION = 52  # characters
+WORDS = """
     water light train letter garden winter number simple answer summer paper engine market doctor window forest
     river planet camera bridge island coffee ticket kitchen history science music picture weather village
-""".split()
-CHINESE = (
-    "的一是不了人我在有他这为之大来以个中上们到说国和地也子时道出而要于就下得可你年生自会那后能对着事其里所去行过家"
-)
+"""
+CHINESE = "的一是不了人我在有他这为之大来以个中上们到说国和地也子时道出而要于就下得可你年生自会那后能对着事其"
 
 
 def main() -> None:
@@ -84,11 +82,11 @@ def _write(path: Path, rows: int) -> dict[str, int]:
 def _pairs(chance: random.Random, rows: int) -> Iterator[tuple[str, str]]:
     for row in range(rows):
         if row % 2:
-            question = f"{' '.join(chance.choices(ENGLISH, k=chance.randint(7, 14)))}?"
-            yield question, f"{' '.join(chance.choices(ENGLISH, k=chance.randint(6, 16)))}."
+            question = f"{' '.join(chance.choices(WORDS.split(), k=chance.randint(7, 11)))}?"
+            yield question, f"{' '.join(chance.choices(WORDS.split(), k=chance.randint(3, 6)))}."
         else:
-            question = f"{''.join(chance.choices(CHINESE, k=chance.randint(20, 30)))}？"
-            yield question, f"{''.join(chance.choices(CHINESE, k=chance.randint(15, 40)))}。"
+            question = f"{''.join(chance.choices(CHINESE, k=chance.randint(18, 24)))}？"
+            yield question, f"{''.join(chance.choices(CHINESE, k=chance.randint(6, 14)))}。"
 
 
 def _fault(kind: str, turn: dict[str, object], earlier: tuple[str, str], chance: random.Random) -> dict[str, object]:

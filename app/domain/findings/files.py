@@ -96,7 +96,7 @@ def find_near(questions: list[str], contexts: Keys) -> Numbers:
     if len(texts) <= ALL_PAIRS_UP_TO:
         near.compare_all()
     else:
-        for order in ahead(chain(text_orders(texts, contexts), sketch_orders(near))):
+        for order in ahead(chain(text_orders(near.texts, contexts, near.lengths), sketch_orders(near))):
             near.compare_in(order)
     return np.append(near.earlier, np.full(len(questions) - len(texts), -1))
 

@@ -68,23 +68,13 @@ def find_in_mix(
         Rows of pairs are counted from 1 in their list. The earlier source is right: a conflict is
         found in the later one. `unread` names the files that were not searched yet.
     """
-    pairs = (*identity, *general)
-    table = _table(pairs, system, general_from=len(identity))
-    taught = TaughtRuns(pair.answer for pair in identity)
+    form = _Form(identity, general, system)
     read = [(name, path) for name, path in files if index_path(path).exists()]
-
-    def place_of(row: int) -> tuple[str, int]:
-        return (IDENTITY, row) if row < len(identity) else (GENERAL, row - len(identity))
-
-    def row_at(row: int) -> list[dict[str, str]]:
-        return [{"system": system, "input": pairs[row].question, "output": pairs[row].answer}]
-
-    hits = find_hits(table, _find_near, taught=taught)
     return merged(
         [
-            findings_of(hits, row_at, rows=len(pairs), place_of=place_of),
+            form.findings(),
             *(
-                _conflicts(source, conflicts_with_pairs(source[1], table.asked, table.answer), place_of)
+                _conflicts(source, conflicts_with_pairs(source[1], form.table.asked, form.table.answer), form.place_of)
                 for source in read
             ),
             *(
@@ -95,6 +85,52 @@ def find_in_mix(
             Findings(unread=tuple(name for name, path in files if (name, path) not in read)),
         ]
     )
+
+
+class _Form:
+    """The pairs of a form: identity first, then general, as one list of rows that are counted from 0."""
+
+    def __init__(self, identity: Sequence[Asked], general: Sequence[Asked], system: str) -> None:
+        self.identity, self.pairs, self.system = identity, (*identity, *general), system
+        self.table = self._table()
+
+    def findings(self) -> Findings:
+        taught = TaughtRuns(pair.answer for pair in self.identity)
+        hits = find_hits(self.table, _find_near, taught=taught)
+        return findings_of(hits, self.row_at, rows=len(self.pairs), place_of=self.place_of)
+
+    def place_of(self, row: int) -> tuple[str, int]:
+        general_from = len(self.identity)
+        return (IDENTITY, row) if row < general_from else (GENERAL, row - general_from)
+
+    def row_at(self, row: int) -> list[dict[str, str]]:
+        pair = self.pairs[row]
+        return [{"system": self.system, "input": pair.question, "output": pair.answer}]
+
+    def _table(self) -> Table:
+        questions = [normalised(pair.question) for pair in self.pairs]
+        count = len(self.pairs)
+        return Table(
+            row=np.arange(count),
+            turn=np.zeros(count, np.uint32),
+            has_loss=np.ones(count, bool),
+            system=np.repeat(text_keys([normalised(self.system)]), count),
+            question=text_keys(questions),
+            answer=text_keys(normalised(pair.answer) for pair in self.pairs),
+            questions_at=lambda places: [questions[place] for place in places],
+            suspects=[each for each in self._texts() if is_blank(each.text) or not is_plain(each.text)],
+            answers_with=[
+                Suspect(row, 0, Field.OUTPUT, self.pairs[row].answer) for row in range(len(self.identity), count)
+            ],
+        )
+
+    def _texts(self) -> Iterator[Suspect]:
+        """Yield every text of the form once: the system text is that of the first pair."""
+        if self.pairs and self.system:
+            yield Suspect(0, 0, Field.SYSTEM, self.system)
+        for row, pair in enumerate(self.pairs):
+            yield Suspect(row, 0, Field.INPUT, pair.question)
+            yield Suspect(row, 0, Field.OUTPUT, pair.answer)
 
 
 def _place_in(source: str, row: int) -> tuple[str, int]:
@@ -130,30 +166,3 @@ def _find_near(questions: list[str], contexts: Keys) -> Numbers:
     near = NearQuestions(questions, contexts, text_keys(" ".join(_NUMBER.findall(text)) for text in questions))
     near.compare_all()
     return near.earlier
-
-
-def _table(pairs: Sequence[Asked], system: str, *, general_from: int) -> Table:
-    questions = [normalised(pair.question) for pair in pairs]
-    count = len(pairs)
-    return Table(
-        row=np.arange(count),
-        turn=np.zeros(count, np.uint32),
-        has_loss=np.ones(count, bool),
-        system=np.repeat(text_keys([normalised(system)]), count),
-        question=text_keys(questions),
-        answer=text_keys(normalised(pair.answer) for pair in pairs),
-        questions_at=lambda places: [questions[place] for place in places],
-        suspects=[each for each in _texts(pairs, system) if is_blank(each.text) or not is_plain(each.text)],
-        answers_with=[
-            Suspect(row, 0, Field.OUTPUT, pair.answer) for row, pair in enumerate(pairs[general_from:], general_from)
-        ],
-    )
-
-
-def _texts(pairs: Sequence[Asked], system: str) -> Iterator[Suspect]:
-    """Yield every text of the form once: the system text is that of the first pair."""
-    if pairs and system:
-        yield Suspect(0, 0, Field.SYSTEM, system)
-    for row, pair in enumerate(pairs):
-        yield Suspect(row, 0, Field.INPUT, pair.question)
-        yield Suspect(row, 0, Field.OUTPUT, pair.answer)

@@ -9,12 +9,14 @@ import fcntl
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
 from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
+from signal import SIGXCPU
 
 from app.config import settings
 from app.domain.datasets.intake import Limits
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 WAIT_SECONDS = 20.0  # for a search, before the asker is told to come back: a million rows are done by then
 SEARCHES_AT_ONCE = 1  # each takes both cores of a small server, and gigabytes
 TOO_LARGE = 3  # the child's exit status where its memory did not do
+_NO_MEMORY = re.compile("allocat|MemoryError|new thread|spawn")  # Python, Rust and each library say it their own way
 _turn = threading.BoundedSemaphore(SEARCHES_AT_ONCE)
 _searches: dict[Path, Future[Findings]] = {}
 _searches_lock = threading.Lock()
@@ -146,7 +149,9 @@ def _environment() -> dict[str, str]:
 def _failure(done: subprocess.CompletedProcess[bytes], limits: Limits) -> Exception:
     text = done.stderr.decode("utf-8", errors="replace")[-2_000:]
     log.warning("searching a dataset ended with code %d: %s", done.returncode, text.strip())
-    if done.returncode == TOO_LARGE or "memory allocation" in text:
+    if done.returncode == -SIGXCPU:
+        return _too_slow(limits)
+    if done.returncode < 0 or done.returncode == TOO_LARGE or _NO_MEMORY.search(text):
         return TooLargeError(
             message(
                 "This dataset is too large to be searched with {most} MiB of memory; an admin may raise "
@@ -154,8 +159,6 @@ def _failure(done: subprocess.CompletedProcess[bytes], limits: Limits) -> Except
                 most=limits.memory_bytes >> 20,
             )
         )
-    if done.returncode < 0:
-        return _too_slow(limits)
     return RuntimeError(f"the search of a dataset ended with code {done.returncode}: {text}")
 
 
