@@ -15,6 +15,7 @@ from app.web import (
     artifacts,
     assets,
     compare,
+    dataset_findings,
     datasets,
     errors,
     i18n,
@@ -40,6 +41,7 @@ ROUTERS = (
     compare.router,
     models.router,
     datasets.router,
+    dataset_findings.router,
     patterns.router,
 )
 YEAR_SECONDS = 365 * 24 * 3600

@@ -100,7 +100,10 @@
     sending = null;
     const id = new URL(reply.responseURL || location.href).pathname.match(/^\/datasets\/(\d+)$/)?.[1];
     if (reply.status === 200 && id) {
-      if (form.dataset.upload) form.dispatchEvent(new CustomEvent("temper:uploaded", { bubbles: true, detail: { id } }));
+      if (form.dataset.upload) {
+        form.dispatchEvent(new CustomEvent("temper:uploaded", { bubbles: true, detail: { id } }));
+        showChosen(form);
+      }
       else location.assign(reply.responseURL);
     } else if (!showMistakes(form, reply)) {
       parts(form, "lost").hidden = false;

@@ -11,8 +11,10 @@ from app.config import settings
 from app.domain.datasets import store
 from app.domain.datasets.kinds import Container, RowForm
 from app.domain.errors import NotFoundError
+from app.domain.findings.kinds import Findings
 from app.domain.messages import N_, Message
 from app.domain.models import Dataset, Run
+from app.web.dataset_findings import FindingsPart, FoundKind, known_part
 from app.web.dataset_uploads import UploadForm
 
 PAGE_SIZE = 25
@@ -173,11 +175,27 @@ class DatasetPage:
     """Made from these rows, the newest first; not all of them where there are many."""
     runs_total: int
     part: RowsPart
-    trouble: Message | None
+    checked: FindingsPart
+    not_deleted: Message | None
     """Why it was not deleted."""
     may_change: bool
     form_words: Mapping[RowForm, str]
     container_words: Mapping[Container, str]
+
+    @property
+    def findings(self) -> Findings | None:
+        """What was found; None where it was not searched yet."""
+        return self.checked.findings
+
+    @property
+    def found(self) -> Sequence[FoundKind]:
+        """What was found, by kind."""
+        return self.checked.found
+
+    @property
+    def trouble(self) -> Message | None:
+        """Why it was not searched."""
+        return self.checked.trouble
 
     @property
     def newest(self) -> Dataset:
@@ -195,7 +213,8 @@ def build_dataset_page(
         runs=_runs_with(session, dataset),
         runs_total=store.used_by(session, dataset),
         part=build_rows(dataset, row=row),
-        trouble=trouble,
+        checked=known_part(dataset, may_change=may_change),
+        not_deleted=trouble,
         may_change=may_change,
         form_words=FORM_WORDS,
         container_words=CONTAINER_WORDS,
