@@ -16,7 +16,18 @@ from typing import Any, Literal, Self, cast
 
 import httpx2 as httpx
 
-from app.client_types import Artifact, Checkpoint, Comparison, Dataset, DatasetList, DatasetRow, Model, Run, RunList
+from app.client_types import (
+    Artifact,
+    Checkpoint,
+    Comparison,
+    Dataset,
+    DatasetList,
+    DatasetRow,
+    Forecast,
+    Model,
+    Run,
+    RunList,
+)
 
 FINAL_STATES = frozenset({"finished", "failed", "cancelled"})
 POLL_SECONDS = 1.0
@@ -118,6 +129,10 @@ class TemperClient:
         for run in self.follow(run_id, poll_seconds=poll_seconds):
             on_change(run)
         return run
+
+    def forecast(self, recipe: Mapping[str, Any]) -> Forecast:
+        """Say what a recipe will do; nothing is stored."""
+        return cast("Forecast", self._ask("POST", "/forecast", json=recipe))
 
     def metrics(self, run_id: int, *, after: int = 0) -> list[dict[str, Any]]:
         """Return what was measured at the iterations after one."""

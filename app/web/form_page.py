@@ -13,10 +13,11 @@ from app.domain.messages import N_, Message
 from app.domain.models import Model
 from app.domain.recipes import GeneralSet, Mix, Recipe, Variables
 from app.domain.registry import find_model, list_models
-from app.web.config_preview import ConfigPart, device_here, preview_config
+from app.web.config_preview import ConfigPart, preview_config
 from app.web.formats import scientific
 from app.web.forms import CheckedForm, length_of, value_at
 from app.web.recipe_settings import Setting, id_of_path, setting, setting_or_none
+from app.web.workers import device_of_workers
 
 LENGTH_PATHS = frozenset({"training.epochs", "training.iterations"})
 LENGTH_PATH = "training.length"  # one field on the page, epochs or iterations in the recipe
@@ -196,12 +197,11 @@ def build_view(
         knows_identity="mix.identity_count" not in bad,
         knows_general="mix.general_count" not in bad,
     )
-    device = "cpu" if device_here() == "cpu" else ""
     return FormView(
         form=RecipeForm(checked.data, problems),
         origin=origin,
         mix=mix,
-        forecast=forecast_recipe(recipe, session=session, model=model, device=device) if recipe else None,
+        forecast=forecast_recipe(recipe, session=session, model=model, device=device_of_workers()) if recipe else None,
         parts=preview_config(checked, model, rows=mix.rows),
         model=model,
         models=list_models(session),
