@@ -39,7 +39,7 @@ def packed_lists(lengths: list[int], max_length: int, processes: int, seed: int)
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=60, deadline=None)
-def test_samples_are_those_of_the_tokens_themselves(
+def test_samples_are_those_of_the_tokens_themselves(  # noqa: PLR0917 - hypothesis gives them by name
     rows: int, longest: int, max_length: int, processes: int, seed: int
 ) -> None:
     """Their number, their tokens, and which tokens of which row are thrown away."""
