@@ -53,6 +53,7 @@ def create_run(
     response: Response,
     *,
     after: Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="Start when this run has ended.")] = None,
+    cloned_from: Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="The run that this one follows.")] = None,
     idempotency_key: RequestKey = None,
 ) -> RunDetail:
     """
@@ -64,7 +65,9 @@ def create_run(
     problems = list(check_recipe(recipe))
     if problems:
         raise InvalidError(problems)
-    run = runs.create_run(session, recipe, after_run_id=after, request_key=idempotency_key)
+    if cloned_from is not None:
+        runs.get_run(session, cloned_from)
+    run = runs.create_run(session, recipe, cloned_from_id=cloned_from, after_run_id=after, request_key=idempotency_key)
     response.headers["Location"] = f"/api/v1/runs/{run.id}"
     return run_detail(session, run)
 

@@ -35,7 +35,7 @@ def start_run(
     as_json: AsJson = False,
 ) -> None:
     """Start a run."""
-    wanted = _with_changes(_read_recipe(recipe), changes)
+    wanted = with_changes(read_recipe(recipe), changes)
     with connected() as client:
         run = client.create_run(wanted, after=after)
         if wait:
@@ -50,7 +50,8 @@ def start_run(
         raise typer.Exit(1)
 
 
-def _read_recipe(path: Path) -> dict[str, Any]:
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Read a recipe's file; ends the command where it is none."""
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
         read: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
@@ -61,7 +62,8 @@ def _read_recipe(path: Path) -> dict[str, Any]:
     return read
 
 
-def _with_changes(recipe: dict[str, Any], changes: list[str]) -> dict[str, Any]:
+def with_changes(recipe: dict[str, Any], changes: list[str]) -> dict[str, Any]:
+    """Put the `PATH=VALUE` changes of a command line into a recipe."""
     for change in changes:
         path, equals, value = change.partition("=")
         if not equals:

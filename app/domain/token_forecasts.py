@@ -152,7 +152,7 @@ def replay(recipe: Recipe, counts: tuple[TokenCounts, ...]) -> TokenForecast:
 def lay_out(rows: RowCounts, counts: tuple[TokenCounts, ...], *, max_length: int) -> Epoch:
     """Put the rows of all sources in the order of the file."""
     together = join_counts(counts)
-    order = _order(rows.sources)
+    order = order_of(rows.sources)
     cut = together.cut(max_length)
     source = np.repeat(np.arange(len(counts), dtype=np.int32), [len(each.lengths) for each in counts])
     chosen = Cut(cut.lengths[order], cut.loss[order], cut.loses_end[order])
@@ -160,7 +160,7 @@ def lay_out(rows: RowCounts, counts: tuple[TokenCounts, ...], *, max_length: int
 
 
 @lru_cache(maxsize=4)
-def _order(sources: tuple[SourceRows, ...]) -> Ints:
+def order_of(sources: tuple[SourceRows, ...]) -> Ints:
     """Return each row's place among the distinct rows of all sources, as `mixes.row_lines` writes them."""
     offsets = np.cumsum([0, *(source.distinct for source in sources)])
     first, more = [], []

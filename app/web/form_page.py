@@ -13,13 +13,14 @@ from app.domain.models import Model
 from app.domain.recipes import GeneralSet, Mix, Recipe, Variables
 from app.domain.registry import find_model, list_models
 from app.domain.token_forecasts import SourceTokens, TokenForecast
-from app.web.config_preview import ConfigPart, device_here, preview_config
+from app.web.config_preview import ConfigPart, preview_config
 from app.web.dilution_view import Dilution, build_dilution
 from app.web.form_fields import LENGTH_PATHS, OTHER_NAMES, RecipeForm
 from app.web.forms import CheckedForm
 from app.web.mix_files import FileRow, FoundSets, file_rows, find_sets
 from app.web.mix_table import MixTable, build_mix_table
 from app.web.recipe_settings import setting
+from app.web.workers import device_of_workers
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,8 @@ def build_view(
     model = find_model(session, recipe.model) if recipe else None
     bad = {problem.field for problem in checked.problems}
     mix = build_mix_table(recipe.mix if recipe else Mix(), bad=bad)
-    device = "cpu" if device_here() == "cpu" else ""
     form = RecipeForm(checked.data, problems)
-    forecast = forecast_recipe(recipe, session=session, model=model, device=device) if recipe else None
+    forecast = forecast_recipe(recipe, session=session, model=model, device=device_of_workers()) if recipe else None
     return FormView(
         form=form,
         origin=origin,
