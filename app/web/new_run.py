@@ -17,7 +17,7 @@ from app.domain.datasets.store import get_dataset
 from app.domain.errors import FieldError, InvalidError, NotFoundError, UnavailableError
 from app.domain.messages import Message
 from app.domain.mixes import general_pairs
-from app.domain.models import ModelState
+from app.domain.models import ModelState, Run
 from app.domain.presets import PRESETS, Preset
 from app.domain.recipes import GeneralSet, Pair, Recipe
 from app.domain.registry import list_models
@@ -27,6 +27,7 @@ from app.web.deps import LARGEST_ID, ReadSession, WriteSession
 from app.web.form_page import SET_TITLES, FormView, Origin, build_view, differing_settings
 from app.web.forms import CheckedForm, SentForm, check_form, recipe_data_from_form, without_unwritten
 from app.web.mix_changes import add_file
+from app.web.proposals import ShownProposal, proposal_after, shown_proposal
 from app.web.recipe_settings import Setting, setting_or_none
 from app.web.render import render
 from app.web.workers import live_workers
@@ -63,6 +64,8 @@ class NewRunPage:
     after: int | None
     request_key: str
     """Names this sending of the form: pressed twice, it starts one run."""
+    proposal: ShownProposal | None
+    """What was proposed after a run, and the form is filled with."""
     upload: UploadForm
     largest_bytes: int
     """Of an upload."""
@@ -85,6 +88,7 @@ class Start:
     data: dict[str, Any]
     origin: Origin
     notes: Sequence[Message] = ()
+    proposal: ShownProposal | None = None
 
 
 # ── Opening the form ───────────────────────────────────────────────────────
@@ -96,6 +100,7 @@ class StartQuery:
 
     preset: str = ""
     clone: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None
+    dilute: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None
     dataset: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None
     xtuner: Annotated[str, Query(max_length=200)] = ""
 
@@ -111,13 +116,16 @@ def show_form(
     start = _start(session, query)
     checked = check_form(session, start.data)
     view = build_view(session, checked, origin=start.origin, problems=without_unwritten(checked))
-    return render(request, "runs/new.html", build_page(session, view, find_configs(q), start.notes))
+    page = build_page(session, view, find_configs(q), start.notes, proposal=start.proposal)
+    return render(request, "runs/new.html", page)
 
 
 def _start(session: Session, query: StartQuery) -> Start:
     if query.clone is not None:
         run = get_run(session, query.clone)
         return Start(recipe_of(run).model_dump(mode="json"), Origin("clone", run.name, id_of(run)))
+    if query.dilute is not None:
+        return _start_diluted(get_run(session, query.dilute), session)
     if query.xtuner:
         return _start_from_xtuner(session, query.xtuner)
     chosen = next((known for known in PRESETS if known.key == query.preset), None)
@@ -127,6 +135,12 @@ def _start(session: Session, query: StartQuery) -> Start:
     if chosen is None:
         return Start(_with_model(session, PRESETS[0].recipe), Origin("preset", PRESETS[0].key))
     return Start(chosen.recipe.model_dump(mode="json"), Origin("preset", chosen.key))
+
+
+def _start_diluted(run: Run, session: Session) -> Start:
+    proposal = proposal_after(session, run)
+    origin = Origin("clone", run.name, id_of(run), differing_settings(proposal.recipe, recipe_of(run)))
+    return Start(proposal.recipe.model_dump(mode="json"), origin, proposal=shown_proposal(run, proposal))
 
 
 def _with_model(session: Session, recipe: Recipe) -> dict[str, Any]:
@@ -163,7 +177,13 @@ def _merged(data: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_page(
-    session: Session, view: FormView, found: FoundConfigs, notes: Sequence[Message] = (), *, after: int | None = None
+    session: Session,
+    view: FormView,
+    found: FoundConfigs,
+    notes: Sequence[Message] = (),
+    *,
+    after: int | None = None,
+    proposal: ShownProposal | None = None,
 ) -> NewRunPage:
     """Put the whole page together."""
     return NewRunPage(
@@ -177,6 +197,7 @@ def build_page(
         live_runs=live_runs(session),
         after=after,
         request_key=secrets.token_urlsafe(16),
+        proposal=proposal,
         upload=UploadForm(),
         largest_bytes=settings().largest_upload_bytes,
     )

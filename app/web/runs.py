@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from app.config import settings
+from app.domain.downloads import open_rows
 from app.domain.errors import NotFoundError
 from app.domain.logs import log_file
 from app.domain.messages import message
@@ -18,6 +19,7 @@ from app.domain.runs import get_run, id_of, recipe_of, request_stop, resume_run
 from app.domain.waiting import move_in_queue
 from app.domain.xtuner_config import render_config
 from app.web.deps import Id, ReadSession, WriteSession
+from app.web.downloads import send_file
 from app.web.render import render
 from app.web.run_list import MAX_PAGE, ListQuery, build_runs_page
 from app.web.run_page import build_run_view
@@ -100,6 +102,12 @@ class ConfigPage:
     parts: Sequence[tuple[str, str]]
     is_written: bool
     """It is the file that the trainer read; else it is what a trainer would read now."""
+
+
+@router.get("/runs/{run_id}/mix", name="runs.mix")
+def download_rows(run_id: Id, session: ReadSession) -> Response:
+    """Send the rows that the run was trained on, byte for byte."""
+    return send_file(open_rows(session, run_id))
 
 
 @router.get("/runs/{run_id}/config", name="runs.config")
