@@ -69,10 +69,10 @@ class FindingsPart:
         return found_kinds(self.findings) if self.findings else ()
 
 
-def found_kinds(findings: Findings) -> Sequence[FoundKind]:
+def found_kinds(findings: Findings, *, shown: int = SHOWN) -> Sequence[FoundKind]:
     """Return what was found by kind."""
     return [
-        FoundKind(kind, KIND_WORDS[kind], findings.counts[kind], findings.of(kind)[:SHOWN])
+        FoundKind(kind, KIND_WORDS[kind], findings.counts[kind], findings.of(kind)[:shown])
         for kind in FindingKind
         if findings.counts.get(kind)
     ]

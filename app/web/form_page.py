@@ -7,6 +7,7 @@ from typing import Any
 from sqlmodel import Session
 
 from app.domain.errors import FieldError
+from app.domain.findings.kinds import Findings
 from app.domain.forecasts import Forecast, forecast_recipe
 from app.domain.messages import N_
 from app.domain.models import Model
@@ -14,10 +15,12 @@ from app.domain.recipes import GeneralSet, Mix, Recipe, Variables
 from app.domain.registry import find_model, list_models
 from app.domain.token_forecasts import SourceTokens, TokenForecast
 from app.web.config_preview import ConfigPart, preview_config
+from app.web.dataset_findings import FoundKind
 from app.web.dilution_view import Dilution, build_dilution
 from app.web.form_fields import LENGTH_PATHS, OTHER_NAMES, RecipeForm
 from app.web.forms import CheckedForm
 from app.web.mix_files import FileRow, FoundSets, file_rows, find_sets
+from app.web.mix_findings import find_in_form, found_in_form
 from app.web.mix_table import MixTable, build_mix_table
 from app.web.recipe_settings import setting
 from app.web.workers import device_of_workers
@@ -51,8 +54,15 @@ class FormView:
     model: Model | None
     models: Sequence[Model]
     dilution: Dilution | None
+    findings: Findings | None
+    """Within the mix; None while there is none."""
     is_sent: bool
     """The form was sent and refused: from now on texts not written yet are mistakes too."""
+
+    @property
+    def found(self) -> Sequence[FoundKind]:
+        """What is wrong within the mix, by kind."""
+        return found_in_form(self.findings)
 
     @property
     def tokens(self) -> TokenForecast | None:
@@ -93,6 +103,7 @@ def build_view(
         model=model,
         models=list_models(session),
         dilution=build_dilution(recipe, forecast.tokens if forecast else None, diluted_from),
+        findings=find_in_form(recipe.mix) if recipe else None,
         is_sent=is_sent,
     )
 
