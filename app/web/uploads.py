@@ -106,7 +106,8 @@ class _FormReader:
         self._take = take
         self._header_name, self._header, self._disposition = bytearray(), bytearray(), b""
         self._name, self._value, self._is_file, self._has_ended = "", bytearray(), False, False
-        self.file_name, self.fields, self._files = "", {}, 0
+        self.fields: dict[str, str] = {}
+        self.file_name, self._files = "", 0
         with _telling_of_form():
             self._parser = MultipartParser(
                 boundary,

@@ -34,8 +34,8 @@ def refused(reply: Any, status: int = 422) -> str:
     """Return the sentence of a refusal, after which nothing is stored."""
     assert reply.status_code == status, reply.text
     assert stored_files() == []
-    problem = reply.json()["error"]
-    return problem["fields"][0]["message"] if problem["fields"] else problem["message"]
+    problem: dict[str, Any] = reply.json()["error"]
+    return str(problem["fields"][0]["message"] if problem["fields"] else problem["message"])
 
 
 def test_a_file_is_uploaded_once(api: TestClient) -> None:

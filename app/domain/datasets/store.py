@@ -242,7 +242,7 @@ def delete_dataset(session: Session, dataset_id: int) -> None:
     runs = used_by(session, dataset)
     if runs:
         raise ConflictError(
-            message("“{name}” stays: {count} runs were made from these rows.", name=dataset.name, count=runs)
+            message("“{name}” stays: runs were made from these rows ({count}).", name=dataset.name, count=runs)
         )
     session.delete(dataset)
     session.flush()  # the next question is whether another one is left

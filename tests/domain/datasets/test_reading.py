@@ -5,11 +5,12 @@ import importlib.util
 import io
 import json
 import lzma
+import runpy
 import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ from app.domain.datasets.refusals import RefusedFileError, RefusedRowError
 from app.domain.datasets.rows import read_rows
 from tests.domain.datasets.files import ALPACA, CONTAINERS, FORMS, PAIRS, csv_table, json_list, jsonl, parquet
 
+MapFunction = Callable[[dict[str, Any]], dict[str, Any]]
 Take = Callable[[bytes], tuple[Intake, list[Any]]]
 
 
@@ -143,16 +145,13 @@ def test_any_pairs_survive_in_every_container(tmp_path_factory: pytest.TempPathF
 # ── As xtuner reads it ─────────────────────────────────────────────────────
 
 
-def map_function(name: str) -> Callable[[Any], Any]:
+def map_function(name: str) -> MapFunction:
     """Load one of xtuner's map functions from its own file, which imports nothing."""
     found = importlib.util.find_spec("xtuner")
     if found is None or not found.submodule_search_locations:
         pytest.skip("xtuner is not installed")
     path = Path(found.submodule_search_locations[0], "dataset", "map_fns", "dataset_map_fns", f"{name}.py")
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, name)
+    return cast("MapFunction", runpy.run_path(str(path))[name])
 
 
 def completed(conversation: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -129,7 +129,7 @@ def test_a_set_that_a_run_was_made_from_stays(session: Session) -> None:
     run.recipe = run.recipe | {"mix": run.recipe["mix"] | {"files": [{"dataset": "x", "sha256": used.sha256}]}}
     session.commit()
 
-    with pytest.raises(ConflictError, match="1 runs were made from these rows"):
+    with pytest.raises(ConflictError, match="runs were made from these rows"):
         store.delete_dataset(session, used.id or 0)
     store.delete_dataset(session, free.id or 0)
     session.commit()
