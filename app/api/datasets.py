@@ -142,6 +142,8 @@ async def upload_dataset(
     JSON, JSON Lines, CSV or Parquet; OpenAI messages, Alpaca, ShareGPT, xtuner's own form or plain
     pairs. The body is streamed; a file that cannot be used is refused with the line or the row.
     """
+    if name:
+        store.checked_name(name)  # before gigabytes come for nothing
     async with contextmanager_in_threadpool(incoming_folder()) as folder:
         upload = await receive_upload(request, folder)
         source_name = filename or upload.file_name

@@ -100,6 +100,8 @@ def test_a_form_is_put_together_however_it_is_cut(api: TestClient) -> None:
             b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n' + b"a" * 2_000 + b"\r\n--x--\r\n",
             "The form has a field that is too long",
         ),
+        (b"--x\r\nX: " + b"a" * 2_000 + b"\r\n\r\n\r\n--x--\r\n", "The form has a field that is too long"),
+        (b"--x\r\nX: a\r\n\r\n\r\n" * 9 + b"--x--\r\n", "The form has a field that is too long, or too many"),
         (
             b'--x\r\nContent-Disposition: form-data; name="else"; filename="a"\r\n\r\na\r\n--x--\r\n',
             "Send one file, as the part “file” of the form.",
