@@ -28,8 +28,9 @@ def incoming_folder() -> Iterator[Path]:
     remove_leftovers(place)
     folder = Path(tempfile.mkdtemp(dir=place))
     try:
-        with (folder / LOCK).open("w") as lock:
+        with (folder / "new").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH)
+            (folder / "new").rename(folder / LOCK)  # whoever finds it there finds it locked
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
