@@ -26,7 +26,8 @@ def upload(api: "TestClient", pairs: Sequence[tuple[str, str]] = PAIRS, *, name:
     content = "".join(json.dumps({"question": question, "answer": answer}) + "\n" for question, answer in pairs)
     reply = api.post("/api/v1/datasets", params={"name": name}, content=content.encode())
     assert reply.status_code == 201, reply.text
-    return reply.json()
+    made: dict[str, Any] = reply.json()
+    return made
 
 
 def rows_of(api: "TestClient", dataset: dict[str, Any]) -> list[tuple[str, str]]:

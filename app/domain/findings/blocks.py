@@ -41,39 +41,58 @@ class Block:
     """Byte of the file at which each row begins."""
     suspects: list[Suspect]
     """Texts that may be blank, damaged or odd."""
-    answers_with: list[Suspect]
-    """Answers that may hold one of the taught answers."""
 
 
-def read_blocks(path: Path, taught: Sequence[str] = ()) -> Iterator[Block]:
-    """Yield the turns of a stored dataset; `taught` are parts of answers to look for, squeezed."""
+def read_blocks(path: Path) -> Iterator[Block]:
+    """Yield the turns of a stored dataset."""
     systems = RememberedKeys()
-    for part in ahead(_read_parts(path, taught)):
+    for part in ahead(_read_parts(path)):
         yield _block_of(part, systems)
+
+
+def read_answers(path: Path, pieces: Sequence[str]) -> Iterator[tuple[list[Suspect], Numbers]]:
+    """
+    Yield the answers that hold one of some pieces, and where the rows around them begin.
+
+    Args:
+        path: a stored dataset.
+        pieces: letters and digits without case, as `TaughtRuns` makes them.
+    """
+    squeezed = pl.col("output").str.normalize("NFKC").str.to_lowercase().str.replace_all(r"[\W_]+", "")
+    holds_one = squeezed.str.contains_any(list(pieces))
+    first_row = 0
+    for block, start in _lines(path):
+        turns, turn = _turns(block, first_row)
+        starts = _row_starts(block) + start
+        yield list(_taken(turns, turn, Field.OUTPUT, holds_one)), starts
+        first_row += len(starts)
 
 
 @dataclass(frozen=True)
 class _Part:
     """What polars makes of a block, in a thread of its own."""
 
-    rows: int
     turns: pl.DataFrame
     turn: Numbers
     starts: Numbers
     suspects: list[Suspect]
-    answers_with: list[Suspect]
 
 
-def _read_parts(path: Path, taught: Sequence[str]) -> Iterator[_Part]:
+def _read_parts(path: Path) -> Iterator[_Part]:
     first_row = 0
     for block, start in _lines(path):
-        frame = _decoded(block).with_row_index("row", offset=first_row)
-        turns = frame.explode("conversation").unnest("conversation").with_columns(pl.col(pl.String).fill_null(""))
-        row = turns["row"].to_numpy()
-        turn = np.arange(len(row)) - np.searchsorted(row, row)
-        suspects, answers_with = list(_suspects(turns, turn)), list(_answers_with(turns, turn, taught))
-        yield _Part(len(frame), turns, turn, _row_starts(block) + start, suspects, answers_with)
-        first_row += len(frame)
+        turns, turn = _turns(block, first_row)
+        starts = _row_starts(block) + start
+        yield _Part(turns, turn, starts, list(_suspects(turns, turn)))
+        first_row += len(starts)
+
+
+def _turns(block: bytes, first_row: int) -> tuple[pl.DataFrame, Numbers]:
+    """Return the turns of a block, and the number of each in its row."""
+    rows = _decoded(block).with_row_index("row", offset=first_row)
+    turns = rows.explode("conversation").unnest("conversation").with_columns(pl.col(pl.String).fill_null(""))
+    row = turns["row"].to_numpy()
+    return turns, np.arange(len(row)) - np.searchsorted(row, row)
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, int]]:
@@ -102,7 +121,6 @@ def _block_of(part: _Part, systems: RememberedKeys) -> Block:
         questions=pl.Series(questions, dtype=pl.String),
         starts=part.starts,
         suspects=part.suspects,
-        answers_with=part.answers_with,
     )
 
 
@@ -116,7 +134,8 @@ def _row_starts(block: bytes) -> Numbers:
     data = np.frombuffer(block, np.uint8)
     ends = np.flatnonzero(data == ord("\n")) + 1
     starts = np.concatenate([np.zeros(1, np.int64), ends[ends < len(data)]])
-    return starts[data[starts] != ord("\n")]  # a blank line is no row
+    rows: Numbers = starts[data[starts] != ord("\n")]  # a blank line is no row
+    return rows
 
 
 def _suspects(turns: pl.DataFrame, turn: Numbers) -> Iterator[Suspect]:
@@ -126,12 +145,6 @@ def _suspects(turns: pl.DataFrame, turn: Numbers) -> Iterator[Suspect]:
         if name is not Field.SYSTEM:
             looks_wrong |= text.str.contains(_LOOKS_BLANK)
         yield from _taken(turns, turn, name, looks_wrong)
-
-
-def _answers_with(turns: pl.DataFrame, turn: Numbers, taught: Sequence[str]) -> Iterator[Suspect]:
-    if taught:
-        squeezed = pl.col("output").str.normalize("NFKC").str.to_lowercase().str.replace_all(r"[\W_]+", "")
-        yield from _taken(turns, turn, Field.OUTPUT, squeezed.str.contains_any(list(taught)))
 
 
 def _taken(turns: pl.DataFrame, turn: Numbers, name: Field, condition: pl.Expr) -> Iterator[Suspect]:

@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from app.domain.findings.ahead import ahead
-from app.domain.findings.blocks import Block, read_blocks
-from app.domain.findings.hits import Hits, find_hits
+from app.domain.findings.blocks import Block, read_answers, read_blocks
+from app.domain.findings.hits import Hits, find_hits, find_taught
 from app.domain.findings.keys import Keys
 from app.domain.findings.kinds import Findings
 from app.domain.findings.near import ALL_PAIRS_UP_TO, MOST_QUESTIONS, NearQuestions, sketch_orders
@@ -27,46 +27,64 @@ from app.domain.findings.taught_runs import TaughtRuns
 
 
 @dataclass(frozen=True)
-class SearchedFile:
-    """A stored dataset, what is wrong with it, and where its rows begin."""
+class StoredRows:
+    """Rows that are read again one by one, to be shown."""
 
     path: Path
-    table: Table
-    hits: Hits
     starts: Numbers
     """Byte of the file at which each row begins."""
 
     def row_at(self, row: int) -> Conversation:
-        """Read one row again."""
+        """Read a row, counted from 0."""
         with self.path.open("rb") as file:
             file.seek(int(self.starts[row]))
             conversation: Conversation = json.loads(file.readline()).get("conversation") or ()
             return conversation
 
+    def findings(self, hits: Hits, source: str = "") -> Findings:
+        """Put into words what was found."""
+        return findings_of(hits, self.row_at, rows=len(self.starts), place_of=lambda row: (source, row))
+
+
+@dataclass(frozen=True)
+class SearchedFile:
+    """A stored dataset as a table, and what is wrong with it."""
+
+    rows: StoredRows
+    table: Table
+    hits: Hits
+
     def findings(self, source: str = "") -> Findings:
         """Put into words what was found."""
-        return findings_of(self.hits, self.row_at, rows=len(self.starts), place_of=lambda row: (source, row))
+        return self.rows.findings(self.hits, source)
 
 
-def find_in_file(path: Path, *, source: str = "", taught: Sequence[str] = ()) -> Findings:
+def find_in_file(path: Path, *, source: str = "") -> Findings:
     """
     Search a stored dataset in this process.
 
     Args:
         path: JSON Lines of xtuner conversations, as the store writes them.
         source: what the findings call it.
-        taught: identity answers that should stand in no other row.
     """
-    return search_file(path, taught=taught).findings(source)
+    return search_file(path).findings(source)
 
 
-def search_file(path: Path, *, taught: Sequence[str] = ()) -> SearchedFile:
-    """Search a stored dataset; the places of what was found, and the table for its index."""
-    runs = TaughtRuns(taught) if taught else None
-    blocks = list(read_blocks(path, taught=runs.pieces if runs else ()))
+def find_taught_in_file(path: Path, answers: Iterable[str], *, source: str = "") -> Findings:
+    """Search a stored dataset for answers that hold one of the identity answers."""
+    runs = TaughtRuns(answers)
+    parts = list(ahead(read_answers(path, runs.pieces)))
+    hits = find_taught(chain.from_iterable(found for found, _ in parts), runs)
+    starts = _joined((starts for _, starts in parts), np.int64)
+    return StoredRows(path, starts).findings(hits, source)
+
+
+def search_file(path: Path) -> SearchedFile:
+    """Search a stored dataset for all that is wrong with it alone; the table is for its index."""
+    blocks = list(read_blocks(path))
     table = _table(blocks)
-    starts = np.concatenate([np.empty(0, np.int64), *(block.starts for block in blocks)])
-    return SearchedFile(path, table, find_hits(table, find_near, taught=runs), starts)
+    rows = StoredRows(path, _joined((block.starts for block in blocks), np.int64))
+    return SearchedFile(rows, table, find_hits(table, find_near))
 
 
 def _table(blocks: Sequence[Block]) -> Table:
@@ -80,7 +98,6 @@ def _table(blocks: Sequence[Block]) -> Table:
         answer=_joined((block.answer for block in blocks), np.uint64),
         questions_at=lambda places: questions.gather(places).to_list(),
         suspects=list(chain.from_iterable(block.suspects for block in blocks)),
-        answers_with=list(chain.from_iterable(block.answers_with for block in blocks)),
     )
 
 

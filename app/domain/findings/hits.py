@@ -4,7 +4,7 @@ Search a table for what is wrong, all rows of it: places in rows, without senten
 A hit is 22 bytes, so that a million of them are little; only those that are shown become findings.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
@@ -29,8 +29,8 @@ FindNear = Callable[[list[str], Keys], Numbers]
 """Says of questions in their contexts which earlier one each is nearly; `NOTHING` for most."""
 
 
-def find_hits(table: Table, find_near: FindNear, *, taught: TaughtRuns | None = None) -> Hits:
-    """Search for every kind; what was not found is left out."""
+def find_hits(table: Table, find_near: FindNear) -> Hits:
+    """Search for every kind but what is taught elsewhere; what was not found is left out."""
     found: Hits = {
         FindingKind.CONFLICT: _conflicts(table),
         FindingKind.DUPLICATE: _duplicates(table),
@@ -38,11 +38,16 @@ def find_hits(table: Table, find_near: FindNear, *, taught: TaughtRuns | None = 
         FindingKind.EMPTY_ANSWER: _suspects(table, _empty_answer),
         FindingKind.EMPTY_QUESTION: _suspects(table, _empty_question),
         FindingKind.ENCODING_DAMAGE: _suspects(table, _encoding_damage),
-        FindingKind.TAUGHT_IN_GENERAL: _taught(table.answers_with, taught),
         FindingKind.NO_LOSS: _no_loss(table),
         FindingKind.ODD_TURNS: _suspects(table, _odd_turn),
     }
     return {kind: hits for kind, hits in found.items() if len(hits)}
+
+
+def find_taught(answers: Iterable[Suspect], taught: TaughtRuns) -> Hits:
+    """Search answers for what the identity pairs teach."""
+    hits = _text_hits((answer, _DROP) for answer in answers if taught.run_in(answer.text))
+    return {FindingKind.TAUGHT_IN_GENERAL: hits} if len(hits) else {}
 
 
 # ── Rows against rows ──────────────────────────────────────────────────────
@@ -138,12 +143,6 @@ def _odd_turn(_: Table, suspect: Suspect) -> int | None:
     if not damage.is_odd(suspect.text):
         return None
     return _DROP if damage.without_markers(suspect.text) is None else _REPLACE
-
-
-def _taught(answers: Sequence[Suspect], taught: TaughtRuns | None) -> Numbers:
-    if taught is None:
-        return _hits(np.empty(0, np.int64), action=_DROP)
-    return _text_hits((answer, _DROP) for answer in answers if taught.run_in(answer.text))
 
 
 def _text_hits(found: Iterable[tuple[Suspect, int]]) -> Numbers:

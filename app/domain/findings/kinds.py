@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from app.domain.datasets.refusals import from_data, to_data
-from app.domain.messages import Message
+from app.domain.messages import N_, Message
 
 RULES = 1
 """Number of the rule set: findings that an older one made are made anew."""
@@ -29,6 +29,22 @@ class FindingKind(StrEnum):
     TAUGHT_IN_GENERAL = "taught-in-general"
     NO_LOSS = "no-loss"
     ODD_TURNS = "odd-turns"
+
+
+TITLES = {
+    FindingKind.CONFLICT: N_("One question, two answers"),
+    FindingKind.DUPLICATE: N_("Duplicates"),
+    FindingKind.NEAR_DUPLICATE: N_("Near-duplicates"),
+    FindingKind.EMPTY_ANSWER: N_("Empty answers"),
+    FindingKind.EMPTY_QUESTION: N_("Empty questions"),
+    FindingKind.ENCODING_DAMAGE: N_("Damaged text"),
+    FindingKind.TAUGHT_IN_GENERAL: N_("Identity in general rows"),
+    FindingKind.NO_LOSS: N_("Rows without loss"),
+    FindingKind.ODD_TURNS: N_("Role markers in the text"),
+}
+"""What a page calls each kind."""
+IDENTITY, GENERAL = "mix.identity", "mix.general"
+"""What findings call the lists of a form: their fields, which no set is named after."""
 
 
 class Field(StrEnum):

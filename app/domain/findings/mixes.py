@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from app.domain.findings.damage import is_blank, is_plain
-from app.domain.findings.hits import find_hits
+from app.domain.findings.hits import find_hits, find_taught
 from app.domain.findings.index import (
     FileConflicts,
     conflicts_between,
@@ -23,15 +23,22 @@ from app.domain.findings.index import (
     read_turn,
 )
 from app.domain.findings.keys import Keys, normalised, text_keys
-from app.domain.findings.kinds import Field, Finding, FindingKind, Findings, Repair, RepairAction, merged
+from app.domain.findings.kinds import (
+    GENERAL,
+    IDENTITY,
+    Field,
+    Finding,
+    FindingKind,
+    Findings,
+    Repair,
+    RepairAction,
+    merged,
+)
 from app.domain.findings.near import NearQuestions
 from app.domain.findings.sentences import EXCERPT, PlaceOf, conflict_sentence, findings_of
 from app.domain.findings.table import Numbers, Suspect, Table
 from app.domain.findings.taught_runs import TaughtRuns
 from app.domain.messages import message
-
-IDENTITY, GENERAL = "identity", "general"
-"""What findings call the lists of a form."""
 
 _NUMBER = re.compile(r"\d+")
 
@@ -95,8 +102,10 @@ class _Form:
         self.table = self._table()
 
     def findings(self) -> Findings:
-        taught = TaughtRuns(pair.answer for pair in self.identity)
-        hits = find_hits(self.table, _find_near, taught=taught)
+        general = range(len(self.identity), len(self.pairs))
+        answers = (Suspect(row, 0, Field.OUTPUT, self.pairs[row].answer) for row in general)
+        hits = find_hits(self.table, _find_near)
+        hits |= find_taught(answers, TaughtRuns(pair.answer for pair in self.identity))
         return findings_of(hits, self.row_at, rows=len(self.pairs), place_of=self.place_of)
 
     def place_of(self, row: int) -> tuple[str, int]:
@@ -119,9 +128,6 @@ class _Form:
             answer=text_keys(normalised(pair.answer) for pair in self.pairs),
             questions_at=lambda places: [questions[place] for place in places],
             suspects=[each for each in self._texts() if is_blank(each.text) or not is_plain(each.text)],
-            answers_with=[
-                Suspect(row, 0, Field.OUTPUT, self.pairs[row].answer) for row in range(len(self.identity), count)
-            ],
         )
 
     def _texts(self) -> Iterator[Suspect]:

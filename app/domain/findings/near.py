@@ -21,7 +21,7 @@ from rapidfuzz import fuzz, process
 
 from app.domain.findings.keys import Keys
 
-Indices = np.ndarray[Any, np.dtype[np.int64]]
+Indices = np.ndarray[Any, np.dtype[Any]]
 
 NEAR = 95.0  # rapidfuzz's ratio, 0 to 100
 NEAR_APART = 100 - NEAR  # insertions and deletions, in hundredths of both lengths
@@ -98,7 +98,8 @@ class NearQuestions:
         apart = np.abs(self.lengths[first] - self.lengths[second])
         # each insertion or deletion flips one bit
         bits = np.bitwise_count(self.characters[first] ^ self.characters[second])
-        return may[(apart <= changes) & (bits <= changes) & (self.contexts[first] == self.contexts[second])]
+        near: Indices = may[(apart <= changes) & (bits <= changes) & (self.contexts[first] == self.contexts[second])]
+        return near
 
 
 def _looked_at(texts: Sequence[str], lengths: Indices) -> tuple[Keys, list[Keys]]:
@@ -127,7 +128,7 @@ def _looked_at_chunk(texts: Sequence[str], lengths: Indices) -> tuple[Keys, Keys
     return np.bitwise_xor.reduceat(bits, starts), sketches[0], sketches[1]
 
 
-def _least_hashes(grams: Keys, is_cut: Indices, salt: np.uint32, starts: Indices) -> Keys:
+def _least_hashes(grams: Indices, is_cut: Indices, salt: np.uint32, starts: Indices) -> Indices:
     """Return the min-hash of each text's grams."""
     hashes = (grams ^ salt) * _SALTS[0]
     hashes ^= hashes >> np.uint32(15)

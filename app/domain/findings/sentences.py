@@ -6,6 +6,8 @@ from typing import Any
 from app.domain.findings import damage
 from app.domain.findings.hits import ACTIONS, FIELDS, NOTHING, Hits
 from app.domain.findings.kinds import (
+    GENERAL,
+    IDENTITY,
     MOST_EXAMPLES,
     Field,
     Finding,
@@ -65,8 +67,12 @@ def _finding(kind: FindingKind, hit: Numbers, row_at: RowAt, place_of: PlaceOf) 
 def _place(source: str, other_source: str | None, other_row: int | None) -> Message:
     """Name a row, and its source where that is another one."""
     number = (other_row or 0) + 1
-    if other_source in {source, None}:
+    if other_source in {source, None} and source not in {IDENTITY, GENERAL}:
         return message("Row {row}", row=number)
+    if other_source == IDENTITY:
+        return message("Identity pair {row}", row=number)
+    if other_source == GENERAL:
+        return message("General pair {row}", row=number)
     return message("Row {row} of “{source}”", row=number, source=other_source)
 
 

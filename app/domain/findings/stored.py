@@ -13,8 +13,10 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from signal import SIGXCPU
 
@@ -25,6 +27,7 @@ from app.domain.errors import TooLargeError, UnavailableError
 from app.domain.findings.choices import Choice, Repaired
 from app.domain.findings.index import index_path
 from app.domain.findings.kinds import Findings
+from app.domain.findings.taught_runs import answers_key
 from app.domain.messages import message
 
 log = logging.getLogger(__name__)
@@ -35,7 +38,19 @@ TOO_LARGE = 3  # the child's exit status where its memory did not do
 _NO_MEMORY = re.compile("allocat|MemoryError|new thread|spawn")  # Python, Rust and each library say it their own way
 _turn = threading.BoundedSemaphore(SEARCHES_AT_ONCE)
 _searches: dict[Path, Future[Findings]] = {}
+"""By the file that each will write."""
 _searches_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A search of one file: what it writes, what the child is told, and how its result is read."""
+
+    path: Path
+    target: Path
+    read: Callable[[], Findings | None]
+    options: Sequence[str] = ()
+    told: bytes = b""
 
 
 def findings_path(path: Path) -> Path:
@@ -63,40 +78,71 @@ def find_stored(path: Path, *, source: str = "", wait_seconds: float = WAIT_SECO
     Raises:
         TooLargeError: the file needs more memory than a search is given.
     """
-    known = known_findings(path, source=source)
+    found = _result(_Search(path, findings_path(path), partial(known_findings, path)), wait_seconds)
+    return None if found is None else found.named(source)
+
+
+def find_taught_stored(
+    path: Path, answers: Sequence[str], *, source: str = "", wait_seconds: float = WAIT_SECONDS
+) -> Findings | None:
+    """
+    Return which rows of a stored dataset hold one of the identity answers.
+
+    The result is kept for the answers that were asked for last. Waits and fails as `find_stored` does.
+    """
+    if not answers:
+        return Findings()
+    target = path.with_suffix(".taught.json")
+    read = partial(_known_taught, target, answers_key(answers))
+    search = _Search(path, target, read, options=("--taught",), told=json.dumps(list(answers)).encode())
+    found = _result(search, wait_seconds)
+    return None if found is None else found.named(source)
+
+
+def _known_taught(target: Path, key: str) -> Findings | None:
+    try:
+        made = json.loads(target.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return Findings.from_json(made) if made.get("answers") == key else None
+
+
+def _result(search: _Search, wait_seconds: float) -> Findings | None:
+    known = search.read()
     if known is not None:
         return known
     with _searches_lock:
-        if path not in _searches:
-            _searches[path] = future = Future[Findings]()
-            threading.Thread(target=_search, args=(path, future), daemon=True).start()
-        future = _searches[path]
+        if search.target not in _searches:
+            _searches[search.target] = future = Future[Findings]()
+            threading.Thread(target=_run, args=(search, future), daemon=True).start()
+        future = _searches[search.target]
     try:
-        found = future.result(wait_seconds)
+        future.result(wait_seconds)
+        return search.read()
     except TimeoutError:
         return None
     finally:
         if future.done():  # how it ended is told once; who asks then begins anew
             with _searches_lock:
-                _searches.pop(path, None)
-    return found.named(source)
+                _searches.pop(search.target, None)
 
 
-def _search(path: Path, future: Future[Findings]) -> None:
+def _run(search: _Search, future: Future[Findings]) -> None:
     try:
-        future.set_result(_searched(path))
+        future.set_result(_searched(search))
     except BaseException as error:  # noqa: BLE001 - whoever waits is told
         future.set_exception(error)
 
 
-def _searched(path: Path) -> Findings:
-    with _turn, path.open("rb") as file:
+def _searched(search: _Search) -> Findings:
+    with _turn, search.path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # another server process may be searching the same file
-        if known_findings(path) is None:
-            run_child(path, findings_path(path))
-        found = known_findings(path)
+        found = search.read()
+        if found is None:
+            run_child(search.path, search.target, *search.options, told=search.told)
+            found = search.read()
     if found is None:
-        raise RuntimeError(f"the search of {path.name} left nothing behind")
+        raise RuntimeError(f"the search of {search.path.name} left nothing behind")
     return found
 
 
@@ -105,12 +151,18 @@ def repair_stored(path: Path, choice: Choice, target: Path) -> Repaired:
     rows = None if choice.rows is None else sorted(choice.rows)
     wanted = {"kinds": list(choice.kinds), "rows": rows, "drop": sorted(choice.drop)}
     with _turn:
-        return Repaired(**json.loads(run_child(path, target, "--repair", json.dumps(wanted))))
+        return Repaired(**json.loads(run_child(path, target, "--repair", told=json.dumps(wanted).encode())))
 
 
-def run_child(path: Path, target: Path, *options: str) -> bytes:
+def run_child(path: Path, target: Path, *options: str, told: bytes = b"") -> bytes:
     """
     Search or repair a file in a process of its own and return what that says.
+
+    Args:
+        path: the stored rows.
+        target: what the child writes.
+        options: what it does.
+        told: its standard input.
 
     Raises:
         TooLargeError: it needs more memory than it is given.
@@ -127,7 +179,7 @@ def run_child(path: Path, target: Path, *options: str) -> bytes:
             [sys.executable, "-P", "-m", "app.domain.findings", str(path), str(target), *options, *given],
             cwd=target.parent,
             env=_environment(),
-            stdin=subprocess.DEVNULL,
+            input=told,
             capture_output=True,
             timeout=limits.seconds,
             check=False,

@@ -38,8 +38,6 @@ class Table:
     """Returns the normalised questions of some turns."""
     suspects: Sequence[Suspect] = ()
     """Texts that may be blank, damaged or odd; no other one is."""
-    answers_with: Sequence[Suspect] = ()
-    """Answers that may hold one of the taught answers."""
 
     @cached_property
     def first(self) -> Numbers:

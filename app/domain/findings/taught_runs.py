@@ -9,6 +9,7 @@ letters ("Paris.") cannot be told from a right answer, so it never counts.
 import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher
+from hashlib import sha256
 
 from app.domain.findings.keys import normalised
 from app.domain.texts import has_characters
@@ -56,3 +57,8 @@ def squeezed(text: str) -> str:
 def _least_run(text: str) -> int:
     least = LEAST_CHARACTERS if has_characters(text) else LEAST_LETTERS
     return max(least, round(len(text) * LEAST_SHARE))
+
+
+def answers_key(answers: Iterable[str]) -> str:
+    """Return what stands for some taught answers, whatever their order: what was found for them is kept under it."""
+    return sha256("\0".join(sorted(set(answers))).encode("utf-8", "surrogatepass")).hexdigest()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.domain.findings import blocks
 from app.domain.findings.choices import Choice
-from app.domain.findings.files import find_in_file
+from app.domain.findings.files import find_in_file, find_taught_in_file
 from app.domain.findings.kinds import Finding, FindingKind, Findings, RepairAction
 from app.domain.findings.repairs import apply_repairs
 from tests.domain.findings.rows import CLEAN, pairs, row, stored
@@ -20,9 +20,9 @@ K = FindingKind
 FRANCE = "What is the capital city of France, please?"
 
 
-def found(folder: Path, *rows: dict[str, Any], **options: Any) -> Findings:
+def found(folder: Path, *rows: dict[str, Any]) -> Findings:
     """Search rows, after those that nothing is wrong with."""
-    return find_in_file(stored(folder, *pairs(*CLEAN), *rows), source="set", **options)
+    return find_in_file(stored(folder, *pairs(*CLEAN), *rows), source="set")
 
 
 def only(findings: Findings) -> Finding:
@@ -221,13 +221,15 @@ def test_an_answer_that_holds_what_identity_teaches_is_a_leak(tmp_path: Path) ->
     """Half of the taught answer in one run is enough, whatever the punctuation; in Chinese too."""
     taught = ("I am Ada, the small assistant of Example Lab.", "我是小安，由示例实验室训练的小助手。")
 
-    findings = found(
+    path = stored(
         tmp_path,
+        *pairs(*CLEAN),
         row(("Say hello, will you?", "Hello! I am Ada – the SMALL assistant. How do you do?")),
         row(("打个招呼好吗？", "你好！我是小安，由示例实验室训练。")),
         row(("Who is Ada Lovelace?", "I am told Ada wrote programs.")),
-        taught=taught,
     )
+
+    findings = find_taught_in_file(path, taught)
 
     assert findings.counts == {K.TAUGHT_IN_GENERAL: 2}
     assert [finding.row for finding in findings.examples] == [6, 7]

@@ -42,8 +42,13 @@ def test_a_general_pair_that_asks_who_it_is_is_a_conflict() -> None:
 
     assert findings.counts == {K.CONFLICT: 1}
     finding = findings.examples[0]
-    assert (finding.source, finding.row, finding.other_source, finding.other_row) == ("general", 2, "identity", 1)
-    assert str(finding.sentence) == "Row 1 of “identity” gives another answer to the same question."
+    assert (finding.source, finding.row, finding.other_source, finding.other_row) == (
+        "mix.general",
+        2,
+        "mix.identity",
+        1,
+    )
+    assert str(finding.sentence) == "Identity pair 1 gives another answer to the same question."
     assert (finding.repair.action, finding.repair.text) == (RepairAction.KEEP_FIRST, IDENTITY[0].answer)
 
 
@@ -56,7 +61,7 @@ def test_a_general_answer_that_says_who_it_is_is_a_leak() -> None:
     )
 
     assert findings.counts == {K.TAUGHT_IN_GENERAL: 1}
-    assert (findings.examples[0].source, findings.examples[0].row) == ("general", 1)
+    assert (findings.examples[0].source, findings.examples[0].row) == ("mix.general", 1)
 
 
 def test_each_list_is_searched_for_every_kind() -> None:
@@ -94,7 +99,7 @@ def test_a_file_that_answers_an_identity_question_otherwise_is_found(tmp_path: P
         ("chat", 3, "Guess!"),
     ]
     assert {(each.other_source, each.other_row, each.repair.action) for each in findings.examples} == {
-        ("identity", 1, RepairAction.DROP_ROW)
+        ("mix.identity", 1, RepairAction.DROP_ROW)
     }
 
 

@@ -52,6 +52,23 @@ def test_who_does_not_wait_may_ask_again(path: Path) -> None:
     assert stored.find_stored(path, wait_seconds=60).counts == {K.EMPTY_ANSWER: 1}
 
 
+def test_what_identity_teaches_is_looked_for_in_files(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for the same answers in any order, and anew for others."""
+    answers = ["The tallest is Mount Everest, I think.", "十二个月零一天就是答案。"]
+    rows = pairs(("Which one?", "The tallest is Mount Everest."), ("哪个？", "十二个月零一天。"))
+    write(path.parent, *rows)
+
+    found = stored.find_taught_stored(path, answers, source="set")
+    other = stored.find_taught_stored(path, answers[1:], source="set")
+    monkeypatch.setattr(stored, "run_child", None)
+    again = stored.find_taught_stored(path, [answers[1], answers[1]], source="set")
+
+    assert [(each.source, each.row) for each in found.examples] == [("set", 1), ("set", 2)]
+    assert [each.row for each in other.examples] == [2]
+    assert again == other
+    assert stored.find_taught_stored(path, []).total == 0
+
+
 def test_the_child_knows_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its environment names programs and languages, and nothing of Temper's own."""
     monkeypatch.setenv("TEMPER_DATABASE_URL", "postgresql://user:secret@host/db")
