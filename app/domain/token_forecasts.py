@@ -108,15 +108,19 @@ class Epoch:
     counts: TokenCounts
 
 
-def forecast_tokens(recipe: Recipe, model: Model) -> TokenForecast:
+def forecast_tokens(recipe: Recipe, model: Model, *, waits: bool = True) -> TokenForecast:
     """
     Replay an epoch of a recipe.
 
+    Args:
+        waits: for saved sets that were never counted.
+
     Raises:
+        StillCountingError: a saved set is not counted yet, and nobody waits for it.
         UnavailableError: the model's tokenizer or template is not read here, or xtuner would fail on the rows.
     """
     tokenizer, template = load_tokenizer(Path(model.path)), prompt_template(model.template)
-    counts = count_mix(recipe.mix, tokenizer=tokenizer, template=template)
+    counts = count_mix(recipe.mix, tokenizer=tokenizer, template=template, waits=waits)
     return replay(recipe, counts)
 
 

@@ -201,12 +201,16 @@ def build_view(
         form=RecipeForm(checked.data, problems),
         origin=origin,
         mix=mix,
-        forecast=forecast_recipe(recipe, session=session, model=model, device=device_of_workers()) if recipe else None,
+        forecast=_forecast(session, recipe, model) if recipe else None,
         parts=preview_config(checked, model, rows=mix.rows),
         model=model,
         models=list_models(session),
         is_sent=is_sent,
     )
+
+
+def _forecast(session: Session, recipe: Recipe, model: Model | None) -> Forecast:
+    return forecast_recipe(recipe, session=session, model=model, device=device_of_workers(), waits=False)
 
 
 def differing_settings(recipe: Recipe, other: Recipe) -> list[str]:

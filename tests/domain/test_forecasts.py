@@ -10,6 +10,7 @@ from app.domain import token_cache
 from app.domain.forecasts import forecast_mix, forecast_recipe
 from app.domain.models import Model
 from app.domain.recipes import Method
+from tests.conftest import wait_until
 from tests.factories import make_recipe, save_rows
 from tests.model_folders import make_llama_folder
 from tests.tokenizers_here import write_tokenizer
@@ -105,13 +106,26 @@ def test_a_saved_set_is_counted_once_and_remembered(model: Model, home: Path) ->
     first = forecast_recipe(recipe, model=model)
     (kept,) = settings().tokens_folder.iterdir()
     kept.write_bytes(b"spoilt")
-    token_cache._counted_set.cache_clear()
+    token_cache.forget_sets()
     again = forecast_recipe(recipe, model=model)
 
     assert again.tokens == first.tokens
     assert first.rows == 14
     assert [source.title for source in first.tokens.sources] == ["", "", "faq"]
     assert kept.stat().st_size > 100
+
+
+def test_a_page_does_not_wait_for_a_large_set(model: Model, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is counted meanwhile: the first look says so, and a later one knows."""
+    monkeypatch.setattr(token_cache, "SHORT_WAIT_SECONDS", 0.0)
+    sha256 = save_rows([f"question {number}" for number in range(20_000)])
+    recipe = make_recipe(mix={"files": [{"dataset": "faq", "sha256": sha256}]}, training=EPOCHS)
+
+    first = forecast_recipe(recipe, model=model, waits=False)
+
+    assert first.is_counting
+    assert "“faq” are being counted" in str(first.unknown[0])
+    wait_until(lambda: forecast_recipe(recipe, model=model, waits=False).packs, "it was never counted")
 
 
 def test_a_mix_beyond_all_bounds_is_not_counted(model: Model) -> None:
