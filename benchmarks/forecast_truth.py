@@ -37,19 +37,27 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="temper-truth-") as home:
         os.environ |= {"TEMPER_HOME": home, "TEMPER_DEVICE": "cpu", "TEMPER_MIN_FREE_BYTES": "0"}
         if options.only != "runs":
-            failed |= _report("lengths", *_lengths(options.model, Path(home)))
+            failed |= _report("lengths", _lengths(options.model, Path(home)))
         if options.only != "lengths":
             disk, times = _runs(options.model)
-            failed |= _report("disk", *disk)
-            failed |= _report("time", *times)
+            failed |= _report("disk", disk)
+            failed |= _report("time", times)
     return int(failed)
 
 
-def _report(name: str, table: str, *, failed: bool) -> bool:
-    print(table)
-    if not failed:
-        write_page(name, table)
-    return failed
+def _report(name: str, table: "Table") -> bool:
+    print(table.text)
+    if not table.is_off:
+        write_page(name, table.text)
+    return table.is_off
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, and whether a number in it is out of its bound."""
+
+    text: str
+    is_off: bool
 
 
 def write_page(name: str, text: str) -> None:
@@ -126,7 +134,7 @@ def _xtuner_samples(configs: Sequence[Path], *, cache: Path) -> list[dict[str, A
     return lines
 
 
-def _lengths(model: Path, home: Path) -> tuple[str, Any]:
+def _lengths(model: Path, home: Path) -> Table:
     from benchmarks.truth_cases import CASES  # noqa: PLC0415 - after the home is set
 
     lengths = measure_lengths(CASES, model, home)
@@ -136,7 +144,7 @@ def _lengths(model: Path, home: Path) -> tuple[str, Any]:
     )
     body = "".join(_length_row(case, length) for case, length in zip(CASES, lengths, strict=True))
     equal = sum(length.is_equal for length in lengths)
-    return f"{head}{body}\n{equal} of {len(lengths)} equal.\n", equal < len(lengths)
+    return Table(f"{head}{body}\n{equal} of {len(lengths)} equal.\n", equal < len(lengths))
 
 
 def _length_row(case: Any, length: Length) -> str:  # noqa: ANN401 - a case
@@ -208,7 +216,7 @@ RUNS: Sequence[tuple[str, dict[str, Any]]] = (
 BASE: dict[str, Any] = {"training": {"iterations": 24}, "checkpoints": {"every": 6}}
 
 
-def _runs(model_folder: Path) -> tuple[tuple[str, Any], tuple[str, Any]]:
+def _runs(model_folder: Path) -> tuple[Table, Table]:
     from app.config import settings  # noqa: PLC0415
     from app.domain import db, migrate  # noqa: PLC0415 - after the home is set
     from app.domain.models import Model, ModelState  # noqa: PLC0415
@@ -217,8 +225,8 @@ def _runs(model_folder: Path) -> tuple[tuple[str, Any], tuple[str, Any]]:
     settings().home.mkdir(exist_ok=True)
     migrate.upgrade(settings().database)
     with db.unit_of_work() as session:
-        ready = {"source": str(model_folder), "path": str(model_folder), "state": ModelState.READY}
-        session.add(Model(name=SMALL_MODEL, template="qwen_chat", **ready))
+        path = str(model_folder)
+        session.add(Model(name=SMALL_MODEL, source=path, path=path, template="qwen_chat", state=ModelState.READY))
     measured = [_train(name, changes) for name, changes in RUNS]
     return _disk_table(measured), _time_table(measured)
 
@@ -279,7 +287,7 @@ def _recipe(changes: dict[str, Any]) -> Any:  # noqa: ANN401 - a recipe
     return Recipe.model_validate(data)
 
 
-def _disk_table(measured: Sequence[dict[str, Any]]) -> tuple[str, Any]:
+def _disk_table(measured: Sequence[dict[str, Any]]) -> Table:
     lines, is_off = [], False
     for run in measured:
         cells = []
@@ -292,10 +300,10 @@ def _disk_table(measured: Sequence[dict[str, Any]]) -> tuple[str, Any]:
         "| run | at the end, forecast | measured | off | at most, forecast | measured | off |\n"
         "|---|--:|--:|--:|--:|--:|--:|\n"
     )
-    return head + "".join(lines), is_off
+    return Table(head + "".join(lines), is_off)
 
 
-def _time_table(measured: Sequence[dict[str, Any]]) -> tuple[str, Any]:
+def _time_table(measured: Sequence[dict[str, Any]]) -> Table:
     lines, is_off = [], False
     for run in measured:
         known = run["known"]
@@ -310,7 +318,7 @@ def _time_table(measured: Sequence[dict[str, Any]]) -> tuple[str, Any]:
             f"| {run['name']} | {said:.1f} | {known.measured_on} | {run['seconds']:.1f} | {100 * off:+.1f} % |\n"
         )
     head = f"On {measured[0]['device']}.\n\n| run | forecast s | from | measured s | off |\n|---|--:|---|--:|--:|\n"
-    return head + "".join(lines), is_off
+    return Table(head + "".join(lines), is_off)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,12 @@ from tests.factories import make_recipe
 
 def tokens(*, share: float = 0.3, **changes: int) -> TokenForecast:
     """Return an epoch in which nothing is wrong, but for what is changed."""
-    numbers: dict[str, int] = dict.fromkeys(TokenForecast.__dataclass_fields__, 0) | {"samples": 100, "tokens": 1_000}
-    sources = {"sources": (SourceTokens("identity", "", 1, 1, 1, 1.0, 1.0, share),), "histogram": (), "sentences": ()}
+    numbers: dict[str, Any] = dict.fromkeys(TokenForecast.__dataclass_fields__, 0) | {"samples": 100, "tokens": 1_000}
+    sources: dict[str, Any] = {
+        "sources": (SourceTokens("identity", "", 1, 1, 1, 1.0, 1.0, share),),
+        "histogram": (),
+        "sentences": (),
+    }
     return TokenForecast(**{**numbers, **sources, **changes})
 
 
