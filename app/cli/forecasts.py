@@ -64,7 +64,7 @@ def _sources(found: Forecast) -> object:
     made = table("source", "rows", "tokens", "learnt", "share", numbers=("rows", "tokens", "learnt", "share"))
     for source in found["tokens"]["sources"] if found["tokens"] else ():
         if source["rows"]:
-            numbers = (f"{source[name]:,}" for name in ("rows", "tokens", "loss_tokens"))  # type: ignore[literal-required]
+            numbers = (f"{source[name]:,}" for name in ("rows", "tokens", "loss_tokens"))
             made.add_row(plain(source["title"] or source["key"]), *numbers, f"{source['loss_share']:.1%}")
     return made
 

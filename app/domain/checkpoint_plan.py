@@ -141,7 +141,8 @@ def _whole_bytes(recipe: Recipe, files: CheckpointBytes, iterations: int) -> NDA
     at = np.minimum(np.arange(1, count_saves(iterations, every) + 1, dtype=np.int64) * every, iterations)
     has_moments = (at >= accumulation) | (at == iterations)
     has_gradients = (at % accumulation != 0) & (at != iterations)
-    return files.weights + files.adapter + has_moments * files.moments + has_gradients * files.gradients
+    more: NDArray[np.int64] = has_moments * files.moments + has_gradients * files.gradients
+    return more + files.weights + files.adapter
 
 
 def _text_bytes(recipe: Recipe, iterations: int, saves: int) -> int:

@@ -1,8 +1,10 @@
 """What a reader of a recipe may not expect, each as one sentence with its numbers."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from app.config import settings
 from app.domain.checkpoint_plan import DiskPlan, count_saves
 from app.domain.messages import Message, message
 from app.domain.mixes import count_rows, general_of, identity_of
@@ -30,12 +32,10 @@ class Known:
     updates: int | None
     per_epoch: int | None
     tokens: TokenForecast | None
-    most_seen: SeenSentence | None
-    disk: DiskPlan | None
-    free_bytes: int
+    most_seen: SeenSentence | None = None
 
 
-def warnings_of(recipe: Recipe, known: Known, *, device: str) -> Iterator[Message]:
+def warnings_of(recipe: Recipe, known: Known, *, disk: DiskPlan | None, device: str) -> Iterator[Message]:
     """Yield the warnings, what spoils a run before what only wastes some of it."""
     if known.tokens is not None:
         yield from _token_warnings(recipe, known.tokens)
@@ -44,7 +44,7 @@ def warnings_of(recipe: Recipe, known: Known, *, device: str) -> Iterator[Messag
     yield from _parrot_warning(known)
     yield from _probe_warnings(recipe)
     yield from _cadence_warnings(recipe, known.iterations)
-    yield from _disk_warnings(known)
+    yield from _disk_warnings(disk)
     if device.lower() == "cpu":
         yield from _cpu_warnings(recipe)
 
@@ -146,13 +146,19 @@ def _cadence_warnings(recipe: Recipe, iterations: int | None) -> Iterator[Messag
         )
 
 
-def _disk_warnings(known: Known) -> Iterator[Message]:
-    if known.disk is not None and known.disk.peak > known.free_bytes:
+def _disk_warnings(disk: DiskPlan | None) -> Iterator[Message]:
+    if disk is not None and disk.peak > (free := free_bytes()):
         yield message(
             "It will need {needed} GB of disk, and {free} GB are free. Keep fewer checkpoints.",
-            needed=f"{known.disk.peak / 1e9:.1f}",
-            free=f"{known.free_bytes / 1e9:.1f}",
+            needed=f"{disk.peak / 1e9:.1f}",
+            free=f"{free / 1e9:.1f}",
         )
+
+
+def free_bytes() -> int:
+    """Return the bytes that are free where runs are written."""
+    home = settings().home
+    return shutil.disk_usage(home if home.exists() else home.parent).free
 
 
 def _cpu_warnings(recipe: Recipe) -> Iterator[Message]:

@@ -175,12 +175,7 @@ def _check_tokenizer(folder: Path) -> None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """
-    Return a model's safetensors files.
-
-    Raises:
-        InvalidError: at `source`, when there are none, or one is missing.
-    """
+    """Return a model's safetensors files; InvalidError at `source` when there are none, or one is missing."""
     files = list(_named_files(folder))
     for file in files:
         if not file.is_file():

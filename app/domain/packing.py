@@ -65,7 +65,8 @@ def pack(lengths: Ints, *, max_length: int, processes: int | None, seed: int) ->
         processes: `map_num_proc` of the config.
     """
     order = shuffled(len(lengths), seed)
-    samples, tokens, dropped = 0, 0, []
+    samples, tokens = 0, 0
+    dropped: list[Piece] = []
     for share in _shares(order, min(processes or 1, len(lengths))):
         ordered = lengths[share].astype(np.int64)
         carry, made, kept = 0, 0, 0

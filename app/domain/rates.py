@@ -196,7 +196,8 @@ def _loading(session: Session, run: Run) -> float:
         if kind == "answers":
             answering += data["seconds"]
         elif data["phase"] == "training":
-            return max(0.0, data["time"] - (began if began is not None else data["time"]) - answering)
+            took: float = data["time"] - (began if began is not None else data["time"])
+            return max(0.0, took - answering)
         elif began is None:
             began = data["time"]
     return 0.0

@@ -10,8 +10,9 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from zipfile import BadZipFile
 
 import numpy as np
@@ -19,14 +20,17 @@ import numpy as np
 from app.config import settings
 from app.domain.datasets.rows import read_rows
 from app.domain.datasets.store import dataset_file
+from app.domain.errors import UnavailableError
+from app.domain.messages import message
 from app.domain.mixes import general_of, identity_of, row_of
 from app.domain.prompt_templates import PromptTemplate
-from app.domain.recipes import Mix, Pair
+from app.domain.recipes import FileSource, Mix, Pair
 from app.domain.token_counts import TokenCounts, count_tokens, ends_of_turn, join_counts
 from app.domain.tokenising import TextTokenizer
 
 PAIRS_REMEMBERED = 50_000  # about 20 MB; a form holds two thousand at most
 SETS_REMEMBERED = 16  # a set of a million rows takes 20 MB
+SHORT_WAIT_SECONDS = 0.15  # a page that is typed into waits so long; 2,000 rows are counted by then
 FORM = "1"  # of the files; another number where they are written otherwise
 
 _Key = tuple[str, PromptTemplate, str, str, str]
@@ -34,18 +38,24 @@ _pairs: OrderedDict[_Key, TokenCounts] = OrderedDict()
 _lock = threading.Lock()
 
 
-def count_mix(mix: Mix, *, tokenizer: TextTokenizer, template: PromptTemplate) -> tuple[TokenCounts, ...]:
+def count_mix(
+    mix: Mix, *, tokenizer: TextTokenizer, template: PromptTemplate, waits: bool = True
+) -> tuple[TokenCounts, ...]:
     """
     Count the rows that each source of a mix holds, each once, in the order of the sources.
 
+    Args:
+        waits: for saved sets that were never counted, however long that takes; else they are counted meanwhile.
+
     Raises:
+        StillCountingError: a saved set is not counted yet, and nobody waits for it.
         UnavailableError: xtuner would fail on them with this template or this tokenizer.
     """
     ends_of_turn(tokenizer, template)  # also where there is nothing to count
     return (
         _count_pairs(identity_of(mix), mix.system, tokenizer, template),
         _count_pairs(general_of(mix), mix.system, tokenizer, template),
-        *(_count_set(file.sha256, tokenizer, template) for file in mix.files),
+        *(_count_set(file, tokenizer, template, waits=waits) for file in mix.files),
     )
 
 
@@ -89,20 +99,60 @@ def _remember(counted: dict[_Key, TokenCounts]) -> None:
 # ── Saved sets ─────────────────────────────────────────────────────────────
 
 
-def _count_set(sha256: str, tokenizer: TextTokenizer, template: PromptTemplate) -> TokenCounts:
-    if not dataset_file(sha256).is_file():
+class StillCountingError(UnavailableError):
+    """A saved set is being counted; asked again later, it is there."""
+
+
+_SetKey = tuple[Path, str, PromptTemplate]
+_sets: OrderedDict[_SetKey, Future[TokenCounts]] = OrderedDict()
+
+
+def _count_set(file: FileSource, tokenizer: TextTokenizer, template: PromptTemplate, *, waits: bool) -> TokenCounts:
+    path = dataset_file(file.sha256)
+    if not path.is_file():
         return join_counts([])
-    return _counted_set(dataset_file(sha256), tokenizer, template)
+    key = (path, tokenizer.sha256, template)
+    try:
+        return _begun(key, tokenizer).result(None if waits else SHORT_WAIT_SECONDS)
+    except TimeoutError:
+        text = message("The tokens of “{name}” are being counted. Look again in a moment.", name=file.dataset)
+        raise StillCountingError(text) from None
+    except Exception:
+        with _lock:
+            _sets.pop(key, None)  # what failed once may be tried again
+        raise
 
 
-@lru_cache(maxsize=SETS_REMEMBERED)
-def _counted_set(path: Path, tokenizer: TextTokenizer, template: PromptTemplate) -> TokenCounts:
-    kept = _file_of(path, tokenizer, template)
-    counts = _read(kept)
-    if counts is None:
-        counts = count_tokens(read_rows(path), tokenizer=tokenizer, template=template)
-        _write(kept, counts)
-    return counts
+def _begun(key: _SetKey, tokenizer: TextTokenizer) -> Future[TokenCounts]:
+    """Return the counting of a set: done, under way, or begun just now, in a thread that ends with the process."""
+    with _lock:
+        if (found := _sets.get(key)) is not None:
+            _sets.move_to_end(key)
+            return found
+        begun = _sets[key] = Future[TokenCounts]()
+        while len(_sets) > SETS_REMEMBERED:
+            _sets.popitem(last=False)
+    Thread(target=_fill, args=(begun, key, tokenizer), daemon=True).start()
+    return begun
+
+
+def _fill(begun: Future[TokenCounts], key: _SetKey, tokenizer: TextTokenizer) -> None:
+    path, _, template = key
+    try:
+        kept = _file_of(path, tokenizer, template)
+        counts = _read(kept)
+        if counts is None:
+            counts = count_tokens(read_rows(path), tokenizer=tokenizer, template=template)
+            _write(kept, counts)
+        begun.set_result(counts)
+    except BaseException as error:  # noqa: BLE001 - whoever waits for it must hear of it
+        begun.set_exception(error)
+
+
+def forget_sets() -> None:
+    """Forget what this process knows of saved sets; what is on the disk stays."""
+    with _lock:
+        _sets.clear()
 
 
 def _file_of(path: Path, tokenizer: TextTokenizer, template: PromptTemplate) -> Path:

@@ -26,7 +26,7 @@ from app.domain.xtuner_parts import processes_for
 
 BINS = 24  # bars that a phone can tell apart
 
-Floats = NDArray[np.float64]
+Longs = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -108,15 +108,19 @@ class Epoch:
     counts: TokenCounts
 
 
-def forecast_tokens(recipe: Recipe, model: Model) -> TokenForecast:
+def forecast_tokens(recipe: Recipe, model: Model, *, waits: bool = True) -> TokenForecast:
     """
     Replay an epoch of a recipe.
 
+    Args:
+        waits: for saved sets that were never counted.
+
     Raises:
+        StillCountingError: a saved set is not counted yet, and nobody waits for it.
         UnavailableError: the model's tokenizer or template is not read here, or xtuner would fail on the rows.
     """
     tokenizer, template = load_tokenizer(Path(model.path)), prompt_template(model.template)
-    counts = count_mix(recipe.mix, tokenizer=tokenizer, template=template)
+    counts = count_mix(recipe.mix, tokenizer=tokenizer, template=template, waits=waits)
     return replay(recipe, counts)
 
 
@@ -171,11 +175,11 @@ def order_of(sources: tuple[SourceRows, ...]) -> Ints:
     return np.concatenate([*first, *more]).astype(np.int32)
 
 
-def _spaced(count: int, distinct: int) -> NDArray[np.int64]:
+def _spaced(count: int, distinct: int) -> Longs:
     return np.arange(count, dtype=np.int64) * distinct // max(count, 1)
 
 
-def _pack(recipe: Recipe, epoch: Epoch, left: NDArray[np.int64]) -> Packed:
+def _pack(recipe: Recipe, epoch: Epoch, left: Longs) -> Packed:
     training = recipe.training
     return pack(
         epoch.cut.lengths[left],
@@ -188,7 +192,7 @@ def _pack(recipe: Recipe, epoch: Epoch, left: NDArray[np.int64]) -> Packed:
 # ── Sums ───────────────────────────────────────────────────────────────────
 
 
-def _by_source(epoch: Epoch, left: NDArray[np.int64], packed: Packed | None, *, sources: int) -> tuple[Ints, Ints]:
+def _by_source(epoch: Epoch, left: Longs, packed: Packed | None, *, sources: int) -> tuple[Longs, Longs]:
     """Return the tokens of each source that are in samples, and those of them with loss."""
     source = epoch.source[left]
     tokens = np.bincount(source, weights=epoch.cut.lengths[left], minlength=sources).astype(np.int64)
@@ -201,7 +205,7 @@ def _by_source(epoch: Epoch, left: NDArray[np.int64], packed: Packed | None, *, 
     return tokens, loss
 
 
-def _sources(rows: RowCounts, tokens: Ints, loss: Ints) -> tuple[SourceTokens, ...]:
+def _sources(rows: RowCounts, tokens: Longs, loss: Longs) -> tuple[SourceTokens, ...]:
     whole = max(rows.total, 1), max(int(tokens.sum()), 1), max(int(loss.sum()), 1)
     return tuple(
         SourceTokens(

@@ -90,7 +90,11 @@ def build_view(
     bad = {problem.field for problem in checked.problems}
     mix = build_mix_table(recipe.mix if recipe else Mix(), bad=bad)
     form = RecipeForm(checked.data, problems)
-    forecast = forecast_recipe(recipe, session=session, model=model, device=device_of_workers()) if recipe else None
+    forecast = (
+        forecast_recipe(recipe, session=session, model=model, device=device_of_workers(), waits=False)
+        if recipe
+        else None
+    )
     return FormView(
         form=form,
         origin=origin,
@@ -106,6 +110,10 @@ def build_view(
         findings=find_in_form(recipe.mix) if recipe else None,
         is_sent=is_sent,
     )
+
+
+def _forecast(session: Session, recipe: Recipe, model: Model | None) -> Forecast:
+    return forecast_recipe(recipe, session=session, model=model, device=device_of_workers(), waits=False)
 
 
 def differing_settings(recipe: Recipe, other: Recipe) -> list[str]:

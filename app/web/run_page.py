@@ -13,7 +13,8 @@ from app.domain.datasets.store import find_version
 from app.domain.events import last_event_id
 from app.domain.logs import tail_of_log
 from app.domain.messages import Message
-from app.domain.mixes import RowCounts, count_rows
+from app.domain.mix_rows import RowCounts
+from app.domain.mixes import count_rows
 from app.domain.models import Answer, Artifact, ArtifactState, Attempt, Checkpoint, Run, RunProbe, RunState
 from app.domain.progress import answer_times, planned_around, planned_updates, seconds_left, seconds_until
 from app.domain.reasons import artifact_reason_text, reason_text

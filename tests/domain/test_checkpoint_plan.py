@@ -49,6 +49,13 @@ WRITTEN: list[tuple[dict[str, Any], str, int]] = [
 ]
 
 
+def weights_of(model: Path) -> ModelWeights:
+    """Return the weights of a folder that has some."""
+    weights = read_weights(model)
+    assert weights is not None
+    return weights
+
+
 @pytest.mark.parametrize(("changes", "kind", "written"), WRITTEN)
 def test_files_are_as_large_as_real_ones(changes: dict[str, Any], kind: str, written: int) -> None:
     """Within one in a thousand of what a real training wrote, be it of LoRA or of the whole model."""
@@ -91,7 +98,7 @@ def test_disk_is_adapters_at_the_end_and_three_whole_checkpoints_at_the_peak(tmp
     """The newest two stay whole until the next is written; older ones shrink to what answers."""
     recipe = make_recipe(training={"lora": {"r": 256}}, checkpoints={"every": 5, "keep": -1, "evaluate": False})
     model = make_llama_folder(tmp_path / "model")
-    files = checkpoint_bytes(recipe, read_weights(model))
+    files = checkpoint_bytes(recipe, weights_of(model))
     whole = files.weights + files.moments + files.adapter
 
     plan = plan_disk(recipe, model, iterations=20)
@@ -109,7 +116,7 @@ def test_what_stays_is_what_the_recipe_keeps(tmp_path: Path, keep: int, stay: in
 
     plan = plan_disk(recipe, model, iterations=20)
 
-    assert round(plan.at_end / checkpoint_bytes(recipe, read_weights(model)).adapter, 1) == pytest.approx(stay, abs=0.2)
+    assert round(plan.at_end / checkpoint_bytes(recipe, weights_of(model)).adapter, 1) == pytest.approx(stay, abs=0.2)
 
 
 def test_unfinished_accumulation_and_moments_not_there_yet_count(tmp_path: Path) -> None:

@@ -12,12 +12,16 @@ from tests.factories import make_recipe
 
 def tokens(*, share: float = 0.3, **changes: int) -> TokenForecast:
     """Return an epoch in which nothing is wrong, but for what is changed."""
-    numbers: dict[str, int] = dict.fromkeys(TokenForecast.__dataclass_fields__, 0) | {"samples": 100, "tokens": 1_000}
-    sources = {"sources": (SourceTokens("identity", "", 1, 1, 1, 1.0, 1.0, share),), "histogram": (), "sentences": ()}
+    numbers: dict[str, Any] = dict.fromkeys(TokenForecast.__dataclass_fields__, 0) | {"samples": 100, "tokens": 1_000}
+    sources: dict[str, Any] = {
+        "sources": (SourceTokens("identity", "", 1, 1, 1, 1.0, 1.0, share),),
+        "histogram": (),
+        "sentences": (),
+    }
     return TokenForecast(**{**numbers, **sources, **changes})
 
 
-def warned(*, free_bytes: int = 10**12, seen: int = 0, iterations: int = 400, **changes: Any) -> str:
+def warned(*, peak: int = 0, seen: int = 0, iterations: int = 400, **changes: Any) -> str:
     """Return the warnings of a run as one text."""
     known = Known(
         rows=100,
@@ -26,10 +30,9 @@ def warned(*, free_bytes: int = 10**12, seen: int = 0, iterations: int = 400, **
         per_epoch=200,
         tokens=changes.pop("tokens", tokens()),
         most_seen=SeenSentence("I am.", seen),
-        disk=DiskPlan(10**9, 10**10),
-        free_bytes=free_bytes,
     )
-    return "\n".join(str(each) for each in warnings_of(make_recipe(**changes), known, device=""))
+    disk = DiskPlan(0, peak)
+    return "\n".join(str(each) for each in warnings_of(make_recipe(**changes), known, disk=disk, device=""))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +45,7 @@ def warned(*, free_bytes: int = 10**12, seen: int = 0, iterations: int = 400, **
         ({"tokens": tokens(samples=0)}, "No row can be trained on"),
         ({"seen": 20_000}, "seen 20,000 times in 48 updates: expect a parrot"),
         ({"seen": 60, "tokens": tokens(share=0.9)}, "seen 60 times in 48 updates"),
-        ({"free_bytes": 10**9}, "10.0 GB of disk, and 1.0 GB are free"),
+        ({"peak": 10**18}, "1000000000.0 GB of disk, and"),
         ({"iterations": 100}, "ends before every row is seen once"),
     ],
 )

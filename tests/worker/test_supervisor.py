@@ -86,7 +86,7 @@ def test_the_run_s_folder_says_what_was_trained(session: Session) -> None:
 def test_a_later_attempt_trains_on_the_rows_of_the_first(session: Session) -> None:
     """What a run is trained on does not change under it; rows that are gone and would be others end the run."""
     run = make_run(session, state=RunState.RUNNING)
-    attempt = AttemptFolder(id_of(run), attempt_of(session, run).id, 1)
+    attempt = AttemptFolder(id_of(run), attempt_of(session, run).id or 0, 1)
     prepare(attempt, Device("cpu", "cpu-0", "CPU"))
     kept = rows_file(last(session, run).mix_sha256)
     written_at = kept.stat().st_mtime_ns
