@@ -60,6 +60,12 @@ class FormView:
     """The form was sent and refused: from now on texts not written yet are mistakes too."""
 
     @property
+    def is_unfinished(self) -> bool:
+        """Something is still counted or searched: the side asks again by itself."""
+        is_counting = self.forecast is not None and self.forecast.is_counting
+        return is_counting or bool(self.findings and self.findings.unread)
+
+    @property
     def found(self) -> Sequence[FoundKind]:
         """What is wrong within the mix, by kind."""
         return found_in_form(self.findings)
@@ -90,11 +96,7 @@ def build_view(
     bad = {problem.field for problem in checked.problems}
     mix = build_mix_table(recipe.mix if recipe else Mix(), bad=bad)
     form = RecipeForm(checked.data, problems)
-    forecast = (
-        forecast_recipe(recipe, session=session, model=model, device=device_of_workers(), waits=False)
-        if recipe
-        else None
-    )
+    forecast = _forecast(session, recipe, model) if recipe else None
     return FormView(
         form=form,
         origin=origin,
