@@ -1,6 +1,6 @@
 """What is wrong with the rows of a saved set, on its page, and the version in which it is put right."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,10 +11,10 @@ from app.domain import db
 from app.domain.datasets import store
 from app.domain.errors import AppError, InvalidError
 from app.domain.findings.choices import Choice
-from app.domain.findings.kinds import Finding, FindingKind, Findings
+from app.domain.findings.kinds import TITLES, Finding, FindingKind, Findings
 from app.domain.findings.stored import find_stored, known_findings
 from app.domain.findings.versions import repair_dataset
-from app.domain.messages import N_, Message
+from app.domain.messages import Message
 from app.domain.models import Dataset, Role
 from app.domain.runs import id_of
 from app.web.deps import LARGEST_ID, Id, WriteSession
@@ -24,18 +24,6 @@ router = APIRouter(include_in_schema=False)
 
 WAIT_SECONDS = 4.0  # for a search; the page then asks again by itself
 SHOWN = 8  # examples of a kind
-
-KIND_WORDS: Mapping[FindingKind, str] = {
-    FindingKind.CONFLICT: N_("Conflicts: one question, two answers"),
-    FindingKind.DUPLICATE: N_("Duplicates"),
-    FindingKind.NEAR_DUPLICATE: N_("Near-duplicates"),
-    FindingKind.EMPTY_ANSWER: N_("Empty answers"),
-    FindingKind.EMPTY_QUESTION: N_("Empty questions"),
-    FindingKind.ENCODING_DAMAGE: N_("Encoding damage"),
-    FindingKind.TAUGHT_IN_GENERAL: N_("The identity in other rows"),
-    FindingKind.NO_LOSS: N_("Rows without loss"),
-    FindingKind.ODD_TURNS: N_("Role markers in the text"),
-}
 
 
 @dataclass(frozen=True)
@@ -72,7 +60,7 @@ class FindingsPart:
 def found_kinds(findings: Findings, *, shown: int = SHOWN) -> Sequence[FoundKind]:
     """Return what was found by kind."""
     return [
-        FoundKind(kind, KIND_WORDS[kind], findings.counts[kind], findings.of(kind)[:shown])
+        FoundKind(kind, TITLES[kind], findings.counts[kind], findings.of(kind)[:shown])
         for kind in FindingKind
         if findings.counts.get(kind)
     ]

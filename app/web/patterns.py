@@ -26,7 +26,7 @@ FINDING = Finding(
     FindingKind.CONFLICT,
     "pets",
     404,
-    message("Row {row} gives another answer to the same question.", row=7),
+    message("{place} gives another answer to the same question.", place=message("Row {row}", row=7)),
     "A dog.",
     other_source="pets",
     other_row=7,

@@ -69,7 +69,7 @@ def test_length_is_said_in_iterations_updates_and_epochs(form_of: Any) -> None:
     assert text_at(page, "#forecast-iterations") == "14 = 14 updates"
     assert text_at(page, "#forecast-epoch") == "7 rows = 7 iterations"
     assert text_at(page, "#forecast-epochs") == "2.00"
-    assert text_at(page, "#forecast-seen") == "8 times"
+    assert text_at(page, "#forecast-seen") == "8 ×"
 
 
 def test_packs_are_replayed(form_of: Any) -> None:
