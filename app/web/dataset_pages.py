@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 from app.config import settings
 from app.domain.datasets import store
 from app.domain.datasets.kinds import Container, RowForm
+from app.domain.datasets.rows import Row
 from app.domain.errors import NotFoundError
 from app.domain.findings.kinds import Findings
 from app.domain.messages import N_, Message
@@ -151,14 +152,14 @@ def build_rows(dataset: Dataset, *, row: int = 1) -> RowsPart:
     return RowsPart(dataset, [shown_row(each, offset + n) for n, each in enumerate(found, 1)], offset)
 
 
-def shown_row(row: Mapping[str, Sequence[Mapping[str, object]]], number: int) -> ShownRow:
+def shown_row(row: Row, number: int) -> ShownRow:
     """Take a stored row apart into what was said."""
     turns: list[ShownTurn] = []
     for turn in row["conversation"]:
         learnt = bool(turn["output_with_loss"])
         parts = (("system", turn["system"]), ("question", turn["input"]), ("answer", turn["output"]))
         turns += [
-            ShownTurn(role, str(text)[:MOST_TEXT], max(0, len(str(text)) - MOST_TEXT), learnt or role != "answer")
+            ShownTurn(role, text[:MOST_TEXT], max(0, len(text) - MOST_TEXT), learnt or role != "answer")
             for role, text in parts
             if text or role == "answer"
         ]

@@ -15,6 +15,7 @@ from app.web.form_fields import as_text
 from app.web.mix_fields import percent_text
 from app.web.recipe_settings import CHOICE_WORDS, id_of_path, setting
 
+_WORDS = {choice.value: word for choice, word in CHOICE_WORDS.items()}
 BAD = frozenset({Verdict.LEAKING, Verdict.PARROT})
 
 
@@ -68,4 +69,4 @@ def _words(path: str, value: Any) -> str:  # noqa: ANN401 - whatever a setting h
         return ", ".join(as_text(each) for each in value) or "–"
     if path.endswith("_share"):
         return f"{percent_text(value)} %" if value is not None else "–"
-    return CHOICE_WORDS.get(value, as_text(value)) if isinstance(value, str) else as_text(value) or "–"
+    return _WORDS.get(value, value) if isinstance(value, str) and value else as_text(value) or "–"

@@ -1,12 +1,11 @@
 """Rows of a form's mix, each twice: as a person reads it, and as the model does, token by token."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from app.domain.datasets.rows import read_rows
+from app.domain.datasets.rows import Row, read_rows
 from app.domain.datasets.store import dataset_file
 from app.domain.errors import AppError
 from app.domain.messages import N_, Message, message
@@ -109,7 +108,7 @@ def _read(recipe: Recipe, model: Model, key: str, offset: int) -> Iterator[ReadR
         yield ReadRow(shown_row(row, number), read)
 
 
-def _rows_from(mix: Mix, key: str, offset: int) -> Iterator[Mapping[str, Any]]:
+def _rows_from(mix: Mix, key: str, offset: int) -> Iterator[Row]:
     if key.startswith("files."):
         sha256 = mix.files[int(key.removeprefix("files."))].sha256
         return islice(read_rows(dataset_file(sha256), start=offset), ROWS_SHOWN)

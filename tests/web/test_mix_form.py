@@ -278,7 +278,7 @@ def test_moving_the_slider_sets_n_and_m(client: Any, page: Any) -> None:
     shown = soup_of(client.post("/runs/new/dilution", data=fields))
 
     assert text_at(shown, "#loss-identity") in {"19%", "20%", "21%"}
-    n = shown.select_one("#mix-identity_count")["value"]
+    n = str(shown.select_one("#mix-identity_count")["value"])
     assert int(n) < 24
     assert text_at(shown, "#run-form-dilution-words").startswith(f"n 24 → {n}")
 
