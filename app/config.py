@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     intake_memory_bytes: int = Field(default=1 << 30, ge=128 << 20)
     """The process that reads an upload gets no more memory: one slice of a Parquet file fits, a bomb does not."""
     intake_seconds: int = Field(default=600, ge=1)
-    """Reading an upload may take so long; 1 GB of JSON Lines takes about a minute on one core."""
+    """Reading an upload may take so long; 1 GB of JSON Lines took 86 s, sending it included, on two busy cores."""
 
     @property
     def database(self) -> str:

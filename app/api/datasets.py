@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
-from pydantic import ConfigDict
+from pydantic import ConfigDict, JsonValue
 from sqlmodel import Session
 
 from app.api.errors import documented
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/datasets", tags=["datasets"])
 
 READ_AT_ONCE = 2  # files: each may take a core and `intake_memory_bytes`
 _readers = CapacityLimiter(READ_AT_ONCE)
-EXAMPLE = {
+EXAMPLE: dict[str, JsonValue] = {
     "id": 3,
     "name": "support answers",
     "sha256": "8c7f0a0c2d7d9b8f1a1f2f60f5f2c3f4d5e6f708192a3b4c5d6e7f8091a2b3c4",
@@ -142,6 +142,8 @@ async def upload_dataset(
     JSON, JSON Lines, CSV or Parquet; OpenAI messages, Alpaca, ShareGPT, xtuner's own form or plain
     pairs. The body is streamed; a file that cannot be used is refused with the line or the row.
     """
+    if name:
+        store.checked_name(name)  # before gigabytes come for nothing
     async with contextmanager_in_threadpool(incoming_folder()) as folder:
         upload = await receive_upload(request, folder)
         source_name = filename or upload.file_name

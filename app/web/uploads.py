@@ -15,14 +15,17 @@ from fastapi.concurrency import run_in_threadpool
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect
 
 from app.domain.datasets.incoming import SOURCE, check_room, check_size, no_room
+from app.domain.datasets.store import MOST_NAME, printable
 from app.domain.errors import FieldError, InvalidError
 from app.domain.messages import Message, message
 
 CHUNK_BYTES = 1 << 20  # written at once, in a thread
-MOST_FIELD_BYTES = 1_000  # of every part of a form that is not the file
-MOST_FIELDS = 8
+MOST_FIELD_BYTES = 1_000  # of everything in a form but the file: a value, a header
+MOST_PARTS = 8
+TOO_MUCH = message("The form has a field that is too long, or too many of them.")
 FORM = b"multipart/form-data"
 FILE_PART = "file"
 
@@ -62,10 +65,13 @@ async def receive_upload(request: Request, folder: Path) -> Upload:
 
 
 async def _stream(request: Request, writer: "_Writer", feed: Callable[[bytes], None]) -> None:
-    async for chunk in request.stream():
-        feed(chunk)
-        if writer.is_due:
-            await writer.write()
+    try:
+        async for chunk in request.stream():
+            feed(chunk)
+            if writer.is_due:
+                await writer.write()
+    except ClientDisconnect:  # nobody reads the answer, and it is no mistake of the server's
+        raise _refused(message("The upload broke off. Send it again.")) from None
     await writer.write()
 
 
@@ -106,14 +112,15 @@ class _FormReader:
         self._take = take
         self._header_name, self._header, self._disposition = bytearray(), bytearray(), b""
         self._name, self._value, self._is_file, self._has_ended = "", bytearray(), False, False
-        self.file_name, self.fields, self._files = "", {}, 0
+        self.fields: dict[str, str] = {}
+        self.file_name, self._files, self._parts = "", 0, 0
         with _telling_of_form():
             self._parser = MultipartParser(
                 boundary,
                 {
                     "on_part_begin": self._begin,
-                    "on_header_field": lambda data, start, end: self._header_name.extend(data[start:end]),
-                    "on_header_value": lambda data, start, end: self._header.extend(data[start:end]),
+                    "on_header_field": lambda data, start, end: self._read_header(self._header_name, data[start:end]),
+                    "on_header_value": lambda data, start, end: self._read_header(self._header, data[start:end]),
                     "on_header_end": self._end_header,
                     "on_headers_finished": self._open,
                     "on_part_data": self._continue,
@@ -135,8 +142,16 @@ class _FormReader:
             raise _refused(message("Send one file, as the part “file” of the form."))
 
     def _begin(self) -> None:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise _refused(TOO_MUCH)
         self._disposition, self._name, self._value = b"", "", bytearray()
         self._header_name, self._header = bytearray(), bytearray()
+
+    def _read_header(self, header: bytearray, data: bytes) -> None:
+        header += data
+        if len(header) > MOST_FIELD_BYTES:
+            raise _refused(TOO_MUCH)
 
     def _end_header(self) -> None:
         if self._header_name.lower() == b"content-disposition":
@@ -158,8 +173,8 @@ class _FormReader:
             self._take(data[start:end])
             return
         self._value += data[start:end]
-        if len(self._value) > MOST_FIELD_BYTES or len(self.fields) >= MOST_FIELDS:
-            raise _refused(message("The form has a field that is too long, or too many of them."))
+        if len(self._value) > MOST_FIELD_BYTES:
+            raise _refused(TOO_MUCH)
 
     def _close(self) -> None:
         if not self._is_file:
@@ -182,5 +197,5 @@ def _refused(text: Message) -> InvalidError:
 
 
 def uploaded_name(name: str, file_name: str) -> str:
-    """Return what a set is called: what was said, or the file's own name without folder and ending."""
-    return name.strip() or PurePath(file_name.replace("\\", "/")).stem
+    """Return what a set is called: what was said, or as much of the file's own name as a set may have."""
+    return name.strip() or printable(PurePath(file_name.replace("\\", "/")).stem)[:MOST_NAME]

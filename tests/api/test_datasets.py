@@ -34,8 +34,8 @@ def refused(reply: Any, status: int = 422) -> str:
     """Return the sentence of a refusal, after which nothing is stored."""
     assert reply.status_code == status, reply.text
     assert stored_files() == []
-    problem = reply.json()["error"]
-    return problem["fields"][0]["message"] if problem["fields"] else problem["message"]
+    problem: dict[str, Any] = reply.json()["error"]
+    return str(problem["fields"][0]["message"] if problem["fields"] else problem["message"])
 
 
 def test_a_file_is_uploaded_once(api: TestClient) -> None:
@@ -100,6 +100,8 @@ def test_a_form_is_put_together_however_it_is_cut(api: TestClient) -> None:
             b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n' + b"a" * 2_000 + b"\r\n--x--\r\n",
             "The form has a field that is too long",
         ),
+        (b"--x\r\nX: " + b"a" * 2_000 + b"\r\n\r\n\r\n--x--\r\n", "The form has a field that is too long"),
+        (b"--x\r\nX: a\r\n\r\n\r\n" * 9 + b"--x--\r\n", "The form has a field that is too long, or too many"),
         (
             b'--x\r\nContent-Disposition: form-data; name="else"; filename="a"\r\n\r\na\r\n--x--\r\n',
             "Send one file, as the part “file” of the form.",

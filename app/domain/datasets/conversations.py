@@ -12,7 +12,7 @@ from app.domain.messages import N_, Message, message
 Speaker = Literal["system", "user", "assistant"]
 TOOL_ROLES = frozenset({"tool", "function", "observation", "function_call"})
 TOOL_NAMES = ("tool_calls", "function_call")
-WEIGHTS = {0: False, 1: True}  # OpenAI knows these two
+WEIGHTS: dict[float, bool] = {0: False, 1: True}  # OpenAI knows these two
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ def keep_version(session: Session, *, name: str, intake: Intake, rows: Path, sou
 
 def checked_name(name: str) -> str:
     """Return a name as it is stored; InvalidError when a set cannot have it."""
-    name = name.strip()
+    name = " ".join(name.split())  # a line break or an ideographic space is one of many spaces
     if not 1 <= len(name) <= MOST_NAME:
         raise InvalidError([FieldError("name", message("A name has 1 to {most} characters.", most=MOST_NAME))])
     if name != printable(name):
@@ -242,7 +242,7 @@ def delete_dataset(session: Session, dataset_id: int) -> None:
     runs = used_by(session, dataset)
     if runs:
         raise ConflictError(
-            message("“{name}” stays: {count} runs were made from these rows.", name=dataset.name, count=runs)
+            message("“{name}” stays: runs were made from these rows ({count}).", name=dataset.name, count=runs)
         )
     session.delete(dataset)
     session.flush()  # the next question is whether another one is left

@@ -60,8 +60,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) == len(pairs):
         return made
-    names = [name for name, _ in pairs]
-    raise RefusedRowError(named_twice(next(name for name in names if names.count(name) > 1)))
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            break
+        seen.add(name)
+    raise RefusedRowError(named_twice(name))
 
 
 def _constant(text: str) -> None:

@@ -42,56 +42,69 @@ def header_of(line: str) -> tuple[str, list[str]] | None:
     return None
 
 
+class _Lines:
+    """The lines of a file as the CSV reader takes them; the lines of one row are no more than may be held."""
+
+    def __init__(self, path: Path) -> None:
+        self.number, self._lines = 0, lines_of(path)  # the number is that of the line taken last
+        self._begins = self._letters = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for number, line in self._lines:
+            self.number = number
+            self._letters += len(line)
+            if self._letters > MOST_LINE_BYTES:
+                raise at_line(self._begins, _not_closed())
+            yield line
+
+    def next_row(self) -> int:
+        """Return the line that the next row begins in."""
+        self._begins, self._letters = self.number + 1, 0
+        return self._begins
+
+
 def csv_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the rows of a CSV file with the lines that they begin in."""
     csv.field_size_limit(MOST_LINE_BYTES)
-    lines = ((number, line) for number, line in lines_of(path))
-    head = next((line for _, line in lines if not line.isspace()), "")
+    lines = _Lines(path)
+    texts = iter(lines)
+    head = next((line for line in texts if not line.isspace()), "")
     found = header_of(head.rstrip("\r\n"))
     if found is None:  # recognised before, so somebody changed it
-        raise at_line(1, message("This is not the head of a table."))
+        raise at_line(lines.number, message("This is not the head of a table."))
     delimiter, columns = found
-    _check_columns(columns)
-    yield from _rows(lines, columns, delimiter)
-
-
-def _check_columns(columns: list[str]) -> None:
     twice = next((name for name in columns if name in COLUMNS and columns.count(name) > 1), None)
     if twice is not None:
-        raise at_line(1, message("The column “{name}” stands twice. Keep one of the two.", name=shown(twice)))
+        raise at_line(lines.number, message("The column “{name}” stands twice. Keep one of the two.", name=twice))
+    reader = csv.reader(texts, delimiter=delimiter, strict=True)
+    while (begins := lines.next_row()) and (cells := _next_cells(reader, begins)) is not None:
+        if len(cells) == len(columns):
+            yield begins, dict(zip(columns, cells, strict=True))
+        elif cells:  # a blank line has none
+            raise at_line(begins, message("It has {found} values, and the head of the table names {columns}.",
+                                          found=len(cells), columns=len(columns)))  # fmt: skip
 
 
-def _rows(lines: Iterator[tuple[int, str]], columns: list[str], delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    at = [1]  # the line that the reader took last
-
-    def texts() -> Iterator[str]:
-        for at[0], line in lines:
-            yield line
-
-    reader = csv.reader(texts(), delimiter=delimiter, strict=True)
-    while True:
-        before = at[0]
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            raise at_line(before + 1, _csv_problem(error)) from None
-        if cells is None:
-            return
-        if not cells:  # a blank line
-            continue
-        if len(cells) != len(columns):
-            raise at_line(before + 1, message("It has {found} values, and the head of the table names {columns}.",
-                                              found=len(cells), columns=len(columns)))  # fmt: skip
-        yield before + 1, dict(zip(columns, cells, strict=True))
+def _next_cells(reader: Iterator[list[str]], begins: int) -> list[str] | None:
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        raise at_line(begins, _csv_problem(error)) from None
 
 
 def _csv_problem(error: csv.Error) -> Message:
     text = str(error)
     if "field limit" in text or "unexpected end" in text:
-        return message("A quotation mark in the row that begins here is not closed, or a value is longer than {most} "
-                       "MiB.", most=MOST_LINE_BYTES >> 20)  # fmt: skip
+        return _not_closed()
     return message("It is not CSV: {problem}. Values that hold quotation marks or line breaks stand in "
                    "quotation marks.", problem=text)  # fmt: skip
+
+
+def _not_closed() -> Message:
+    return message(
+        "A quotation mark in the row that begins here is not closed, or it is longer than {most} MiB.",
+        most=MOST_LINE_BYTES >> 20,
+    )
 
 
 # ── Parquet ────────────────────────────────────────────────────────────────

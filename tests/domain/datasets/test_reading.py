@@ -5,11 +5,12 @@ import importlib.util
 import io
 import json
 import lzma
+import runpy
 import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ from app.domain.datasets.refusals import RefusedFileError, RefusedRowError
 from app.domain.datasets.rows import read_rows
 from tests.domain.datasets.files import ALPACA, CONTAINERS, FORMS, PAIRS, csv_table, json_list, jsonl, parquet
 
+MapFunction = Callable[[dict[str, Any]], dict[str, Any]]
 Take = Callable[[bytes], tuple[Intake, list[Any]]]
 
 
@@ -143,16 +145,13 @@ def test_any_pairs_survive_in_every_container(tmp_path_factory: pytest.TempPathF
 # ── As xtuner reads it ─────────────────────────────────────────────────────
 
 
-def map_function(name: str) -> Callable[[Any], Any]:
+def map_function(name: str) -> MapFunction:
     """Load one of xtuner's map functions from its own file, which imports nothing."""
     found = importlib.util.find_spec("xtuner")
     if found is None or not found.submodule_search_locations:
         pytest.skip("xtuner is not installed")
     path = Path(found.submodule_search_locations[0], "dataset", "map_fns", "dataset_map_fns", f"{name}.py")
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, name)
+    return cast("MapFunction", runpy.run_path(str(path))[name])
 
 
 def completed(conversation: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -204,7 +203,11 @@ def archive(kind: str) -> bytes:
     elif kind == "tar":
         with tarfile.open(fileobj=file, mode="w") as tar:
             tar.addfile(tarfile.TarInfo("rows.jsonl"))
-    made_of = {"gzip": gzip.compress, "xz": lzma.compress, "zstd": lambda _: b"\x28\xb5\x2f\xfd\x04"}
+    made_of: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": gzip.compress,
+        "xz": lzma.compress,
+        "zstd": lambda _: b"\x28\xb5\x2f\xfd\x04",
+    }
     return made_of[kind](rows) if kind in made_of else file.getvalue()
 
 
@@ -243,6 +246,10 @@ BAD_FILES = {
         GOOD + b'{"question": "q", "answer": "a", "question": "r"}\n',
         "Line 2: The name “question” stands twice",
     ),
+    "twice at the end of many": (
+        GOOD + ("{" + "".join(f'"{number}": 1, ' for number in range(60_000)) + '"59999": 2}\n').encode(),
+        "Line 2: The name “59999” stands twice",
+    ),
     "twice in a list": (b"[" + GOOD + b',{"answer": "q", "answer": "a"}]', "Row 2: The name “answer” stands twice"),
     "deep": (GOOD + DEEP, "Line 2: It is nested more than 32 deep."),
     "deep list": (b"[" + GOOD + b"," + DEEP + b"]", "Row 2: It is nested more than 32 deep."),
@@ -274,8 +281,10 @@ BAD_FILES = {
         "Line 2: It has “prompt”, “completion”, and the first row had “question”, “answer”.",
     ),
     "few cells": (b"question,answer\na,b\na\n", "Line 3: It has 1 values, and the head of the table names 2."),
+    "few cells further down": (b'\n\nquestion,answer\n\n"a\nb",c\n\na\n', "Line 8: It has 1 values"),
     "same columns": (b"question,answer,Answer\na,b,c\n", "Line 1: The column “answer” stands twice."),
     "open quotation": (b'question,answer\na,b\na,"b\nc,d\n', "Line 3: A quotation mark in the row that begins here"),
+    "endless row": (b"question,answer\n" + b'"a\n",' * (3 << 20), "Line 2: A quotation mark in the row that begins"),
     "quotation within": (b'question,answer\na,"b"c\n', "Line 2: It is not CSV"),
     "number for text": (GOOD + b'{"question": "q", "answer": 4}\n', "Line 2: “answer” is a number, not text."),
     "wrong role": ((SAID % '{"role": "human", "content": "a"}').encode(), "Line 1: Turn 2 has the “role” “human”."),

@@ -93,12 +93,13 @@ def test_pairs_of_a_form_are_a_set_too(session: Session) -> None:
         store.store_pairs(session, name="empty", pairs=[])
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 121, "a\x00b", "a\nb", "a\x1b[31m"])
+@pytest.mark.parametrize("name", ["", "   ", "x" * 121, "a\x00b", "a\x1b[31m"])
 def test_a_name_that_cannot_be_shown_is_refused(session: Session, name: str) -> None:
     """Every other name is text: it is no part of a path."""
     with pytest.raises(InvalidError, match="name"):
         add(session, name=name)
     assert files() == set()
+    assert add(session, name=" a\n\u3000b ").name == "a b"
     assert add(session, name="../<b>x</b>", source_name="../\x00y").source_name == "../y"
     assert not any(".." in name for name in files())
 
@@ -129,7 +130,7 @@ def test_a_set_that_a_run_was_made_from_stays(session: Session) -> None:
     run.recipe = run.recipe | {"mix": run.recipe["mix"] | {"files": [{"dataset": "x", "sha256": used.sha256}]}}
     session.commit()
 
-    with pytest.raises(ConflictError, match="1 runs were made from these rows"):
+    with pytest.raises(ConflictError, match="runs were made from these rows"):
         store.delete_dataset(session, used.id or 0)
     store.delete_dataset(session, free.id or 0)
     session.commit()
