@@ -34,6 +34,9 @@ def main() -> int:
     parser.add_argument("--only", choices=["lengths", "runs"])
     options = parser.parse_args()
     failed = False
+    if not (options.model / "tokenizer.json").is_file():
+        print(f"not measured: {options.model} is not there; `make demo` fetches it")
+        return 0
     with tempfile.TemporaryDirectory(prefix="temper-truth-") as home:
         os.environ |= {"TEMPER_HOME": home, "TEMPER_DEVICE": "cpu", "TEMPER_MIN_FREE_BYTES": "0"}
         if options.only != "runs":
@@ -125,7 +128,7 @@ def measure_lengths(cases: Sequence[Any], model: Path, folder: Path) -> list[Len
 
 
 def _xtuner_samples(configs: Sequence[Path], *, cache: Path) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "benchmarks.xtuner_samples", *map(str, configs)]
+    command = [sys.executable, "-m", "benchmarks.truth.xtuner_samples", *map(str, configs)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_DATASETS_CACHE": str(cache)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -135,7 +138,7 @@ def _xtuner_samples(configs: Sequence[Path], *, cache: Path) -> list[dict[str, A
 
 
 def _lengths(model: Path, home: Path) -> Table:
-    from benchmarks.truth_cases import CASES  # noqa: PLC0415 - after the home is set
+    from benchmarks.truth.cases import CASES  # noqa: PLC0415 - after the home is set
 
     lengths = measure_lengths(CASES, model, home)
     head = (

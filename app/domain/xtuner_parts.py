@@ -35,7 +35,6 @@ def imports_part(recipe: Recipe) -> str:
 # One name a line where mmengine's lazy syntax asks for it; it refuses `import a, b`.
 _IMPORTS = """\
 import torch
-from datasets import load_dataset
 from mmengine.dataset import DefaultSampler
 from mmengine.hooks import DistSamplerSeedHook, IterTimerHook, LoggerHook, ParamSchedulerHook
 from mmengine.optim import AmpOptimWrapper, CosineAnnealingLR, LinearLR, OptimWrapper
@@ -50,6 +49,7 @@ from xtuner.model import SupervisedFinetune
 from xtuner.utils import PROMPT_TEMPLATE
 
 from worker.engine.hooks import AnswerHook, MetricHook, PlanHook, SaveHook
+from worker.engine.rows import load_rows
 from worker.engine.schedule import WarmUpLR
 """
 
@@ -164,7 +164,7 @@ def data_part(*, rows: int) -> str:
     return f"""\
 train_dataset = dict(
     type=process_hf_dataset,
-    dataset=dict(type=load_dataset, path='json', data_files=data_path),
+    dataset=dict(type=load_rows, data_file=data_path),
     tokenizer=tokenizer,
     max_length=max_length,
     dataset_map_fn=None,

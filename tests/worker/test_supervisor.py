@@ -69,6 +69,7 @@ def test_a_run_is_trained_to_its_end(session: Session) -> None:
     assert len(session.exec(select(Answer)).all()) == 5 * 3
     assert run.newest_answer == "answer 0 of 20"
     assert run.iteration == run.iterations == 20
+    assert attempt_of(session, run).device.startswith("CPU, ")
 
 
 def test_the_run_s_folder_says_what_was_trained(session: Session) -> None:

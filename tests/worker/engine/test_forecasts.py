@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.tokenising import load_tokenizer
 from benchmarks.forecast_truth import measure_lengths
-from benchmarks.truth_cases import CASES, QUICK
+from benchmarks.truth.cases import CASES, QUICK
 from tests.tokenizers_here import write_tokenizer
 
 pytestmark = pytest.mark.engine

@@ -2,7 +2,7 @@
 What xtuner's own code makes of the rows of rendered configs: the child of the forecast's truth test.
 
 Builds each config's dataset as the trainer does, with the launcher's own changes to xtuner, and writes one
-JSON object a config. Needs torch; run it as `python -m benchmarks.xtuner_samples CONFIG ...`.
+JSON object a config. Needs torch; run it as `python -m benchmarks.truth.xtuner_samples CONFIG ...`.
 """
 
 import json

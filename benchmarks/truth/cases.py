@@ -11,7 +11,7 @@ from app.domain.datasets.store import dataset_file
 from app.domain.presets import SMALL_ASSISTANT, TUTORIAL
 from app.domain.recipes import Recipe
 
-QUICK = 5  # the first so many: what a test runs
+QUICK = 6  # the first so many: what a test runs
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,13 @@ def _conversations(
         yield {"conversation": said}
 
 
+def _dates(rows: int) -> Iterator[dict[str, Any]]:
+    """Yield rows whose questions and answers a reader of JSON may take for times."""
+    for row in range(rows):
+        text = f"{1500 + row}-12-10"
+        yield {"conversation": [{"system": "", "input": text, "output": text, "output_with_loss": True}]}
+
+
 TEMPLATES = ("default", "internlm2_chat", "llama2_chat", "llama3_chat", "chatglm2", "gemma", "vicuna", "deepseek_v2")
 
 CASES: Sequence[Case] = (
@@ -105,6 +112,7 @@ CASES: Sequence[Case] = (
     Case("one row more than a lot", saved(1_001), {"batch_size": 3}, "llama3_chat"),
     Case("rows of their own length", saved(500, turns=2), {"packing": False, "batch_size": 4, "max_length": 64}),
     Case("all shorter than a pack", small(identity_count=0, general_sets=[]), {"max_length": 2_048}),
+    Case("answers that look like dates", lambda: {"files": [{"dataset": "dates", "sha256": save(_dates(400))}]}),
     Case("tutorial, n 10,000", tutorial(10_000, 0), {"max_length": 1_024}, "internlm2_chat"),
     Case("tutorial, n 10,000, m 1,000", tutorial(10_000, 1_000), {"max_length": 1_024}, "internlm2_chat"),
     Case("tutorial, n 2,000, m 5,000", tutorial(2_000, 5_000), {"max_length": 2_048, "batch_size": 2}),
