@@ -26,20 +26,30 @@
     if (event.target.matches("dialog")) event.target.close(); // a click beside it
   });
 
-  // A menu sits under the button that opened it, inside the window.
+  // A menu sits under the button that opened it, inside the window, and moves with it when the page around it changes.
   let opener = null;
   document.addEventListener("click", (event) => { opener = event.target.closest("[popovertarget]") ?? opener; }, true);
   document.addEventListener("toggle", (event) => {
-    if (event.newState === "open" && event.target.matches?.(".menu") && opener) placeMenu(event.target, opener);
+    if (event.newState === "open" && event.target.matches?.(".menu")) placeMenu(event.target);
   }, true);
+  document.addEventListener("htmx:after:swap", () => document.querySelectorAll(".menu:popover-open").forEach(placeMenu));
 
-  function placeMenu(menu, button) {
-    const at = button.getBoundingClientRect();
+  function openerOf(menu) {
+    const isOpener = opener?.isConnected && opener.getAttribute("popovertarget") === menu.id;
+    return isOpener ? opener : document.querySelector(`[popovertarget="${CSS.escape(menu.id)}"]`);
+  }
+
+  function placeMenu(menu) {
+    const at = openerOf(menu)?.getBoundingClientRect();
+    if (!at) return;
     const left = Math.min(at.left, innerWidth - menu.offsetWidth - 8);
     const isBelow = at.bottom + 4 + menu.offsetHeight < innerHeight;
     menu.style.left = `${Math.max(8, left)}px`;
     menu.style.top = isBelow ? `${at.bottom + 4}px` : `${Math.max(8, at.top - menu.offsetHeight - 4)}px`;
   }
+
+  // What was chosen in a menu closes it.
+  document.addEventListener("submit", (event) => event.target.closest(".menu:popover-open")?.hidePopover());
 
   // A toast of good news goes by itself; one of bad news waits to be read.
   new MutationObserver((records) => {
