@@ -19,7 +19,7 @@ from babel import negotiate_locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from fastapi import APIRouter, Form
-from fastapi.responses import RedirectResponse
+from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -139,7 +139,18 @@ def _accepted(header: str) -> list[str]:
 def choose(language: Annotated[str, Form()], back: Annotated[str, Form()] = "/") -> RedirectResponse:
     """Remember a language and go back to the page it was chosen on."""
     reply = RedirectResponse(path_on_this_server(back), status_code=303)
-    if language in LANGUAGES:
-        secure = settings().secure_cookies
-        reply.set_cookie(COOKIE, language, max_age=COOKIE_SECONDS, samesite="lax", httponly=True, secure=secure)
+    remember(reply, language)
     return reply
+
+
+def remember(reply: Response, code: str) -> None:
+    """Send a reader's choice along, for the pages to come; what is no language of ours changes nothing."""
+    if code in LANGUAGES:
+        secure = settings().secure_cookies
+        reply.set_cookie(COOKIE, code, max_age=COOKIE_SECONDS, samesite="lax", httponly=True, secure=secure)
+
+
+def speak(code: str) -> None:
+    """Answer the request in hand in another language, if it is one of ours."""
+    if code in LANGUAGES:
+        _language.set(code)
