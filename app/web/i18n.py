@@ -29,6 +29,7 @@ from app.web.addresses import path_on_this_server
 
 LOCALE_FOLDER = Path(__file__).resolve().parents[1] / "locale"
 LANGUAGES = {"en": "English", "zh": "中文"}
+COMMAS = {"en": ", ", "zh": "，"}
 DEFAULT = "en"
 COOKIE = "language"
 COOKIE_SECONDS = 365 * 24 * 3600
@@ -72,6 +73,11 @@ def gettext(text: str, **values: object) -> str:
 def ngettext(one: str, many: str, count: int, **values: object) -> str:
     """Translate a sentence that has a number in it; `%(num)s` is the number."""
     return plural(one, many, count) % {"num": count, **values}
+
+
+def comma() -> str:
+    """Return what stands between two facts of one line; names in a list have a mark of their own."""
+    return COMMAS[language()]
 
 
 def plural(one: str, many: str, count: int) -> str:
