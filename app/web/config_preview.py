@@ -13,7 +13,7 @@ from app.domain.recipes import Method, Recipe
 from app.domain.xtuner_config import render_config
 from app.domain.xtuner_parts import Device
 from app.web.forms import CheckedForm, value_at
-from app.web.i18n import gettext, ngettext
+from app.web.i18n import comma, gettext, ngettext
 from app.web.recipe_settings import setting_or_none
 from app.web.workers import live_workers
 
@@ -142,6 +142,6 @@ def _summaries(recipe: Recipe, rows: int | None) -> Sequence[str]:
         packed
         if rows is None
         else ngettext("%(num)s row, %(packed)s", "%(num)s rows, %(packed)s", rows, packed=packed),
-        f"{gettext(training.schedule.value)}, AdamW",
+        comma().join((gettext(training.schedule.value), "AdamW")),
         gettext("seed %(seed)s", seed=training.seed),
     )

@@ -30,6 +30,7 @@ from app.web.addresses import path_on_this_server
 LOCALE_FOLDER = Path(__file__).resolve().parents[1] / "locale"
 LANGUAGES = {"en": "English", "zh": "中文"}
 COMMAS = {"en": ", ", "zh": "，"}
+SPACES = {"en": " ", "zh": ""}
 DEFAULT = "en"
 COOKIE = "language"
 COOKIE_SECONDS = 365 * 24 * 3600
@@ -78,6 +79,11 @@ def ngettext(one: str, many: str, count: int, **values: object) -> str:
 def comma() -> str:
     """Return what stands between two facts of one line; names in a list have a mark of their own."""
     return COMMAS[language()]
+
+
+def space() -> str:
+    """Return what stands between two sentences: nothing where the full stop brings its own room."""
+    return SPACES[language()]
 
 
 def plural(one: str, many: str, count: int) -> str:

@@ -51,6 +51,7 @@ def environment() -> Environment:
     env.filters.update(FILTERS)
     env.globals.update(
         comma=i18n.comma,
+        space=i18n.space,
         static=assets.static_url,
         heat=formats.heat,
         language=i18n.language,

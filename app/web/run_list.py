@@ -77,7 +77,8 @@ class RunsPage:
     found: RunPage
     states: Sequence[RunState]
     all_runs: int
-    """With or without the state that is asked for."""
+    """With the words that are asked for, whatever their state."""
+    total_runs: int
     running: int
     queued: int
     first: int
@@ -109,6 +110,7 @@ def build_runs_page(session: Session, query: ListQuery) -> RunsPage:
         found=found,
         states=tuple(RunState),
         all_runs=sum(found.by_state.values()),
+        total_runs=count_runs(session),
         running=count_runs(session, RunState.RUNNING),
         queued=len(waiting),
         first=_offset(query) + 1,

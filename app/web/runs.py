@@ -55,7 +55,7 @@ def list_query(q: str = "", state: str = "", sort: str = "-created", page: str =
 @router.get("/runs", name="runs.index")
 def list_runs(request: Request, query: Annotated[ListQuery, Depends(list_query)], session: ReadSession) -> Response:
     """Show a page of the list."""
-    return render(request, "runs/index.html", build_runs_page(session, query), partial="runs/_list.html")
+    return render(request, "runs/index.html", build_runs_page(session, query), partial="runs/_found.html")
 
 
 @router.get("/runs/{run_id}", name="runs.show")
