@@ -192,13 +192,15 @@ _SORTS: dict[str, Mapped[Any] | ColumnElement[Any]] = {
     "name": func.lower(Run.name),
     "loss": col(Run.loss),
     "state": col(Run.state),
+    "queue": col(Run.rank),
 }
 
 
 def _order(sort: str) -> list[ColumnElement[Any]]:
     key = _SORTS.get(sort.removeprefix("-"), _SORTS["created"])
     direction = key.desc() if sort.startswith("-") else key.asc()
-    return [direction.nulls_last(), col(Run.id).desc()]  # the two databases disagree about where nothing sorts
+    among_equals = col(Run.id).asc() if sort == "queue" else col(Run.id).desc()
+    return [direction.nulls_last(), among_equals]  # the two databases disagree about where nothing sorts
 
 
 # ── Stopped and resumed ────────────────────────────────────────────────────
