@@ -8,7 +8,7 @@ from sqlalchemy.orm import selectinload
 from sqlmodel import Session, col, select
 
 from app.domain.advice import Advice, advise
-from app.domain.attempts import MOST_RESTARTS
+from app.domain.attempts import MOST_RESTARTS, outcomes
 from app.domain.events import last_event_id
 from app.domain.logs import tail_of_log
 from app.domain.messages import Message
@@ -96,6 +96,8 @@ class RunView:
     place: Place | None
     """In the queue; None unless it waits."""
     attempts: Sequence[Attempt]
+    outcomes: Mapping[int, RunState]
+    """What each attempt's end made of the run, by its number."""
     has_worker: bool
 
     @property
@@ -164,6 +166,7 @@ def build_run_view(session: Session, run_id: int) -> RunView:
         log=log,
         place=place_of(session, run),
         attempts=run.attempts,
+        outcomes=outcomes(session, run_id),
         has_worker=bool(live_workers()),
     )
 
