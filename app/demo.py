@@ -20,7 +20,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from app.cli.answers import LEGEND, answer_table, mark_of
-from app.cli.output import console, plain, progress_words
+from app.cli.listings import plain
+from app.cli.output import console, progress_words
 from app.client import FINAL_STATES, TemperClient
 from app.client_types import Column, ComparedRun, Comparison, Run
 from app.config import settings
@@ -32,12 +33,13 @@ from app.server import Server, make_login_url
 MODEL = "SmolLM2-135M-Instruct"
 TEMPLATE = "qwen_chat"  # ChatML, as the model was trained with
 POLL_SECONDS = 1.0
+WIDTH = 120  # characters where there is no terminal: a log is read by people too
 LINE_SECONDS = 10.0  # between lines where there is no terminal to draw bars on
 
 
 def tell_story(server: Server, *, as_json: bool) -> bool:
     """Train the story's runs and show their answers; False when no checkpoint tells the story."""
-    out = Console(stderr=True) if as_json else console()
+    out = Console(stderr=True) if as_json else console(width_elsewhere=WIDTH)
     with TemperClient(server.url, server.token) as client:
         prepare_model(client, server, out)
         started = [client.create_run(recipe.model_dump(mode="json")) for recipe in demo_recipes()]
@@ -198,7 +200,7 @@ def mark_table(compared: Comparison, run: ComparedRun) -> Table:
     columns = [column for column in compared["columns"] if column["iteration"] == 0 or column["run_id"] == run["id"]]
     title = plain(f"Run {run['id']}: {run['name']}")
     made = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    made.add_column("probe", no_wrap=True)
+    made.add_column("probe")
     for column in columns:
         made.add_column("base" if column["iteration"] == 0 else str(column["iteration"]), justify="center")
     for row in compared["rows"]:
