@@ -36,7 +36,7 @@ def start_run(
     as_json: AsJson = False,
 ) -> None:
     """Start a run."""
-    wanted = _with_changes(_read_recipe(recipe), changes)
+    wanted = _with_changes(read_recipe(recipe), changes)
     with connected() as client:
         run = client.create_run(wanted, after=after)
         if wait:
@@ -51,7 +51,8 @@ def start_run(
         raise typer.Exit(1)
 
 
-def _read_recipe(path: Path) -> dict[str, Any]:
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Read a recipe file, by the end of its name; what is none ends the command."""
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
         read: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
