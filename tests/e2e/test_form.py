@@ -12,7 +12,7 @@ from app.domain.runs import recipe_of
 from tests.factories import make_model
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Dialog, Page
 
 
 def open_form(page: "Page", session: Session) -> None:
@@ -160,7 +160,12 @@ def test_another_language_loses_nothing(page: "Page", session: Session) -> None:
     expect(page.locator("#mix-identity-2-question")).to_have_value("Third?")
     expect(page.locator("#training-learning_rate-help.error")).to_contain_text("不是数字")
     asked: list[str] = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+
+    def stay(dialog: "Dialog") -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
     page.locator(".presets a").last.click()
     expect(page.locator("#name")).to_have_value("half an hour of work")
     assert asked

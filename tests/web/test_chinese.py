@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup, NavigableString, PageElement, Tag
+from bs4 import BeautifulSoup, Tag
+from bs4.element import NavigableString, PageElement
 from sqlmodel import Session
 
 from app.domain.models import Artifact, ArtifactKind, ArtifactState, Attempt, ReasonKind, Run, RunState
@@ -91,9 +92,9 @@ def story(session: Session) -> Run:
     make_model(session, name=SMALL_MODEL)
     run = make_story(session, name="story")
     checkpoint = id_of(run.checkpoints[4])
-    for state in ArtifactState:
-        reason = ReasonKind.DISK_FULL if state is ArtifactState.FAILED else None
-        session.add(Artifact(checkpoint_id=checkpoint, kind=ArtifactKind.MERGED, state=state, reason=reason))
+    for made in ArtifactState:
+        reason = ReasonKind.DISK_FULL if made is ArtifactState.FAILED else None
+        session.add(Artifact(checkpoint_id=checkpoint, kind=ArtifactKind.MERGED, state=made, reason=reason))
     session.add(Attempt(run_id=id_of(run), number=2, worker="w", resumed_from=5))
     for state in (RunState.RUNNING, RunState.FAILED, RunState.CANCELLED, RunState.QUEUED, RunState.QUEUED):
         other = make_run(session, recipe=story_recipe(str(state)), state=state, iterations=50, iteration=5)

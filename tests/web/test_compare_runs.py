@@ -33,7 +33,7 @@ def page_of(client: Any, *runs: Run, more: str = "") -> BeautifulSoup:
 
 def note_of(page: BeautifulSoup) -> str:
     """Return what stands under the only question."""
-    return page.select_one(".probe small").get_text()  # type: ignore[union-attr]
+    return page.select_one(".probe small").get_text()
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def moves_of(page: str) -> dict[str, list[str]]:
     """Return the places that each row's buttons lead to, by the name of the run."""
     table = BeautifulSoup(page, "html.parser")
     return {
-        str(row.select_one("th a").get_text()): [str(button["value"]) for button in row.select("form.moves button")]  # type: ignore[union-attr]
+        str(row.select_one("th a").get_text()): [str(button["value"]) for button in row.select("form.moves button")]
         for row in table.select("#run-table tbody tr")
     }
 
