@@ -8,9 +8,9 @@ ARGS ?=
 help: ## list these
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## tell the whole story with real training, then serve it; SERVE=0 ends after the table
+demo: ## tell the whole story with real training, once, then serve it; SERVE=0 ends after the table, AGAIN=1 trains anew
 	@.ci/install run
-	@$(RUN)/temper demo $(if $(filter 0,$(SERVE)),--no-serve)
+	@$(RUN)/temper demo $(if $(filter 0,$(SERVE)),--no-serve) $(if $(filter 1,$(AGAIN)),--again)
 
 up: ## start Temper on this machine: web, queue, database and one worker
 	@.ci/install run

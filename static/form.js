@@ -3,7 +3,7 @@
 (() => {
   const form = () => document.getElementById("recipe-form");
   const changed = (element) => element.dispatchEvent(new Event("change", { bubbles: true }));
-  let isTouched = false;
+  let isTouched = form()?.hasAttribute("data-typed");
 
   // ── Rows ─────────────────────────────────────────────────────────────────
   // Names and ids carry the row's number: rows are numbered anew whenever one comes or goes.

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session
+from starlette.datastructures import FormData
 
 from app.domain import xtuner_configs
-from app.domain.errors import FieldError, InvalidError, NotFoundError, UnavailableError
+from app.domain.errors import AppError, FieldError, InvalidError, NotFoundError, UnavailableError
 from app.domain.messages import Message
 from app.domain.mixes import general_pairs
 from app.domain.models import ModelState
@@ -20,6 +21,7 @@ from app.domain.presets import PRESETS, Preset
 from app.domain.recipes import GeneralSet, Pair, Recipe
 from app.domain.registry import list_models
 from app.domain.runs import create_run, get_run, id_of, live_runs, recipe_of
+from app.web import i18n
 from app.web.deps import LARGEST_ID, ReadSession, WriteSession
 from app.web.form_page import SET_TITLES, FormView, Origin, build_view, differing_settings
 from app.web.forms import CheckedForm, SentForm, check_form, recipe_data_from_form, without_unwritten
@@ -59,6 +61,8 @@ class NewRunPage:
     after: int | None
     request_key: str
     """Names this sending of the form: pressed twice, it starts one run."""
+    is_typed: bool
+    """Somebody has filled the form in: what it holds is in no address."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,12 @@ def _merged(data: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _page(
-    session: Session, view: FormView, found: FoundConfigs, notes: Sequence[Message] = (), *, after: int | None = None
+    session: Session,
+    view: FormView,
+    found: FoundConfigs,
+    notes: Sequence[Message] = (),
+    *,
+    sent: FormData | None = None,
 ) -> NewRunPage:
     return NewRunPage(
         view=view,
@@ -163,8 +172,9 @@ def _page(
         set_titles=SET_TITLES,
         has_worker=bool(live_workers()),
         live_runs=live_runs(session),
-        after=after,
+        after=_run_id(sent.get("after")) if sent else None,
         request_key=secrets.token_urlsafe(16),
+        is_typed=sent is not None,
     )
 
 
@@ -198,14 +208,37 @@ def find_configs(query: str) -> FoundConfigs:
 @router.post("/runs/new/preview", name="new_run.preview")
 def preview_form(request: Request, session: ReadSession, form: SentForm) -> Response:
     """Answer with what the form as it stands would do; what is being typed is not touched."""
+    view = _view_of(session, form)
+    shown = {path for path in form.getlist("shown") if isinstance(path, str) and _PATH.fullmatch(path)}
+    solved = [(path, setting_or_none(path)) for path in sorted(shown - view.form.problems.keys())]
+    return render(request, "runs/_form_preview.html", PreviewPart(view, SET_TITLES, solved))
+
+
+@router.post("/runs/new", name="new_run.translate")
+def translate_form(request: Request, session: ReadSession, form: SentForm) -> Response:
+    """Show the form as it stands in another language, and remember that one."""
+    chosen = str(form.get("language", ""))
+    i18n.speak(chosen)
+    view = _view_of(session, form)
+    reply = render(request, "runs/new.html", _page(session, view, find_configs(""), _notes_on(view.origin), sent=form))
+    i18n.remember(reply, chosen)
+    return reply
+
+
+def _view_of(session: Session, form: FormData) -> FormView:
     checked = check_form(session, recipe_data_from_form(form))
     is_sent = bool(form.get("is_sent"))
     problems = checked.problems if is_sent else tuple(without_unwritten(checked))
     origin = _origin(session, form.get("origin"), form.get("cloned_from"), checked)
-    view = build_view(session, checked, origin=origin, problems=problems, is_sent=is_sent)
-    shown = {path for path in form.getlist("shown") if isinstance(path, str) and _PATH.fullmatch(path)}
-    solved = [(path, setting_or_none(path)) for path in sorted(shown - view.form.problems.keys())]
-    return render(request, "runs/_form_preview.html", PreviewPart(view, SET_TITLES, solved))
+    return build_view(session, checked, origin=origin, problems=problems, is_sent=is_sent)
+
+
+def _notes_on(origin: Origin) -> Sequence[Message]:
+    """Say again what the form has no field for, where it was filled from a config that is still there."""
+    try:
+        return xtuner_configs.read_config(origin.name).notes if origin.kind == "xtuner" else ()
+    except AppError:
+        return ()
 
 
 def _origin(session: Session, kind_and_name: object, cloned_from: object, checked: CheckedForm) -> Origin:
@@ -234,14 +267,14 @@ def start_run(request: Request, session: WriteSession, form: SentForm) -> Respon
     """Start a run and go to its page; or show the form again with every bad field named, and start nothing."""
     checked = check_form(session, recipe_data_from_form(form))
     origin = _origin(session, form.get("origin"), form.get("cloned_from"), checked)
-    after = _run_id(form.get("after"))
     if checked.valid is None:
-        return _show_again(request, session, checked, origin=origin, problems=checked.problems, after=after)
+        return _show_again(request, session, checked, origin=origin, problems=checked.problems, sent=form)
+    after = _run_id(form.get("after"))
     key = str(form.get("request_key", ""))[:200] or None
     try:
         run = create_run(session, checked.valid, cloned_from_id=origin.run_id, after_run_id=after, request_key=key)
     except InvalidError as error:  # the model went between the check and this
-        return _show_again(request, session, checked, origin=origin, problems=error.fields, after=after)
+        return _show_again(request, session, checked, origin=origin, problems=error.fields, sent=form)
     return RedirectResponse(f"/runs/{id_of(run)}", status_code=HTTPStatus.SEE_OTHER)
 
 
@@ -252,8 +285,8 @@ def _show_again(
     *,
     origin: Origin,
     problems: Sequence[FieldError],
-    after: int | None,
+    sent: FormData,
 ) -> Response:
     view = build_view(session, checked, origin=origin, problems=problems, is_sent=True)
-    page = _page(session, view, find_configs(""), after=after)
+    page = _page(session, view, find_configs(""), sent=sent)
     return render(request, "runs/new.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)
