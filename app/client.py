@@ -16,11 +16,12 @@ from typing import Any, Literal, Self, cast
 
 import httpx2 as httpx
 
-from app.client_types import Artifact, Checkpoint, Comparison, Model, Run, RunList
+from app.client_types import Artifact, Checkpoint, Comparison, Dataset, DatasetList, DatasetRow, Model, Run, RunList
 
 FINAL_STATES = frozenset({"finished", "failed", "cancelled"})
 POLL_SECONDS = 1.0
 TRANSPORT_RETRIES = 2  # of connecting; a request that was sent is never sent again
+READING_SECONDS = 1_800.0  # a server that reads a file of gigabytes, and others before it
 PATIENCE_SECONDS = 30.0  # a server that restarts while a run is followed
 
 
@@ -170,10 +171,13 @@ class TemperClient:
 
     def download(self, artifact_id: int, file: str, target: Path) -> None:
         """Write one file of an artifact to `target`; a transfer that breaks off leaves nothing there."""
+        self._fetch(f"/artifacts/{artifact_id}/download", target, {"file": file})
+
+    def _fetch(self, path: str, target: Path, params: Mapping[str, str]) -> None:
         partial = target.with_name(f"{target.name}.part")
-        address = f"{self.url}/api/v1/artifacts/{artifact_id}/download"
+        address = f"{self.url}/api/v1{path}"
         try:
-            with self._http.stream("GET", address, params={"file": file}) as reply, partial.open("wb") as output:
+            with self._http.stream("GET", address, params=params) as reply, partial.open("wb") as output:
                 if not reply.is_success:
                     reply.read()
                     raise _refused(reply)
@@ -184,6 +188,41 @@ class TemperClient:
             raise TemperError(0, "unreachable", f"The transfer broke off: {error}") from error
         finally:
             partial.unlink(missing_ok=True)
+
+    # Datasets
+
+    def upload_dataset(self, path: Path, *, name: str = "") -> Dataset:
+        """Store a file of rows as the newest version of a name; it is streamed, whatever its size."""
+        asked = {"name": name, "filename": path.name}
+        with path.open("rb") as file:
+            return cast("Dataset", self._ask("POST", "/datasets", params=asked, content=file, timeout=READING_SECONDS))
+
+    def datasets(self, *, query: str = "", offset: int = 0, limit: int = 25) -> DatasetList:
+        """Return one page of sets, each at its newest version."""
+        asked = {"q": query, "offset": offset, "limit": limit}
+        return cast("DatasetList", self._ask("GET", "/datasets", params=asked))
+
+    def dataset(self, dataset_id: int) -> Dataset:
+        """Return a version with the others of its name."""
+        return cast("Dataset", self._ask("GET", f"/datasets/{dataset_id}"))
+
+    def find_dataset(self, name: str) -> Dataset | None:
+        """Return the newest version of a name, None when there is none."""
+        found = self._ask("GET", "/datasets", params={"name": name})["datasets"]
+        return cast("Dataset", found[0]) if found else None
+
+    def dataset_rows(self, dataset_id: int, *, offset: int = 0, limit: int = 25) -> list[DatasetRow]:
+        """Return some rows of a version."""
+        asked = {"offset": offset, "limit": limit}
+        return cast("list[DatasetRow]", self._ask("GET", f"/datasets/{dataset_id}/rows", params=asked)["rows"])
+
+    def download_dataset(self, dataset_id: int, target: Path) -> None:
+        """Write the rows of a version to `target` as JSON Lines."""
+        self._fetch(f"/datasets/{dataset_id}/download", target, {})
+
+    def delete_dataset(self, dataset_id: int) -> None:
+        """Delete a version that no run was made from."""
+        self._send("DELETE", f"/datasets/{dataset_id}")
 
     # Models, presets, health
 

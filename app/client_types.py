@@ -157,3 +157,42 @@ class Model(TypedDict):
     size_bytes: int
     state: str
     reason: str
+
+
+class Turn(TypedDict):
+    """One turn of a conversation."""
+
+    system: str
+    input: str
+    output: str
+    output_with_loss: bool
+
+
+class DatasetRow(TypedDict):
+    """One row of a dataset."""
+
+    conversation: list[Turn]
+
+
+class Dataset(TypedDict):
+    """One version of a saved set of rows; the last two come only when one is asked for."""
+
+    id: int
+    name: str
+    sha256: str
+    rows: int
+    left_out: int
+    size_bytes: int
+    form: str
+    container: str
+    source_name: str
+    created_at: str
+    versions: list["Dataset"]
+    used_by: int
+
+
+class DatasetList(TypedDict):
+    """One page of sets."""
+
+    datasets: list[Dataset]
+    total: int

@@ -64,6 +64,14 @@ class Settings(BaseSettings):
     min_free_bytes: int = Field(default=1 << 30, ge=0)
     """A run is not started with less free disk than this beside its checkpoint plan."""
 
+    # Files of rows
+    largest_upload_bytes: int = Field(default=4 << 30, ge=1)
+    """A file of rows may be so large, as it is uploaded and as it is stored: some ten million short rows."""
+    intake_memory_bytes: int = Field(default=1 << 30, ge=128 << 20)
+    """The process that reads an upload gets no more memory: one slice of a Parquet file fits, a bomb does not."""
+    intake_seconds: int = Field(default=600, ge=1)
+    """Reading an upload may take so long; 1 GB of JSON Lines took 86 s, sending it included, on two busy cores."""
+
     @property
     def database(self) -> str:
         """SQLAlchemy URL that is in force."""
@@ -92,6 +100,16 @@ class Settings(BaseSettings):
     def run_folder(self, run_id: int) -> Path:
         """Where one run keeps its files."""
         return self.runs_folder / str(run_id)
+
+    @property
+    def datasets_folder(self) -> Path:
+        """Where the rows of datasets are, each file named by its hash."""
+        return self.home / "datasets"
+
+    @property
+    def mixes_folder(self) -> Path:
+        """Where the rows that runs were trained on are kept, each file named by its hash."""
+        return self.home / "mixes"
 
     @property
     def locks_folder(self) -> Path:

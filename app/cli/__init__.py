@@ -23,6 +23,7 @@ MODULES = {
     "move": "runs",
     "compare": "answers",
     "export": "answers",
+    "mix": "mixes",
     "models": "models",
     "token": "admin",
     "user": "admin",

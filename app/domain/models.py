@@ -8,6 +8,7 @@ from sqlalchemy import JSON, BigInteger, Column, Index, UniqueConstraint
 from sqlmodel import Field, Relationship, SQLModel
 
 from app.domain.columns import CONSTRAINT_NAMES, UtcDateTime, utc_now, words_of
+from app.domain.datasets.kinds import Container, RowForm
 
 SQLModel.metadata.naming_convention = CONSTRAINT_NAMES
 
@@ -172,6 +173,27 @@ class Attempt(SQLModel, table=True):
     reason_detail: str = ""
     started_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Dataset(SQLModel, table=True):
+    """One version of a saved set of rows; the newest id of a name is its newest version."""
+
+    __table_args__ = (UniqueConstraint("name", "sha256"),)
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(index=True)
+    sha256: str = Field(index=True)
+    """Of the stored rows; it names their file too."""
+    rows: int
+    left_out: int = 0
+    """Rows of the upload that it marked as having no answer, and that are not stored."""
+    size_bytes: int = Field(sa_type=BigInteger)
+    form: RowForm = Field(sa_type=words_of(RowForm))
+    """The shape of the rows as they came."""
+    container: Container = Field(sa_type=words_of(Container))
+    """What they came in."""
+    source_name: str = ""
+    """The name of the file as it was uploaded."""
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class Event(SQLModel, table=True):

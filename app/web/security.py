@@ -14,19 +14,19 @@ from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import api_error, is_api
 from app.config import settings
 from app.domain import accounts, db
 from app.domain.accounts import Caller, CredentialKind
-from app.domain.errors import AppError, ForbiddenError, TooLargeError, UnauthorizedError, UnavailableError
+from app.domain.errors import AppError, ForbiddenError, UnauthorizedError, UnavailableError
 from app.domain.messages import message
 from app.domain.models import Role
 from app.web import errors
 from app.web.addresses import split_address
 from app.web.assets import CDN_ORIGIN
+from app.web.body_limits import BodyLimit, check_size
 from app.web.cookies import cookie_name, login_lifetime, send_again
 
 # Everything that answers without a login. Whatever is not here does not.
@@ -46,12 +46,11 @@ READ_ROLES = {  # of requests that only look, where a reader may not: all others
     "/runs/new": Role.RUNNER,  # whatever is filled in there is asked for by POST
 }
 API_PREFIX = "/api/"
-MAX_BODY_BYTES = 32 << 20  # the largest recipe there can be, and a file of the form, fit
 
 
 def install(app: FastAPI) -> None:
     """Put the door before every route."""
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
+    app.add_middleware(BodyLimit)
     app.add_middleware(Door)
 
 
@@ -163,15 +162,6 @@ def check_origin(request: Request) -> None:
         is_ours = cookie_name(request) not in request.cookies
     if not is_ours:
         raise ForbiddenError(message("This request comes from another site. Open Temper itself and try there."))
-
-
-def check_size(request: Request) -> None:
-    """Refuse a body that says it is too large; one that does not say is cut off while it is read."""
-    size = request.headers.get("content-length", "")
-    if size.isdecimal() and int(size) <= MAX_BODY_BYTES:
-        return
-    if size:
-        raise TooLargeError(message("This is too large: {most} MiB may be sent at once.", most=MAX_BODY_BYTES >> 20))
 
 
 # ── Who is calling ─────────────────────────────────────────────────────────

@@ -1,0 +1,214 @@
+"""Datasets: upload a file of rows, look at it, take it away."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
+from pydantic import ConfigDict, JsonValue
+from sqlmodel import Session
+
+from app.api.errors import documented
+from app.api.types import Id, Limit, Offset, Reply
+from app.domain.datasets import store
+from app.domain.datasets.incoming import incoming_folder
+from app.domain.datasets.kinds import Container, RowForm
+from app.domain.downloads import DownloadFile
+from app.domain.models import Dataset
+from app.web.deps import ReadSession, WriteSession
+from app.web.downloads import send_file
+from app.web.uploads import receive_upload, uploaded_name
+
+router = APIRouter(prefix="/datasets", tags=["datasets"])
+
+READ_AT_ONCE = 2  # files: each may take a core and `intake_memory_bytes`
+_readers = CapacityLimiter(READ_AT_ONCE)
+EXAMPLE: dict[str, JsonValue] = {
+    "id": 3,
+    "name": "support answers",
+    "sha256": "8c7f0a0c2d7d9b8f1a1f2f60f5f2c3f4d5e6f708192a3b4c5d6e7f8091a2b3c4",
+    "rows": 12_000,
+    "left_out": 0,
+    "size_bytes": 2_400_000,
+    "form": "alpaca",
+    "container": "jsonl",
+    "source_name": "support.jsonl",
+    "created_at": "2026-11-26T09:00:00Z",
+}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "The file itself, or a form with it. What it is, is recognised by what it holds.",
+        "content": {
+            "application/octet-stream": BINARY,
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}, "name": {"type": "string"}},
+                }
+            },
+        },
+    }
+}
+
+
+class DatasetReply(Reply):
+    """One version of a saved set of rows."""
+
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
+
+    id: int
+    name: str
+    sha256: str
+    """Of the stored rows: a recipe names it, and so pins the version."""
+    rows: int
+    left_out: int
+    """Rows of the upload that it marked as having no answer, and that are not stored."""
+    size_bytes: int
+    """Of the stored rows."""
+    form: RowForm
+    """The shape of the rows as they came."""
+    container: Container
+    """What they came in."""
+    source_name: str
+    """The name of the file as it was uploaded."""
+    created_at: datetime
+
+
+class DatasetDetail(DatasetReply):
+    """A version with the others of its name."""
+
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE | {"versions": [EXAMPLE], "used_by": 2}})
+
+    versions: list[DatasetReply]
+    """All of this name, the newest first."""
+    used_by: int
+    """Runs whose recipe names these rows; while there is one, they stay."""
+
+
+class DatasetList(Reply):
+    """One page of sets, each at its newest version."""
+
+    datasets: list[DatasetReply]
+    total: int
+    """How many there are in all that fit."""
+    offset: int
+    limit: int
+
+
+class TurnReply(Reply):
+    """One turn of a conversation."""
+
+    system: str
+    input: str
+    output: str
+    output_with_loss: bool
+    """Whether the answer is learnt."""
+
+
+class RowReply(Reply):
+    """One row, in xtuner's native form."""
+
+    conversation: list[TurnReply]
+
+
+class RowList(Reply):
+    """Some rows of a version, in their order."""
+
+    dataset_id: int
+    rows: list[RowReply]
+    total: int
+    offset: int
+    limit: int
+
+
+@router.post("", status_code=201, summary="Upload a dataset", responses=documented(413, 503), openapi_extra=UPLOAD_BODY)
+async def upload_dataset(
+    request: Request,
+    session: WriteSession,
+    response: Response,
+    *,
+    name: Annotated[str, Query(max_length=1_000, description="Of the set; the file's own without it.")] = "",
+    filename: Annotated[
+        str, Query(max_length=1_000, description="Of the file, where the body is the file itself.")
+    ] = "",
+) -> DatasetReply:
+    """
+    Store a file of rows as the newest version of a name: 201, or 200 where this version is there already.
+
+    JSON, JSON Lines, CSV or Parquet; OpenAI messages, Alpaca, ShareGPT, xtuner's own form or plain
+    pairs. The body is streamed; a file that cannot be used is refused with the line or the row.
+    """
+    if name:
+        store.checked_name(name)  # before gigabytes come for nothing
+    async with contextmanager_in_threadpool(incoming_folder()) as folder:
+        upload = await receive_upload(request, folder)
+        source_name = filename or upload.file_name
+        wanted = store.checked_name(uploaded_name(name or upload.fields.get("name", ""), source_name))
+        intake = await to_thread.run_sync(store.read_upload, upload.path, limiter=_readers)
+
+        def keep() -> store.StoredVersion:
+            rows = store.rows_beside(upload.path)
+            return store.keep_version(session, name=wanted, intake=intake, rows=rows, source_name=source_name)
+
+        kept = await run_in_threadpool(keep)
+    response.status_code = 201 if kept.is_new else 200
+    response.headers["Location"] = f"/api/v1/datasets/{kept.dataset.id}"
+    return DatasetReply.model_validate(kept.dataset)
+
+
+@router.get("", summary="List datasets")
+def list_datasets(
+    session: ReadSession,
+    *,
+    q: Annotated[str, Query(max_length=200, description="Words in the name.")] = "",
+    name: Annotated[str, Query(max_length=200, description="The whole name.")] = "",
+    offset: Offset = 0,
+    limit: Limit = 25,
+) -> DatasetList:
+    """Return one page of sets, each at its newest version, the newest first."""
+    page = store.list_datasets(session, query=q, name=name, offset=offset, limit=limit)
+    datasets = [DatasetReply.model_validate(dataset) for dataset in page.datasets]
+    return DatasetList(datasets=datasets, total=page.total, offset=offset, limit=limit)
+
+
+@router.get("/{dataset_id}", summary="Look at a dataset", responses=documented(404))
+def get_dataset(dataset_id: Id, session: ReadSession) -> DatasetDetail:
+    """Return a version, the others of its name, and how many runs use it."""
+    return _detail(session, store.get_dataset(session, dataset_id))
+
+
+def _detail(session: Session, dataset: Dataset) -> DatasetDetail:
+    own: dict[str, Any] = DatasetReply.model_validate(dataset).model_dump()
+    versions = [DatasetReply.model_validate(version) for version in store.versions_of(session, dataset.name)]
+    return DatasetDetail(**own, versions=versions, used_by=store.used_by(session, dataset))
+
+
+@router.get("/{dataset_id}/rows", summary="Read rows of a dataset", responses=documented(404))
+def get_dataset_rows(dataset_id: Id, session: ReadSession, *, offset: Offset = 0, limit: Limit = 25) -> RowList:
+    """Return some rows as they are stored."""
+    dataset = store.get_dataset(session, dataset_id)
+    rows = [RowReply.model_validate(row) for row in store.rows_of(dataset, offset=offset, limit=limit)]
+    return RowList(dataset_id=dataset_id, rows=rows, total=dataset.rows, offset=offset, limit=limit)
+
+
+@router.get(
+    "/{dataset_id}/download",
+    summary="Take a dataset's file",
+    response_class=Response,
+    responses=documented(404, files=("application/octet-stream",)),
+)
+def download_dataset(dataset_id: Id, session: ReadSession) -> Response:
+    """Send the stored rows as JSON Lines, byte for byte; their hash is the tag, and a part may be asked for."""
+    dataset = store.get_dataset(session, dataset_id)
+    path = store.whole_file(dataset)
+    return send_file(DownloadFile(store.download_name(dataset), path, dataset.size_bytes, dataset.sha256))
+
+
+@router.delete("/{dataset_id}", status_code=204, summary="Delete a dataset", responses=documented(404, 409))
+def delete_dataset(dataset_id: Id, session: WriteSession) -> None:
+    """Delete a version; one that a run was made from stays."""
+    store.delete_dataset(session, dataset_id)

@@ -1,0 +1,168 @@
+"""
+How much of a GPU's memory a recipe will take at its worst moment.
+
+Covers Llama-like models: the most that torch allocates, in whichever is higher of two moments: the
+backward pass, just as it begins, or the optimizer's step. Does not cover what the driver takes
+for itself (about 0.5 GB), memory that torch holds in reserve, flash-attn, or several GPUs.
+
+Source:
+    Measured by `benchmarks/gpu_memory.py`; the table in docs/forecast.md holds each figure
+    against what this module says.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from app.domain.recipes import Method, Recipe
+from app.domain.training import TARGETS, Precision
+
+WEIGHT, GRADIENT, MOMENTS = 4, 4, 8  # bytes of each number: xtuner's optimizers keep what is trained in float32
+FROZEN = 4  # bytes of each frozen number that is not quantised: peft's preparation makes them float32
+QUANTISED = 0.516  # bytes of each number in nf4 with double quantisation: 4 bits and the scales of their blocks
+STEP = 4  # bytes of each trained number that AdamW takes for the length of its step
+CAST = 2  # bytes of each number in the half-precision copy that autocast makes of a weight
+LOGIT = 12  # bytes of each logit, in float32, its softmax and its gradient
+WORKSPACE = 80_000_000  # bytes; cuBLAS's own
+SAVED_INPUT = 4  # bytes of each number that activation checkpointing keeps of a layer
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What a layer keeps of each token for the backward pass, in bytes."""
+
+    hidden: float
+    """Of each number of the hidden size."""
+    inner: float
+    """Of each number of the feed-forward size."""
+    rank: float = 0.0
+    """Of each of LoRA's ranks."""
+    score: float = 0.0
+    """Of each attention score of each head: half precision keeps none."""
+
+
+HALF = Activations(hidden=33.5, inner=8.9, rank=64)
+FOUR_BITS = Activations(hidden=37.7, inner=13.7, rank=32)
+SINGLE = Activations(hidden=49.5, inner=17.7, score=4)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The numbers of a model that memory depends on."""
+
+    hidden: int
+    layers: int
+    heads: int
+    width: int
+    """Of one head."""
+    shared: int
+    """Width of the keys, and of the values: less than `hidden` where heads share them."""
+    inner: int
+    vocabulary: int
+    is_tied: bool
+    """The head is the embedding."""
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> Self | None:
+        """Read a model's `config.json`; None where it does not say what is needed."""
+        try:
+            hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+            width = int(config.get("head_dim") or hidden // heads)
+            return cls(
+                hidden=hidden,
+                layers=int(config["num_hidden_layers"]),
+                heads=heads,
+                width=width,
+                shared=width * int(config.get("num_key_value_heads") or heads),
+                inner=int(config["intermediate_size"]),
+                vocabulary=int(config["vocab_size"]),
+                is_tied=bool(config.get("tie_word_embeddings", False)),
+            )
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            return None
+
+    @property
+    def linears(self) -> dict[str, tuple[int, int]]:
+        """The linear layers of one block, by their names in Llama: inputs and outputs."""
+        return {
+            "q_proj": (self.hidden, self.width * self.heads),
+            "k_proj": (self.hidden, self.shared),
+            "v_proj": (self.hidden, self.shared),
+            "o_proj": (self.width * self.heads, self.hidden),
+            "gate_proj": (self.hidden, self.inner),
+            "up_proj": (self.hidden, self.inner),
+            "down_proj": (self.inner, self.hidden),
+        }
+
+    @property
+    def in_linears(self) -> int:
+        """Numbers in the blocks' linear layers: what is quantised."""
+        return self.layers * sum(rows * columns for rows, columns in self.linears.values())
+
+    @property
+    def outside(self) -> int:
+        """Numbers in embedding, head and norms."""
+        tables = 1 if self.is_tied else 2
+        return tables * self.vocabulary * self.hidden + (2 * self.layers + 1) * self.hidden
+
+    def adapter(self, recipe: Recipe) -> int:
+        """Numbers of a LoRA adapter."""
+        adapted = [shape for name, shape in self.linears.items() if name in TARGETS[recipe.training.lora.targets]]
+        return self.layers * recipe.training.lora.r * sum(rows + columns for rows, columns in adapted)
+
+
+def gpu_bytes(config: Mapping[str, Any], recipe: Recipe, method: Method) -> int | None:
+    """
+    Return the most that a recipe will allocate on a GPU; None for a model whose shape is not known.
+
+    Args:
+        config: the model's `config.json`.
+        method: in place of the recipe's own, so that methods can be compared.
+    """
+    shape = Shape.read(config)
+    if shape is None:
+        return None
+    trained = shape.in_linears + shape.outside if method is Method.FULL else shape.adapter(recipe)
+    held = _frozen(shape, method) + trained * (WEIGHT + GRADIENT + MOMENTS) + WORKSPACE
+    return round(held + max(_backward(shape, recipe, method), trained * STEP))
+
+
+def _frozen(shape: Shape, method: Method) -> float:
+    if method is Method.FULL:
+        return 0
+    return shape.in_linears * (QUANTISED if method is Method.QLORA else FROZEN) + shape.outside * FROZEN
+
+
+def _backward(shape: Shape, recipe: Recipe, method: Method) -> float:
+    """Return what is there beside weights and optimizer when the backward pass begins."""
+    training = recipe.training
+    tokens = training.max_length * training.batch_size
+    logits = LOGIT * tokens * shape.vocabulary
+    casts = _casts(shape, recipe, method)
+    if training.activation_checkpointing:
+        return logits + casts + SAVED_INPUT * shape.layers * tokens * shape.hidden
+    kept = _kept_of(shape, recipe, method)
+    return logits + casts + shape.layers * tokens * kept
+
+
+def _casts(shape: Shape, recipe: Recipe, method: Method) -> float:
+    """Return the half-precision copies of weights that autocast holds: of trained ones all, else those still needed."""
+    if recipe.training.precision is Precision.FLOAT32:
+        return 0
+    if method is Method.FULL:
+        return CAST * (shape.in_linears + shape.outside)
+    needed = shape.in_linears if method is Method.LORA and not recipe.training.activation_checkpointing else 0
+    return CAST * (needed + shape.vocabulary * shape.hidden)
+
+
+def _kept_of(shape: Shape, recipe: Recipe, method: Method) -> float:
+    """Return what one layer keeps of one token."""
+    training = recipe.training
+    of = SINGLE if training.precision is Precision.FLOAT32 else FOUR_BITS if method is Method.QLORA else HALF
+    rank = 0 if method is Method.FULL else training.lora.r
+    return (
+        of.hidden * shape.hidden
+        + of.inner * shape.inner
+        + of.rank * rank
+        + of.score * shape.heads * training.max_length
+    )

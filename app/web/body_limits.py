@@ -1,0 +1,46 @@
+"""
+How large a request may be: small, but for the written list of paths that stream to the disk.
+
+A body that says its size is refused at the door; one that does not is cut off while it is read.
+"""
+
+from fastapi import Request
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.config import settings
+from app.domain.errors import TooLargeError
+from app.domain.messages import message
+
+MAX_BODY_BYTES = 32 << 20  # the largest recipe there can be, and a file of the form, fit
+UPLOAD_PATHS = frozenset({"/api/v1/datasets"})
+"""Where a POST may be as large as an upload. Whatever is not here may not."""
+FORM_BYTES = 1 << 20  # what a form may hold around a file
+
+
+def most_body_bytes(method: str, path: str) -> int:
+    """Return how large the body of a request may be."""
+    if method == "POST" and path in UPLOAD_PATHS:
+        return settings().largest_upload_bytes + FORM_BYTES
+    return MAX_BODY_BYTES
+
+
+def check_size(request: Request) -> None:
+    """Refuse a body that says it is too large."""
+    size = request.headers.get("content-length", "")
+    most = most_body_bytes(request.method, request.url.path)
+    if size and not (size.isdecimal() and int(size) <= most):
+        raise TooLargeError(message("This is too large: {most} MiB may be sent at once.", most=most >> 20))
+
+
+class BodyLimit:
+    """Cut a body off that is larger than its path takes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an ASGI application."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, its body limited."""
+        most = most_body_bytes(scope.get("method", ""), scope.get("path", ""))
+        await RequestBodyLimitMiddleware(self.app, max_body_size=most)(scope, receive, send)

@@ -1,0 +1,220 @@
+"""Sets that are kept: versions, files, the child that reads, and what is left when something goes wrong."""
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlmodel import Session, select
+
+from app.config import settings
+from app.domain import db
+from app.domain.datasets import incoming, store
+from app.domain.datasets.incoming import incoming_folder
+from app.domain.datasets.kinds import Container, RowForm
+from app.domain.datasets.rows import ROWS_PER_MARK, index_file, read_rows, turn
+from app.domain.errors import ConflictError, InvalidError, NotFoundError
+from app.domain.models import Dataset
+from app.domain.recipes import Pair
+from tests.domain.datasets.files import PAIRS, jsonl
+from tests.factories import make_run
+
+ROWS = jsonl(PAIRS)
+
+
+def add(session: Session, content: bytes = ROWS, *, name: str = "set", source_name: str = "a.jsonl") -> Dataset:
+    """Upload a file."""
+    with incoming_folder() as folder:
+        path = folder / "source"
+        path.write_bytes(content)
+        dataset = store.add_dataset(session, name=name, path_of_upload=path, source_name=source_name)
+        session.commit()
+    return dataset
+
+
+def files() -> set[str]:
+    """Return the names of all files in the folder of the datasets."""
+    return {path.name for path in settings().datasets_folder.rglob("*") if path.is_file()}
+
+
+def test_a_set_is_stored_by_its_hash(session: Session) -> None:
+    """The file holds the rows as `json.dumps` writes them, and its name is its hash."""
+    dataset = add(session)
+
+    content = store.dataset_file(dataset.sha256).read_bytes()
+    row = {"conversation": [turn(PAIRS[1]["question"], PAIRS[1]["answer"])]}
+    assert content.splitlines()[1].decode() == json.dumps(row, ensure_ascii=False)
+    assert hashlib.sha256(content).hexdigest() == dataset.sha256
+    assert (dataset.rows, dataset.size_bytes) == (2, len(content))
+    assert (dataset.form, dataset.container, dataset.source_name) == (RowForm.PAIRS, Container.JSONL, "a.jsonl")
+    assert files() == {f"{dataset.sha256}.jsonl", f"{dataset.sha256}.index"}
+
+
+def test_the_same_content_again_is_the_same_version(session: Session) -> None:
+    """Another content is a newer version of the name; another name with this content is a set of its own."""
+    first, again, newer = add(session), add(session), add(session, jsonl(PAIRS[:1]))
+    other = add(session, name="other")
+
+    assert again.id == first.id
+    assert [version.id for version in store.versions_of(session, "set")] == [newer.id, first.id]
+    assert store.newest_version(session, name="set") == newer
+    assert store.find_version(session, sha256=first.sha256) == other
+    assert [listed.id for listed in store.list_datasets(session).datasets] == [other.id, newer.id]
+    assert store.list_datasets(session, query="OTH").total == 1
+    assert store.list_datasets(session, name="se").total == 0
+
+
+def test_rows_are_found_by_their_number(session: Session) -> None:
+    """Whatever the place, around every mark of the index and without an index, the rows are the same."""
+    many = [{"question": str(number), "answer": "a"} for number in range(2 * ROWS_PER_MARK + 5)]
+    dataset = add(session, jsonl(many))
+
+    def numbers(offset: int) -> list[int]:
+        return [int(row["conversation"][0]["input"]) for row in store.rows_of(dataset, offset=offset, limit=3)]
+
+    for _ in range(2):
+        for offset in (0, 1, ROWS_PER_MARK - 1, ROWS_PER_MARK, 2 * ROWS_PER_MARK - 1, 2 * ROWS_PER_MARK + 2):
+            assert numbers(offset) == list(range(offset, offset + 3))
+        assert numbers(len(many) - 1) == [len(many) - 1]
+        assert numbers(len(many)) == numbers(10**15) == []
+        index_file(store.dataset_file(dataset.sha256)).unlink(missing_ok=True)
+    assert len(list(read_rows(store.dataset_file(dataset.sha256)))) == len(many)
+
+
+def test_pairs_of_a_form_are_a_set_too(session: Session) -> None:
+    """They are stored as an upload of the same pairs is."""
+    pairs = [Pair(question=pair["question"], answer=pair["answer"]) for pair in PAIRS]
+
+    dataset = store.store_pairs(session, name=" from a form ", pairs=pairs)
+
+    assert (dataset.name, dataset.container, dataset.form) == ("from a form", Container.FORM, RowForm.PAIRS)
+    assert dataset.sha256 == add(session).sha256
+    with pytest.raises(InvalidError, match="pairs"):
+        store.store_pairs(session, name="empty", pairs=[])
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 121, "a\x00b", "a\x1b[31m"])
+def test_a_name_that_cannot_be_shown_is_refused(session: Session, name: str) -> None:
+    """Every other name is text: it is no part of a path."""
+    with pytest.raises(InvalidError, match="name"):
+        add(session, name=name)
+    assert files() == set()
+    assert add(session, name=" a\n\u3000b ").name == "a b"
+    assert add(session, name="../<b>x</b>", source_name="../\x00y").source_name == "../y"
+    assert not any(".." in name for name in files())
+
+
+# ── Two at once ────────────────────────────────────────────────────────────
+
+
+def test_uploads_at_once_are_one_version(session: Session) -> None:
+    """The same file uploaded many times at once is one row and one file."""
+
+    def upload(_: int) -> int:
+        with incoming_folder() as folder, db.unit_of_work() as unit:
+            (folder / "source").write_bytes(jsonl(PAIRS))
+            return store.add_dataset(unit, name="set", path_of_upload=folder / "source").id or 0
+
+    with ThreadPoolExecutor(4) as pool:
+        ids = set(pool.map(upload, range(4)))
+
+    assert len(ids) == 1
+    assert len(session.exec(select(Dataset)).all()) == 1
+    assert len(files()) == 2
+
+
+def test_a_set_that_a_run_was_made_from_stays(session: Session) -> None:
+    """Any name of its content counts; other sets can be deleted."""
+    used, free = add(session), add(session, jsonl(PAIRS[:1]))
+    run = make_run(session)
+    run.recipe = run.recipe | {"mix": run.recipe["mix"] | {"files": [{"dataset": "x", "sha256": used.sha256}]}}
+    session.commit()
+
+    with pytest.raises(ConflictError, match="runs were made from these rows"):
+        store.delete_dataset(session, used.id or 0)
+    store.delete_dataset(session, free.id or 0)
+    session.commit()
+
+    assert store.used_by(session, used) == 1
+    assert files() == {f"{used.sha256}.jsonl", f"{used.sha256}.index"}
+    with pytest.raises(NotFoundError):
+        store.get_dataset(session, free.id or 0)
+
+
+def test_a_file_is_removed_with_its_last_name_and_not_before_the_commit(database_url: str) -> None:
+    """A deletion that is taken back takes nothing away."""
+    with db.unit_of_work() as unit:
+        first = add(unit)
+        second = add(unit, name="other")
+        unit.expunge_all()
+    whole = files()
+
+    def delete(dataset_id: int | None) -> None:
+        with db.unit_of_work() as unit:
+            store.delete_dataset(unit, dataset_id or 0)
+            assert files() == whole
+
+    delete(first.id)
+    assert files() == whole
+    with pytest.raises(ZeroDivisionError), db.unit_of_work() as unit:
+        store.delete_dataset(unit, second.id or 0)
+        _ = 1 / 0
+    assert files() == whole
+    delete(second.id)
+    assert files() == set()
+
+
+def test_an_upload_beats_the_deletion_of_the_same_content(database_url: str) -> None:
+    """A file that was put there anew in the meantime stays when the deletion is done."""
+    with db.unit_of_work() as unit:
+        dataset = add(unit)
+    with db.unit_of_work() as unit:
+        store.delete_dataset(unit, dataset.id or 0)
+        path = store.dataset_file(dataset.sha256)
+        path.with_suffix(".new").write_bytes(path.read_bytes())
+        path.with_suffix(".new").replace(path)
+
+    assert store.dataset_file(dataset.sha256).exists()
+
+
+def test_a_lost_file_is_told_and_put_back_by_the_next_upload(session: Session) -> None:
+    """Rows that are gone or cut are not shown as if they were whole."""
+    dataset = add(session)
+    path = store.dataset_file(dataset.sha256)
+    path.write_bytes(path.read_bytes()[:-3])
+
+    with pytest.raises(NotFoundError, match="gone from the disk, or damaged"):
+        store.rows_of(dataset)
+    path.unlink()
+    add(session)
+
+    assert len(store.rows_of(dataset)) == 2
+
+
+# ── What goes wrong ────────────────────────────────────────────────────────
+
+
+def test_a_refused_file_leaves_nothing(session: Session) -> None:
+    """Neither a row nor a file, and the sentence stands at the field of the file."""
+    with pytest.raises(InvalidError) as refused:
+        add(session, jsonl(PAIRS) + b"{")
+
+    (problem,) = refused.value.fields
+    assert (problem.field, str(problem.message)[:30]) == ("file", "Line 3: It ends in the middle:")
+    assert session.exec(select(Dataset)).all() == []
+    assert files() == set()
+
+
+def test_leftovers_of_a_broken_upload_are_removed(session: Session) -> None:
+    """The folder of an upload whose process is gone goes with the next upload; a living one's stays."""
+    with incoming_folder() as alive:
+        dead = settings().datasets_folder / "incoming" / "dead"
+        dead.mkdir()
+        (dead / incoming.LOCK).touch()
+        (dead / "source").write_bytes(b"half")
+
+        add(session)
+
+        assert not dead.exists()
+        assert alive.exists()
+    assert files() == {path for path in files() if not path.startswith(("source", "rows", "lock"))}
