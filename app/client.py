@@ -16,7 +16,18 @@ from typing import Any, Literal, Self, cast
 
 import httpx2 as httpx
 
-from app.client_types import Artifact, Checkpoint, Comparison, Dataset, DatasetList, DatasetRow, Model, Run, RunList
+from app.client_types import (
+    Artifact,
+    Checkpoint,
+    Comparison,
+    Dataset,
+    DatasetFindings,
+    DatasetList,
+    DatasetRow,
+    Model,
+    Run,
+    RunList,
+)
 
 FINAL_STATES = frozenset({"finished", "failed", "cancelled"})
 POLL_SECONDS = 1.0
@@ -223,6 +234,21 @@ class TemperClient:
     def delete_dataset(self, dataset_id: int) -> None:
         """Delete a version that no run was made from."""
         self._send("DELETE", f"/datasets/{dataset_id}")
+
+    def findings(self, dataset_id: int, *, limit: int = 25, poll_seconds: float = POLL_SECONDS) -> DatasetFindings:
+        """Return what is wrong with a version's rows, once it is searched; of each kind so many examples."""
+        asked = {"limit": limit}
+        while not (found := self._ask("GET", f"/datasets/{dataset_id}/findings", params=asked))["is_ready"]:
+            time.sleep(poll_seconds)
+        return cast("DatasetFindings", found)
+
+    def repair_dataset(
+        self, dataset_id: int, *, kinds: Sequence[str] = (), rows: Sequence[int] | None = None, drop: Sequence[int] = ()
+    ) -> Dataset:
+        """Store a version's rows, put right, as the newest; `rows` are where the kinds are, `drop` go altogether."""
+        body = {"kinds": list(kinds), "rows": rows if rows is None else list(rows), "drop": list(drop)}
+        path = f"/datasets/{dataset_id}/repair"
+        return cast("Dataset", self._ask("POST", path, json=body, timeout=READING_SECONDS))
 
     # Models, presets, health
 

@@ -196,3 +196,36 @@ class DatasetList(TypedDict):
 
     datasets: list[Dataset]
     total: int
+
+
+class Repair(TypedDict):
+    """What would put a row right."""
+
+    action: str
+    sentence: str
+    text: str | None
+
+
+class Finding(TypedDict):
+    """One thing that is wrong with one row; rows and turns are counted from 1."""
+
+    kind: str
+    row: int
+    turn: int | None
+    field: str | None
+    text: str
+    other_row: int | None
+    other_text: str
+    sentence: str
+    repair: Repair | None
+
+
+class DatasetFindings(TypedDict):
+    """What is wrong with a version's rows: counts over all of them, and examples."""
+
+    dataset_id: int
+    is_ready: bool
+    rows: int
+    total: int
+    counts: dict[str, int]
+    findings: list[Finding]

@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     """A file of rows may be so large, as it is uploaded and as it is stored: some ten million short rows."""
     intake_memory_bytes: int = Field(default=1 << 30, ge=128 << 20)
     """The process that reads an upload gets no more memory: one slice of a Parquet file fits, a bomb does not."""
+    findings_memory_bytes: int = Field(default=4 << 30, ge=256 << 20)
+    """The process that searches rows for what is wrong gets no more memory: five million short rows fit."""
     intake_seconds: int = Field(default=600, ge=1)
     """Reading an upload may take so long; 1 GB of JSON Lines took 86 s, sending it included, on two busy cores."""
 

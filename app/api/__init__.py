@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
 
-from app.api import artifacts, checkpoints, compare, datasets, health, models, presets, runs
+from app.api import artifacts, checkpoints, compare, datasets, findings, health, models, presets, runs
 from app.api.errors import documented
 
 VERSION = "1"
@@ -32,7 +32,7 @@ TAGS = [
 
 _bearer = HTTPBearer(auto_error=False, description="Made by `temper token create`.")  # documents; the door checks
 api = APIRouter(prefix="/api/v1", dependencies=[Depends(_bearer)], responses=documented(401, 403, 422))
-for _module in (runs, checkpoints, compare, artifacts, datasets, models, presets):
+for _module in (runs, checkpoints, compare, artifacts, datasets, findings, models, presets):
     api.include_router(_module.router)
 
 router = APIRouter(generate_unique_id_function=lambda route: route.name)  # operation ids: `create_run`, `list_runs`

@@ -17,6 +17,9 @@ Which = Annotated[str, typer.Argument(metavar="NAME|ID", help="The name of a set
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    from app.cli import findings  # noqa: PLC0415 - it takes its dataset from this module
+
+    findings.register(mix)
     app.add_typer(mix, name="mix")
 
 
@@ -75,7 +78,7 @@ def show_dataset(
 ) -> None:
     """Look at a set: its versions, and its first rows."""
     with connected() as client:
-        dataset = client.dataset(_find(client, which)["id"])
+        dataset = client.dataset(find_dataset(client, which)["id"])
         first = client.dataset_rows(dataset["id"], limit=rows) if rows else []
     if as_json:
         write_json({**dataset, "first_rows": first})
@@ -114,7 +117,7 @@ def export_dataset(
 ) -> None:
     """Write the rows of a set to a file, as JSON Lines in xtuner's own form."""
     with connected() as client:
-        dataset = _find(client, which)
+        dataset = find_dataset(client, which)
         target = output or Path(f"dataset-{dataset['id']}.jsonl")
         client.download_dataset(dataset["id"], target)
     with target.open("rb") as file:
@@ -131,7 +134,7 @@ def export_dataset(
 def delete_dataset(which: Which, *, as_json: AsJson = False) -> None:
     """Delete a version of a set, the newest when a name is given; one that a run was made from stays."""
     with connected() as client:
-        dataset = _find(client, which)
+        dataset = find_dataset(client, which)
         client.delete_dataset(dataset["id"])
     if as_json:
         write_json(dataset)
@@ -139,7 +142,7 @@ def delete_dataset(which: Which, *, as_json: AsJson = False) -> None:
         console().print(plain(f"Dataset {dataset['id']}, {dataset['name']}, is deleted."))
 
 
-def _find(client: TemperClient, which: str) -> Dataset:
+def find_dataset(client: TemperClient, which: str) -> Dataset:
     """Return the newest version of a name, or the version of an id where no set has that name."""
     found = client.find_dataset(which)
     if found is None and which.isascii() and which.isdigit():

@@ -92,6 +92,7 @@ OPERATIONS = {
     "get_run_log", "convert_checkpoint", "merge_checkpoint", "get_artifact", "download_artifact", "get_comparison",
     "resume_run", "move_run", "pin_checkpoint", "unpin_checkpoint",
     "upload_dataset", "list_datasets", "get_dataset", "get_dataset_rows", "download_dataset", "delete_dataset",
+    "get_findings", "repair_dataset",
     "list_models", "add_model", "get_model", "list_presets", "get_health", "get_readiness",
 }  # fmt: skip
 

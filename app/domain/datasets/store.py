@@ -258,7 +258,7 @@ def _remove_after_commit(session: Session, path: Path) -> None:
 
     def remove(_session: object) -> None:
         if path.exists() and path.stat().st_ino == inode:
-            path.unlink(missing_ok=True)
-            index_file(path).unlink(missing_ok=True)
+            for each in path.parent.glob(f"{path.stem}.*"):  # the index, and what was found in the rows
+                each.unlink(missing_ok=True)
 
     event.listen(session, "after_commit", remove, once=True)
