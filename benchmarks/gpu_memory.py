@@ -2,8 +2,8 @@
 What trainings really take of a GPU's memory, for the forecast's own figures to be held against.
 
 Trains a few iterations with the real engine for each of many settings, on models of random weights
-whose shapes are those of SmolLM2-135M, Qwen2-0.5B and InternLM2-1.8B: memory depends on shapes
-alone. Several train at once; each process counts its own.
+whose shapes are those of SmolLM2-135M, Qwen2-0.5B, InternLM2-1.8B and others: memory depends on
+shapes alone. Several train at once; each process counts its own.
 
 Run on a host with a GPU: `python -m benchmarks.gpu_memory TOKENIZER_FOLDER RESULTS.jsonl`.
 """
@@ -44,6 +44,10 @@ SHAPES: dict[str, dict[str, Any]] = {
         "hidden_size": 2048, "num_hidden_layers": 22, "num_attention_heads": 32, "num_key_value_heads": 4,
         "intermediate_size": 5632, "vocab_size": 49280, "tie_word_embeddings": False,
     },
+    "1.5B": {
+        "hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2,
+        "intermediate_size": 8960, "vocab_size": 151936, "tie_word_embeddings": True,
+    },
 }  # fmt: skip
 Setting = tuple[str, str, int, int, bool, int, str, float]
 FITTED: list[Setting] = [  # method, precision, tokens, batch, activation checkpointing, r, targets, dropout
@@ -65,7 +69,7 @@ FITTED: list[Setting] = [  # method, precision, tokens, batch, activation checkp
     ("full", "float16", 512, 1, True, 64, "all", 0.1),
     ("full", "float32", 512, 1, False, 64, "all", 0.1),
 ]
-HELD_OUT: list[Setting] = [  # settings that the figures of `app.domain.memory` were not made of
+MORE: list[Setting] = [
     ("lora", "bfloat16", 4096, 1, True, 8, "all", 0.1),
     ("lora", "bfloat16", 4096, 1, False, 32, "all", 0.0),
     ("lora", "bfloat16", 1024, 8, False, 32, "attention", 0.1),
@@ -79,9 +83,22 @@ HELD_OUT: list[Setting] = [  # settings that the figures of `app.domain.memory` 
     ("full", "bfloat16", 1536, 1, False, 64, "all", 0.1),
     ("full", "float32", 1024, 2, False, 64, "all", 0.1),
 ]
+HELD_OUT: list[Setting] = [  # on a model that the figures of `app.domain.memory` were not made of
+    ("lora", "bfloat16", 2048, 2, True, 32, "all", 0.1),
+    ("lora", "bfloat16", 1024, 3, False, 48, "all", 0.05),
+    ("lora", "float16", 768, 4, False, 16, "attention", 0.0),
+    ("lora", "bfloat16", 2048, 1, False, 96, "query-value", 0.1),
+    ("lora", "float32", 512, 4, False, 16, "all", 0.1),
+    ("qlora", "float16", 4096, 1, True, 64, "all", 0.1),
+    ("qlora", "bfloat16", 1536, 2, False, 32, "all", 0.0),
+    ("qlora", "float16", 2048, 1, False, 64, "attention", 0.1),
+    ("full", "bfloat16", 2048, 1, True, 64, "all", 0.1),
+    ("full", "bfloat16", 1024, 2, False, 64, "all", 0.1),
+]
 CASES = [(name, each) for each in FITTED for name in ("135M", "0.5B", "1.8B")]
-CASES += [(name, each) for each in HELD_OUT for name in ("0.6B", "1.1B")]
-LARGE = {"1.8B", "1.1B"}
+CASES += [(name, each) for each in MORE for name in ("0.6B", "1.1B")]
+CASES += [("1.5B", each) for each in HELD_OUT]
+LARGE = {"1.8B", "1.1B", "1.5B"}
 NAMES = ("method", "precision", "tokens", "batch", "checkpointing", "r", "targets", "dropout")
 
 

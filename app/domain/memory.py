@@ -35,15 +35,21 @@ class Activations:
     """Of each number of the hidden size."""
     inner: float
     """Of each number of the feed-forward size."""
+    dropped: float = 0.0
+    """Of each number that goes into a layer with an adapter, where some of them are dropped."""
+    adapted: float = 0.0
+    """Of each number that comes out of one."""
     rank: float = 0.0
-    """Of each of LoRA's ranks."""
+    """Of each rank of each of them."""
     score: float = 0.0
     """Of each attention score of each head: half precision keeps none."""
 
 
-HALF = Activations(hidden=33.5, inner=8.9, rank=64)
-FOUR_BITS = Activations(hidden=37.7, inner=13.7, rank=32)
-SINGLE = Activations(hidden=49.5, inner=17.7, score=4)
+WHOLE = Activations(hidden=33.5, inner=8.9)
+HALF = Activations(hidden=19.6, inner=4.5, dropped=1.3, adapted=1.6, rank=9.0)
+FOUR_BITS = Activations(hidden=26.5, inner=9.8, adapted=2.3, rank=6.9)
+SINGLE = Activations(hidden=56.7, inner=18.6, rank=71.7, score=2.7)
+SCORES_BACKWARDS = 8  # bytes of each score while the backward pass is in its layer; half precision makes none
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ class Shape:
 
     @property
     def linears(self) -> dict[str, tuple[int, int]]:
-        """The linear layers of one block, by their names in Llama: inputs and outputs."""
+        """Inputs and outputs of the linear layers of one block, by their names in Llama."""
         return {
             "q_proj": (self.hidden, self.width * self.heads),
             "k_proj": (self.hidden, self.shared),
@@ -105,10 +111,14 @@ class Shape:
         tables = 1 if self.is_tied else 2
         return tables * self.vocabulary * self.hidden + (2 * self.layers + 1) * self.hidden
 
+    def adapted(self, recipe: Recipe) -> list[tuple[int, int]]:
+        """Return the linear layers of one block that get an adapter."""
+        return [shape for name, shape in self.linears.items() if name in TARGETS[recipe.training.lora.targets]]
+
     def adapter(self, recipe: Recipe) -> int:
         """Numbers of a LoRA adapter."""
-        adapted = [shape for name, shape in self.linears.items() if name in TARGETS[recipe.training.lora.targets]]
-        return self.layers * recipe.training.lora.r * sum(rows + columns for rows, columns in adapted)
+        each = sum(inputs + outputs for inputs, outputs in self.adapted(recipe))
+        return self.layers * recipe.training.lora.r * each
 
 
 def gpu_bytes(config: Mapping[str, Any], recipe: Recipe, method: Method) -> int | None:
@@ -134,15 +144,17 @@ def _frozen(shape: Shape, method: Method) -> float:
 
 
 def _backward(shape: Shape, recipe: Recipe, method: Method) -> float:
-    """Return what is there beside weights and optimizer when the backward pass begins."""
+    """Return what is there beside weights and optimizer while the backward pass begins, or is in its first layer."""
     training = recipe.training
     tokens = training.max_length * training.batch_size
     logits = LOGIT * tokens * shape.vocabulary
     casts = _casts(shape, recipe, method)
-    if training.activation_checkpointing:
-        return logits + casts + SAVED_INPUT * shape.layers * tokens * shape.hidden
-    kept = _kept_of(shape, recipe, method)
-    return logits + casts + shape.layers * tokens * kept
+    kept = tokens * _kept_of(shape, recipe, method)
+    if not training.activation_checkpointing:
+        return logits + casts + shape.layers * kept
+    is_single = training.precision is Precision.FLOAT32
+    again = kept + (SCORES_BACKWARDS * shape.heads * tokens * training.max_length if is_single else 0)
+    return max(logits, again) + casts + SAVED_INPUT * shape.layers * tokens * shape.hidden
 
 
 def _casts(shape: Shape, recipe: Recipe, method: Method) -> float:
@@ -157,12 +169,17 @@ def _casts(shape: Shape, recipe: Recipe, method: Method) -> float:
 
 def _kept_of(shape: Shape, recipe: Recipe, method: Method) -> float:
     """Return what one layer keeps of one token."""
-    training = recipe.training
-    of = SINGLE if training.precision is Precision.FLOAT32 else FOUR_BITS if method is Method.QLORA else HALF
-    rank = 0 if method is Method.FULL else training.lora.r
-    return (
-        of.hidden * shape.hidden
-        + of.inner * shape.inner
-        + of.rank * rank
-        + of.score * shape.heads * training.max_length
-    )
+    training, of = recipe.training, _activations(recipe, method)
+    kept = of.hidden * shape.hidden + of.inner * shape.inner + of.score * shape.heads * training.max_length
+    if method is Method.FULL:
+        return kept
+    adapted = shape.adapted(recipe)
+    if training.lora.dropout:
+        kept += of.dropped * sum(inputs for inputs, _ in adapted)
+    return kept + of.adapted * sum(outputs for _, outputs in adapted) + of.rank * training.lora.r * len(adapted)
+
+
+def _activations(recipe: Recipe, method: Method) -> Activations:
+    if recipe.training.precision is Precision.FLOAT32:
+        return SINGLE
+    return {Method.FULL: WHOLE, Method.LORA: HALF, Method.QLORA: FOUR_BITS}[method]
