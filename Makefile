@@ -8,9 +8,9 @@ ARGS ?=
 help: ## list these
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## tell the whole story with real training, then serve it; SERVE=0 ends after the table
+demo: ## tell the whole story with real training, once, then serve it; SERVE=0 ends after the table, AGAIN=1 trains anew
 	@.ci/install run
-	@$(RUN)/temper demo $(if $(filter 0,$(SERVE)),--no-serve)
+	@$(RUN)/temper demo $(if $(filter 0,$(SERVE)),--no-serve) $(if $(filter 1,$(AGAIN)),--again)
 
 up: ## start Temper on this machine: web, queue, database and one worker
 	@.ci/install run
@@ -21,7 +21,7 @@ install: ## install all that running and testing need into .venv
 
 test: install ## run every test, those in a browser too; ARGS="-k name" chooses
 	@.ci/chromium
-	@$(RUN)/python -m pytest $(ARGS)
+	@$(RUN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 faults: install ## break things for real and write what it cost; ROUNDS=50 strikes at as many random moments
 	@$(RUN)/python -m tests.faults.report --rounds $(or $(ROUNDS),50)

@@ -9,8 +9,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import quote
 
 import typer
@@ -20,7 +21,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from app.cli.answers import LEGEND, answer_table, mark_of
-from app.cli.output import console, plain, progress_words
+from app.cli.listings import plain
+from app.cli.output import console, progress_words
 from app.client import FINAL_STATES, TemperClient
 from app.client_types import Column, ComparedRun, Comparison, Run
 from app.config import settings
@@ -31,19 +33,31 @@ from app.server import Server, make_login_url
 
 MODEL = "SmolLM2-135M-Instruct"
 TEMPLATE = "qwen_chat"  # ChatML, as the model was trained with
+GOING_WELL = frozenset({"finished", "running", "queued"})
+MOST_LISTED = 100  # runs looked through for the story, the newest first
 POLL_SECONDS = 1.0
+WIDTH = 120  # characters where there is no terminal: a log is read by people too
 LINE_SECONDS = 10.0  # between lines where there is no terminal to draw bars on
 
 
-def tell_story(server: Server, *, as_json: bool) -> bool:
-    """Train the story's runs and show their answers; False when no checkpoint tells the story."""
-    out = Console(stderr=True) if as_json else console()
+def tell_story(server: Server, *, again: bool = False, as_json: bool) -> bool:
+    """
+    Train the story's runs and show their answers.
+
+    Args:
+        again: train them also where they are there already.
+
+    Returns:
+        False when no checkpoint tells the story.
+    """
+    out = Console(stderr=True) if as_json else console(width_elsewhere=WIDTH)
     with TemperClient(server.url, server.token) as client:
         prepare_model(client, server, out)
-        started = [client.create_run(recipe.model_dump(mode="json")) for recipe in demo_recipes()]
-        ids = [run["id"] for run in started]
-        out.print(f"Watch it: {make_login_url(server.url, next_path=quote(f'/runs/{ids[0]}'))}", soft_wrap=True)
-        ended = follow(client, server, ids, out)
+        runs = runs_of_story(client, again=again, out=out)
+        ids = [run["id"] for run in runs]
+        if any(run["state"] != "finished" for run in runs):
+            out.print(f"Watch it: {make_login_url(server.url, next_path=quote(f'/runs/{ids[0]}'))}", soft_wrap=True)
+            runs = follow(client, server, ids, out)
         compared = client.compare(runs=ids)
     if as_json:
         typer.echo(json.dumps(compared, ensure_ascii=False))
@@ -52,7 +66,7 @@ def tell_story(server: Server, *, as_json: bool) -> bool:
     page = quote(compared["path"], safe="/")
     out.print(f"\nThe comparison: {server.url}{compared['path']}", soft_wrap=True)
     out.print(f"Log in once:    {make_login_url(server.url, next_path=page)}", soft_wrap=True)
-    return _say_how_it_ended(ended, compared, out)
+    return _say_how_it_ended(runs, compared, out)
 
 
 def _say_how_it_ended(ended: Sequence[Run], compared: Comparison, out: Console) -> bool:
@@ -69,6 +83,34 @@ def _say_how_it_ended(ended: Sequence[Run], compared: Comparison, out: Console) 
 def is_passing(column: Column) -> bool:
     """Whether a checkpoint has learnt who it is and has not forgotten how to answer."""
     return column["iteration"] > 0 and column["score"]["verdict"] == Verdict.GOOD
+
+
+# ── The runs ───────────────────────────────────────────────────────────────
+
+
+def runs_of_story(client: TemperClient, *, again: bool, out: Console) -> list[Run]:
+    """Return the story's runs: those that are there, or on their way, and new ones in place of the others."""
+    recipes = [recipe.model_dump(mode="json") for recipe in demo_recipes()]
+    known = [None if again else _run_made_of(client, recipe) for recipe in recipes]
+    there = [run["id"] for run in known if run is not None]
+    if len(there) == len(recipes):
+        ids = " and ".join(map(str, there))
+        out.print(
+            f"The story is there already, as runs {ids}. To train it again: make demo AGAIN=1, or temper demo --again",
+            soft_wrap=True,
+        )
+    return [run or client.create_run(recipe) for run, recipe in zip(known, recipes, strict=True)]
+
+
+def _run_made_of(client: TemperClient, recipe: Mapping[str, Any]) -> Run | None:
+    """Return the newest run of a recipe that has finished, or still may."""
+    listed = client.runs(query=recipe["name"], limit=MOST_LISTED)["runs"]
+    found = [run for run in listed if run["name"] == recipe["name"] and run["state"] in GOING_WELL]
+    for each in sorted(found, key=lambda run: run["state"] != "finished"):
+        run = client.run(each["id"])
+        if run["recipe"] == recipe:
+            return run
+    return None
 
 
 # ── The model ──────────────────────────────────────────────────────────────
@@ -198,7 +240,7 @@ def mark_table(compared: Comparison, run: ComparedRun) -> Table:
     columns = [column for column in compared["columns"] if column["iteration"] == 0 or column["run_id"] == run["id"]]
     title = plain(f"Run {run['id']}: {run['name']}")
     made = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    made.add_column("probe", no_wrap=True)
+    made.add_column("probe")
     for column in columns:
         made.add_column("base" if column["iteration"] == 0 else str(column["iteration"]), justify="center")
     for row in compared["rows"]:

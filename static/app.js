@@ -4,12 +4,19 @@
   const root = document.documentElement;
   const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
 
+  const isCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
   const actions = {
     theme() {
       root.dataset.theme = isDark() ? "light" : "dark";
       try { localStorage.setItem("theme", root.dataset.theme); } catch { /* storage is off in this window */ }
     },
     "close-toast": (button) => button.closest(".toast").remove(),
+    scroll(button) {
+      const strip = button.parentElement.querySelector(".strip");
+      const way = button.dataset.scrolls === "end" ? 1 : -1;
+      strip.scrollBy({ left: way * 0.8 * strip.clientWidth, behavior: isCalm() ? "auto" : "smooth" });
+    },
     "close-dialog": (button) => button.closest("dialog").close(),
     copy: async (button) => {
       await navigator.clipboard.writeText(button.dataset.copy);
@@ -26,20 +33,30 @@
     if (event.target.matches("dialog")) event.target.close(); // a click beside it
   });
 
-  // A menu sits under the button that opened it, inside the window.
+  // A menu sits under the button that opened it, inside the window, and moves with it when the page around it changes.
   let opener = null;
   document.addEventListener("click", (event) => { opener = event.target.closest("[popovertarget]") ?? opener; }, true);
   document.addEventListener("toggle", (event) => {
-    if (event.newState === "open" && event.target.matches?.(".menu") && opener) placeMenu(event.target, opener);
+    if (event.newState === "open" && event.target.matches?.(".menu")) placeMenu(event.target);
   }, true);
+  document.addEventListener("htmx:after:swap", () => document.querySelectorAll(".menu:popover-open").forEach(placeMenu));
 
-  function placeMenu(menu, button) {
-    const at = button.getBoundingClientRect();
+  function openerOf(menu) {
+    const isOpener = opener?.isConnected && opener.getAttribute("popovertarget") === menu.id;
+    return isOpener ? opener : document.querySelector(`[popovertarget="${CSS.escape(menu.id)}"]`);
+  }
+
+  function placeMenu(menu) {
+    const at = openerOf(menu)?.getBoundingClientRect();
+    if (!at) return;
     const left = Math.min(at.left, innerWidth - menu.offsetWidth - 8);
     const isBelow = at.bottom + 4 + menu.offsetHeight < innerHeight;
     menu.style.left = `${Math.max(8, left)}px`;
     menu.style.top = isBelow ? `${at.bottom + 4}px` : `${Math.max(8, at.top - menu.offsetHeight - 4)}px`;
   }
+
+  // What was chosen in a menu closes it.
+  document.addEventListener("submit", (event) => event.target.closest(".menu:popover-open")?.hidePopover());
 
   // A toast of good news goes by itself; one of bad news waits to be read.
   new MutationObserver((records) => {
@@ -86,7 +103,30 @@
   document.addEventListener("htmx:after:swap", () => logs().forEach((log) => { if (following.has(log)) toEnd(log); }));
   logs().forEach(toEnd);
 
-  // A progress strip shows where it is.
-  const now = document.querySelector(".strip [data-current], .strip [data-keep]");
-  if (now) now.parentElement.scrollLeft = now.offsetLeft - now.parentElement.offsetLeft - now.parentElement.clientWidth + 1.5 * now.offsetWidth;
+  // A strip shows where its run is, or what to keep of it; and how much of it is out of sight.
+  const strips = () => document.querySelectorAll(".strip");
+  for (const strip of strips()) {
+    const now = strip.querySelector("[data-current], [data-keep]");
+    if (now) strip.scrollLeft = now.offsetLeft - strip.clientWidth + 1.5 * now.offsetWidth;
+    tellWhatIsHidden(strip);
+  }
+
+  function tellWhatIsHidden(strip) {
+    const blocks = [...strip.children], left = strip.scrollLeft, right = left + strip.clientWidth;
+    const hidden = {
+      start: blocks.filter((block) => block.offsetLeft < left - 1).length,
+      end: blocks.filter((block) => block.offsetLeft + block.offsetWidth > right + 1).length,
+    };
+    for (const button of strip.parentElement.querySelectorAll("[data-scrolls]")) {
+      const count = hidden[button.dataset.scrolls];
+      button.hidden = count === 0;
+      button.title = button.dataset.words.replace("{n}", count);
+      button.querySelector("span").textContent = count;
+    }
+  }
+  const tellOfAll = () => strips().forEach(tellWhatIsHidden);
+  document.addEventListener("scroll", ({ target }) => { if (target.matches?.(".strip")) tellWhatIsHidden(target); }, true);
+  document.addEventListener("htmx:after:swap", tellOfAll);
+  document.addEventListener("toggle", tellOfAll, true);
+  addEventListener("resize", tellOfAll);
 })();

@@ -3,7 +3,7 @@
 (() => {
   const form = () => document.getElementById("recipe-form");
   const changed = (element) => element.dispatchEvent(new Event("change", { bubbles: true }));
-  let isTouched = false;
+  let isTouched = form()?.hasAttribute("data-typed");
 
   // ── Rows ─────────────────────────────────────────────────────────────────
   // Names and ids carry the row's number: rows are numbered anew whenever one comes or goes.
@@ -73,6 +73,11 @@
     list.scrollIntoView({ block: "nearest" });
     changed(form());
   }
+
+  // Enter in a search that stands among the fields searches; it sends no form.
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches("[data-asks-itself]")) event.preventDefault();
+  });
 
   // ── A file uploaded without leaving ──────────────────────────────────────
   document.addEventListener("temper:uploaded", (event) => {

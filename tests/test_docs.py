@@ -3,17 +3,26 @@
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer
+from sqlmodel import Session
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from app.cli import app
+from app.cli.runs import read_recipe
+from app.domain.presets import SMALL_MODEL
+from app.domain.recipe_checks import check_recipe
+from app.domain.recipes import ProbeGroup, Recipe
+from app.domain.runs import create_run
+from tests.factories import make_model
 from tests.settings_page import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / ".env.example", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMAND = re.compile(r"`(temper [^`]+)`|^(temper .+)$|web (temper .+)$", re.MULTILINE)
+COMMAND = re.compile(r"`(temper [^`]+)`|^(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?(temper .+)$|web (temper .+)$", re.MULTILINE)
+RECIPE = re.compile(r"^```toml\n(.+?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def commands() -> Iterator[str]:
@@ -48,3 +57,27 @@ def test_a_command_that_cannot_be_typed_is_found_out(wrong: str) -> None:
     """Missing words, unknown options and unknown commands are all refused."""
     with pytest.raises((TyperException, AssertionError)):
         parse(shlex.split(wrong))
+
+
+def recipes() -> list[str]:
+    """Return every recipe that stands in a page."""
+    return [found for page in PAGES for found in RECIPE.findall(page.read_text("utf-8"))]
+
+
+def test_a_recipe_is_shown() -> None:
+    """Whoever has read the pages can write one."""
+    assert recipes()
+
+
+@pytest.mark.parametrize("text", recipes())
+def test_every_recipe_that_is_shown_is_one(session: Session, tmp_path: Path, text: str) -> None:
+    """The command reads it, nothing is wrong within or between its settings, and a run can be made of it."""
+    path = tmp_path / "recipe.toml"
+    path.write_text(text, "utf-8")
+    make_model(session, name=SMALL_MODEL)
+
+    recipe = Recipe.model_validate(read_recipe(path))
+
+    assert list(check_recipe(recipe)) == []
+    assert create_run(session, recipe).name == recipe.name
+    assert {probe.group for probe in recipe.probes} == set(ProbeGroup)

@@ -283,6 +283,22 @@ def test_the_demo_shows_what_was_answered(start: Start, home: Path) -> None:
     assert processes_of(home) == []
 
 
+def test_a_second_demo_trains_nothing(start: Start, home: Path) -> None:
+    """It shows what is there, also what an interrupted first one had begun; `--again` trains anew."""
+    upgrade(f"sqlite:///{home / 'temper.db'}")
+    add_model(SMALL_MODEL)
+    start("demo", "--no-serve").communicate(timeout=120)
+
+    output = start("demo", "--no-serve").communicate(timeout=120)[0]
+    again = start("demo", "--no-serve", "--again").communicate(timeout=120)[0]
+
+    assert "The story is there already, as runs 1 and 2." in output
+    assert "answer 0 of" in output
+    assert "Watch it" not in output
+    assert "/compare?runs=1,2" in output
+    assert "/compare?runs=3,4" in again
+
+
 def test_an_interrupted_demo_ends_quietly(start: Start, home: Path) -> None:
     """Ctrl-C in the middle of the demo is no success, and no traceback either."""
     upgrade(f"sqlite:///{home / 'temper.db'}")

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import checkup
-from app.cli.output import AsJson, ago, console, fail, plain, shown, table, write_json
+from app.cli.listings import Listing, plain
+from app.cli.output import AsJson, ago, console, fail, shown, write_json
 from app.config import settings
 from app.domain import accounts, db
 from app.domain.models import Role
@@ -63,10 +64,10 @@ def list_tokens(*, as_json: AsJson = False) -> None:
     if as_json:
         write_json(rows)
         return
-    made = table("id", "name", "user", "role", "created", "last used", "ends", numbers=("id",))
+    made = Listing("id", "name", "user", "role", "created", "last used", "ends", numbers=("id",))
     for row in rows:
         times = (ago(row["created_at"]), ago(row["used_at"]) or "never", row["expires_at"] or "when revoked")
-        made.add_row(*map(plain, (row["id"], row["name"], row["user"], row["role"], *times)))
+        made.add(row["id"], row["name"], row["user"], row["role"], *times)
     console().print(made)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
 
-from app.cli.output import AsJson, connected, console, fail, plain, size, write_json
+from app.cli.listings import Listing, plain
+from app.cli.output import AsJson, connected, console, fail, size, write_json
 from app.client import TemperClient
 from app.client_types import Artifact, Cell, Column, Comparison, Row
 
@@ -67,16 +67,14 @@ def _text_form(form: Form) -> Literal["csv", "markdown"]:
     return "csv" if form is Form.CSV else "markdown"
 
 
-def answer_table(compared: Comparison, columns: list[Column]) -> Table:
+def answer_table(compared: Comparison, columns: list[Column]) -> Listing:
     """Return the answers of some columns in full, each with its mark."""
-    made = Table(show_lines=True, header_style="bold")
-    made.add_column("probe", ratio=1)
-    for column in columns:
-        made.add_column(plain(column_name(column, is_alone=len(compared["runs"]) == 1)), ratio=1, overflow="fold")
+    is_alone = len(compared["runs"]) == 1
+    made = Listing("probe", *(column_name(column, is_alone=is_alone) for column in columns), is_ruled=True)
     for row in compared["rows"]:
         cells = {cell["checkpoint_id"]: cell for cell in row["cells"]}
         texts = (cells[column["checkpoint_id"]] for column in columns)
-        made.add_row(plain(row["question"]), *(plain(f"{mark_of(row, cell)} {cell['text']}") for cell in texts))
+        made.add(row["question"], *(f"{mark_of(row, cell)} {cell['text']}" for cell in texts))
     return made
 
 

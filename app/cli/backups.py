@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.output import AsJson, console, fail, plain, size, write_json
+from app.cli.listings import plain
+from app.cli.output import AsJson, console, fail, size, write_json
 from app.config import settings
 from app.domain.backups import BackupError, Manifest, make_backup, restore_backup, time_stamp
 from app.domain.migrate import SchemaError

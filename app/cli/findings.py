@@ -6,8 +6,9 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
+from app.cli.listings import Listing, plain
 from app.cli.mixes import Which, find_dataset
-from app.cli.output import AsJson, connected, console, plain, table, write_json
+from app.cli.output import AsJson, connected, console, write_json
 from app.client_types import DatasetFindings
 
 EXCERPT = 60  # characters
@@ -46,12 +47,12 @@ def check_dataset(
 def _shown(found: DatasetFindings) -> Group | Text:
     if not found["total"]:
         return plain(f"Nothing is wrong with {found['rows']:,} rows.")
-    counts = table("kind", "found", numbers=("found",))
+    counts = Listing("kind", "found", numbers=("found",))
     for kind, count in found["counts"].items():
-        counts.add_row(plain(kind), plain(f"{count:,}"))
-    lines = table("row", "kind", "text", "what", "repair", numbers=("row",))
+        counts.add(kind, f"{count:,}")
+    lines = Listing("row", "kind", "text", "what", "repair", numbers=("row",))
     for each in found["findings"]:
         repair = each["repair"]["sentence"] if each["repair"] else ""
         text = " ".join(each["text"].split())[:EXCERPT]
-        lines.add_row(*map(plain, (str(each["row"]), each["kind"], text, each["sentence"], repair)))
+        lines.add(each["row"], each["kind"], text, each["sentence"], repair)
     return Group(counts, lines) if found["findings"] else Group(counts)

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.output import AsJson, ago, connected, console, fail, plain, shown, size, table, write_json
+from app.cli.listings import Listing, plain
+from app.cli.output import AsJson, ago, connected, console, fail, shown, size, write_json
 from app.client import TemperClient
 from app.client_types import Dataset, DatasetRow
 
@@ -59,10 +60,10 @@ def list_datasets(
     if as_json:
         write_json(found)
         return
-    made = table("id", "name", "rows", "form", "size", "added", numbers=("id", "rows", "size"))
+    made = Listing("id", "name", "rows", "form", "size", "added", numbers=("id", "rows", "size"))
     for each in found["datasets"]:
         cells = (each["id"], each["name"], f"{each['rows']:,}", each["form"], size(each["size_bytes"]))
-        made.add_row(*map(plain, cells), ago(each["created_at"]))
+        made.add(*cells, ago(each["created_at"]))
     console().print(made)
     if found["total"] > len(found["datasets"]):
         console().print(f"{len(found['datasets'])} of {found['total']}")

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.output import AsJson, connected, console, plain, size, table, write_json
+from app.cli.listings import Listing, plain
+from app.cli.output import AsJson, connected, console, size, write_json
 
 models = typer.Typer(help="List base models, or register one.", invoke_without_command=True)
 
@@ -24,10 +25,10 @@ def list_models(context: typer.Context, *, as_json: AsJson = False) -> None:
     if as_json:
         write_json(found)
         return
-    made = table("name", "state", "architecture", "template", "parameters", "size", numbers=("parameters", "size"))
+    made = Listing("name", "state", "architecture", "template", "parameters", "size", numbers=("parameters", "size"))
     for model in found:
         cells = (model["name"], model["state"], model["architecture"], model["template"], f"{model['parameters']:,}")
-        made.add_row(*map(plain, cells), size(model["size_bytes"]))
+        made.add(*cells, size(model["size_bytes"]))
     console().print(made)
 
 

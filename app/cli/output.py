@@ -2,15 +2,15 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from app.cli.listings import plain
 from app.client import TemperClient
 from app.client_types import Run
 from app.config import settings
@@ -18,15 +18,20 @@ from app.config import settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-WIDTH_WITHOUT_TERMINAL = 120  # characters; a pipe has no width of its own
+WIDTH_WITHOUT_TERMINAL = 100_000  # characters: what reads a pipe wants lines whole
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of text for people.")]
 
 MINUTE, HOUR = 60, 3_600
 
 
-def console() -> Console:
-    """Return the console of standard output as it is now."""
-    return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False, soft_wrap=False)
+def console(*, width_elsewhere: int = WIDTH_WITHOUT_TERMINAL) -> Console:
+    """
+    Return the console of standard output as it is now.
+
+    Args:
+        width_elsewhere: where it is no terminal.
+    """
+    return Console(width=None if sys.stdout.isatty() else width_elsewhere, highlight=False, soft_wrap=False)
 
 
 def write_json(value: object) -> None:
@@ -59,19 +64,6 @@ def _token() -> str:
 def _left_in_home(name: str) -> str:
     path: Path = settings().home / name
     return path.read_text("utf-8").strip() if path.exists() else ""
-
-
-def table(*columns: str, numbers: Sequence[str] = ()) -> Table:
-    """Return an empty table; the columns in `numbers` are aligned to the right."""
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    return made
-
-
-def plain(value: object) -> Text:
-    """Return text that stays text: nothing in a name or an answer is markup or a control code."""
-    return Text("".join(char if char.isprintable() or char == "\n" else "�" for char in str(value)))
 
 
 def ago(moment: str | None) -> str:
@@ -113,8 +105,9 @@ def progress_words(run: Run) -> str:
 
 def shown(values: Mapping[str, Any]) -> Table:
     """Return names and values under each other."""
-    made = table("", "")
-    made.show_header = False
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
     for name, value in values.items():
         made.add_row(name, plain(value))
     return made

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.output import AsJson, ago, connected, console, fail, plain, progress_words, shown, size, table, write_json
+from app.cli.listings import Listing, plain
+from app.cli.output import AsJson, ago, connected, console, fail, progress_words, shown, size, write_json
 from app.client_types import Checkpoint, Run
 
 Settings = Annotated[
@@ -51,7 +52,7 @@ def start_run(
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """Read a recipe's file; ends the command where it is none."""
+    """Read a recipe file, by the end of its name; what is none ends the command."""
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
         read: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
@@ -109,10 +110,9 @@ def list_runs(
     if as_json:
         write_json(found)
         return
-    made = table("id", "name", "model", "state", "progress", "started", numbers=("id",))
+    made = Listing("id", "name", "model", "state", "progress", "started", numbers=("id",))
     for run in found["runs"]:
-        cells = (run["id"], run["name"], run["model"], run["state"], progress_words(run), ago(run["started_at"]))
-        made.add_row(*map(plain, cells))
+        made.add(run["id"], run["name"], run["model"], run["state"], progress_words(run), ago(run["started_at"]))
     console().print(made)
     if found["total"] > len(found["runs"]):
         console().print(f"{len(found['runs'])} of {found['total']}")
@@ -137,14 +137,15 @@ def show_run(run_id: int, *, as_json: AsJson = False) -> None:
     console().print(checkpoint_table(checkpoints))
 
 
-def checkpoint_table(checkpoints: list[Checkpoint]) -> Any:  # noqa: ANN401 - rich's table
+def checkpoint_table(checkpoints: list[Checkpoint]) -> Listing:
     """Return a run's checkpoints with their verdicts."""
-    made = table("checkpoint", "iteration", "verdict", "identity", "right", "leaks", "size", numbers=("checkpoint",))
+    numbers = ("id", "identity", "right", "leaks", "size")
+    made = Listing("id", "iteration", "verdict", "identity", "right", "leaks", "size", numbers=numbers)
     for each in checkpoints:
         score = each["score"]
-        made.add_row(
-            str(each["id"]),
-            "base model" if each["iteration"] == 0 else str(each["iteration"]),
+        made.add(
+            each["id"],
+            "base model" if each["iteration"] == 0 else each["iteration"],
             (score["verdict"] or "") + (" ★ keep" if each["is_kept"] else ""),
             f"{score['identity_hits']}/{score['identity_total']}",
             f"{score['right']}/{score['right_total']}",

@@ -64,15 +64,16 @@ def worker(*, as_json: AsJson = False) -> None:
 def demo(
     *,
     serve: Annotated[bool, typer.Option(help="Keep serving after the table.")] = True,
+    again: Annotated[bool, typer.Option("--again", help="Train also what was trained before.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train the story's two runs for real, and show what their checkpoints answer."""
+    """Train the story's two runs for real, once, and show what their checkpoints answer."""
     from app import server  # noqa: PLC0415 - the other commands start without it
     from app.demo import tell_story  # noqa: PLC0415
 
     has_passed = False  # also when it is interrupted
     with _ending_cleanly(), server.running() as running:
-        has_passed = tell_story(running, as_json=as_json)
+        has_passed = tell_story(running, again=again, as_json=as_json)
         sys.stdout.flush()
         if serve:
             with _saying_why_it_takes_a_while():

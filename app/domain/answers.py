@@ -5,13 +5,14 @@ Reads with a fixed number of statements, however many columns and rows there are
 different runs meet in one row when they ask the same question.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from sqlmodel import Session
 
 from app.domain.advice import Advice, advise
+from app.domain.checkpoints import is_in_passing
 from app.domain.errors import FieldError, InvalidError
 from app.domain.messages import message
 from app.domain.models import Checkpoint, Run, RunProbe, RunState
@@ -153,8 +154,8 @@ def compare(
     if len(wanted) > MAX_RUNS:
         raise InvalidError([FieldError("runs", message("Compare at most {n} runs at once.", n=MAX_RUNS))])
     loaded = read_answers(session, wanted)
-    runs = _share_bases([_compared(run, loaded) for run in loaded.runs], loaded)
     chosen, hidden, whole = set(checkpoint_ids), set(hidden_ids), set(run_ids)
+    runs = _share_bases([_compared(run, loaded, chosen) for run in loaded.runs], loaded)
     bases = {run.base_id for run in runs}
     columns = [
         column
@@ -173,9 +174,14 @@ def compare(
 # ── Columns ────────────────────────────────────────────────────────────────
 
 
-def _compared(run: Run, loaded: Stored) -> ComparedRun:
+def _compared(run: Run, loaded: Stored, chosen: Collection[int]) -> ComparedRun:
     run_id, recipe = id_of(run), recipe_of(run)
-    checkpoints = loaded.checkpoints[run_id]
+    every = recipe.checkpoints.every
+    checkpoints = [  # what was saved in passing is never asked: it would stand there as if an answer were missing
+        each
+        for each in loaded.checkpoints[run_id]
+        if each.id in chosen or not is_in_passing(each, run, every=every, is_answered=bool(loaded.answers[id_of(each)]))
+    ]
     positions = {id_of(probe): probe.position for probe in loaded.probes[run_id]}
     texts = {
         id_of(each): {positions[probe_id]: given.text for probe_id, given in loaded.answers[id_of(each)].items()}

@@ -6,7 +6,7 @@ number writes nothing. A claim that is no longer renewed is lost: the run is tri
 last checkpoint, a few times, and then fails with the reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
 from app.domain.columns import utc_now
-from app.domain.models import Attempt, ReasonKind, Run, RunState
+from app.domain.models import Attempt, Event, ReasonKind, Run, RunState
 from app.domain.queue import enqueue
 from app.domain.runs import get_run, locked_run, record_state
 from app.domain.texts import storable
@@ -95,6 +95,17 @@ def earlier_attempts(session: Session, run_id: int, *, before: int) -> Sequence[
     """Return a run's attempts before one, the first one first."""
     statement = select(Attempt).where(Attempt.run_id == run_id, col(Attempt.number) < before)
     return session.exec(statement.order_by(col(Attempt.number))).all()
+
+
+def outcomes(session: Session, run_id: int) -> Mapping[int, RunState]:
+    """Return what the end of each attempt made of the run, by the attempt's number; the live one is not there."""
+    told = select(Event).where(Event.run_id == run_id, Event.kind == "state").order_by(col(Event.id))
+    found: dict[int, RunState] = {}
+    for event in session.exec(told):
+        state = RunState(event.data["state"])
+        if event.attempt and state is not RunState.RUNNING:
+            found.setdefault(event.attempt, state)  # the first: a later one is of a run that waits again
+    return found
 
 
 def end_attempt(

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from app.domain.columns import utc_now
 from app.domain.errors import ConflictError, NotFoundError
 from app.domain.messages import message
-from app.domain.models import Artifact, ArtifactKind, ArtifactState, Checkpoint, ReasonKind
+from app.domain.models import Artifact, ArtifactKind, ArtifactState, Checkpoint, ReasonKind, Run
 from app.domain.queue import enqueue
 
 MOST_ATTEMPTS = 3  # a worker that dies of making an artifact would die of it again
@@ -30,6 +30,20 @@ def get_artifact(session: Session, artifact_id: int) -> Artifact:
     if artifact is None:
         raise NotFoundError(message("There is no artifact {id}.", id=artifact_id))
     return artifact
+
+
+def is_in_passing(checkpoint: Checkpoint, run: Run, *, every: int, is_answered: bool) -> bool:
+    """
+    Whether a checkpoint was saved only to go on from, by a trainer that was told to leave.
+
+    It is off the cadence, so it is never asked, and goes when the run has gone on: a run that was
+    interrupted ends with the checkpoints and answers of one that was not.
+
+    Args:
+        every: the cadence, in iterations.
+    """
+    is_planned = checkpoint.iteration % every == 0 or checkpoint.iteration == run.iterations
+    return not is_planned and not is_answered
 
 
 def request_artifact(session: Session, checkpoint_id: int, kind: ArtifactKind) -> Artifact:

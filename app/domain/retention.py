@@ -15,6 +15,7 @@ from sqlalchemy.orm import selectinload
 from sqlmodel import Session, col, select
 
 from app.config import settings
+from app.domain.checkpoints import is_in_passing
 from app.domain.columns import utc_now
 from app.domain.disk import size_of
 from app.domain.models import ArtifactState, Checkpoint, Event, Run, RunState
@@ -62,9 +63,7 @@ def _passed_over(saved: Sequence[Checkpoint], recipe: Recipe, run: Run) -> list[
     return [
         row
         for row in saved[:-1]
-        if row.iteration % every
-        and row.iteration != run.iterations
-        and not (row.answers or row.artifacts or row.is_pinned)
+        if is_in_passing(row, run, every=every, is_answered=bool(row.answers)) and not (row.artifacts or row.is_pinned)
     ]
 
 

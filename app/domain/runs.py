@@ -165,9 +165,10 @@ def live_runs(session: Session) -> Sequence[tuple[int | None, str]]:
     return session.exec(select(Run.id, Run.name).where(col(Run.state).in_(LIVE_STATES)).order_by(col(Run.id))).all()
 
 
-def count_runs(session: Session, state: RunState) -> int:
-    """Count the runs in one state."""
-    return session.exec(select(func.count()).where(Run.state == state)).one()
+def count_runs(session: Session, state: RunState | None = None) -> int:
+    """Count the runs, or those in one state."""
+    counted = select(func.count(col(Run.id)))
+    return session.exec(counted if state is None else counted.where(Run.state == state)).one()
 
 
 def _matching(query: str) -> list[ColumnElement[bool]]:
@@ -191,13 +192,15 @@ _SORTS: dict[str, Mapped[Any] | ColumnElement[Any]] = {
     "name": func.lower(Run.name),
     "loss": col(Run.loss),
     "state": col(Run.state),
+    "queue": col(Run.rank),
 }
 
 
 def _order(sort: str) -> list[ColumnElement[Any]]:
     key = _SORTS.get(sort.removeprefix("-"), _SORTS["created"])
     direction = key.desc() if sort.startswith("-") else key.asc()
-    return [direction.nulls_last(), col(Run.id).desc()]  # the two databases disagree about where nothing sorts
+    among_equals = col(Run.id).asc() if sort == "queue" else col(Run.id).desc()
+    return [direction.nulls_last(), among_equals]  # the two databases disagree about where nothing sorts
 
 
 # ── Stopped and resumed ────────────────────────────────────────────────────

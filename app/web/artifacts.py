@@ -19,14 +19,14 @@ def ask_for_artifact(checkpoint_id: Id, kind: Annotated[ArtifactKind, Form()], s
     """Ask for an adapter or a merged model, and show the run again."""
     request_artifact(session, checkpoint_id, kind)
     run_id = get_checkpoint(session, checkpoint_id).run_id
-    return RedirectResponse(f"/runs/{run_id}#checkpoints", status_code=303)
+    return RedirectResponse(f"/runs/{run_id}#run-checkpoints", status_code=303)
 
 
 @router.post("/checkpoints/{checkpoint_id}/pin", name="checkpoints.pin")
 def pin(checkpoint_id: Id, session: WriteSession, *, is_pinned: Annotated[bool, Form()] = False) -> Response:
     """Keep a checkpoint's files from retention, or leave them to it again; show the run again."""
     checkpoint = pin_checkpoint(session, checkpoint_id, is_pinned=is_pinned)
-    return RedirectResponse(f"/runs/{checkpoint.run_id}#checkpoints", status_code=303)
+    return RedirectResponse(f"/runs/{checkpoint.run_id}#run-checkpoints", status_code=303)
 
 
 @router.get("/artifacts/{artifact_id}/download", name="artifacts.download")

@@ -14,8 +14,8 @@ from app.domain.diffs import REMEMBERED, Change, diff_for_display
 from app.domain.leaks import Leak
 from app.domain.texts import has_characters
 from app.web.compare_query import CompareQuery, DiffFrom
+from app.web.i18n import comma, language
 from app.web.i18n import gettext as _
-from app.web.i18n import language
 
 WORD_FOR_WORD = 0.995  # identity score from which it is no longer "near"
 
@@ -46,7 +46,17 @@ def references_of(query: CompareQuery, matrix: Matrix) -> list[Column | None]:
     if query.diff is DiffFrom.OFF:
         return [None] * len(matrix.columns)
     left = [None, *matrix.columns[:-1]]
-    return [None if column.is_base else before for column, before in zip(matrix.columns, left, strict=True)]
+    return [_left_of(matrix, column, before) for column, before in zip(matrix.columns, left, strict=True)]
+
+
+def _left_of(matrix: Matrix, column: Column, before: Column | None) -> Column | None:
+    """Return what a column is compared with: a run's first one with its own base model, if that is shown."""
+    if column.is_base:
+        return None
+    if before is not None and before.run_id == column.run_id:
+        return before
+    base = matrix.base_of(column)
+    return base if base in matrix.columns else None
 
 
 def is_given(row: Row, column: Column) -> bool:
@@ -67,7 +77,7 @@ def cell_view(row: Row, column: Column, reference: Column | None) -> CellView:
         pieces=_shown_pieces(before, cell.text) if cell.text else (),
         marks=_marks(_kind(cell), is_same=is_same, is_base=column.is_base, is_first_leak=column.is_first_leak),
         icon=icon,
-        note=", ".join(words),
+        note=comma().join(words),
         lang=lang_of(cell.text),
     )
 

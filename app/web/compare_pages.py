@@ -4,7 +4,7 @@ What the comparison page shows: the matrix as cells with their marks, and one an
 Decides nothing about answers: scores, verdicts and advice come from the domain.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.answers import Cell, Column, ComparedRun, Matrix, Row
@@ -18,7 +18,10 @@ from app.domain.verdicts import IDENTITY_HIT, Verdict
 from app.web.compare_cells import CellView, cell_view, is_given, lang_of, leak_words, references_of
 from app.web.compare_columns import columns_of, limit_columns
 from app.web.compare_query import CompareQuery
+from app.web.i18n import comma, ngettext
 from app.web.i18n import gettext as _
+
+MOST_COUNTS = 3  # runs whose rows are told one by one beside a question; of more, the fewest and the most
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,24 +174,29 @@ def _row_view(matrix: Matrix, row: Row, references: Sequence[Column | None]) -> 
 
 def row_note(row: Row) -> str:
     """Say what is known of a probe: whether its question was trained on, and what a right answer holds."""
-    counts = set(row.taught_rows.values())
-    most = max(counts, default=0)
+    counts, is_identity = row.taught_rows, row.group is ProbeGroup.IDENTITY
     words = []
-    if row.group is ProbeGroup.IDENTITY:
-        words.append(_("taught, %(n)s rows", n=most) if most else _("not in the mix"))
-    elif most:
-        words.append(_("in the mix, %(n)s rows", n=most))
-    if len(counts) > 1 and not min(counts):
-        words = [
-            _(
-                "in the mix of %(n)s of %(all)s runs",
-                n=sum(map(bool, row.taught_rows.values())),
-                all=len(row.taught_rows),
-            )
-        ]
-    if row.reference and row.group is not ProbeGroup.IDENTITY:
+    if any(counts.values()) and not all(counts.values()):
+        taught = sum(map(bool, counts.values()))
+        words.append(_("in the mix of %(n)s of %(all)s runs", n=taught, all=len(counts)))
+    elif any(counts.values()):
+        words += [_("taught") if is_identity else _("in the mix"), _taught_rows(counts)]
+    elif is_identity:
+        words.append(_("not in the mix"))
+    if row.reference and not is_identity:
         words.append(_("reference: %(words)s", words=row.reference))
-    return ", ".join(words) if words else _("not in the mix")
+    return comma().join(words) or _("not in the mix")
+
+
+def _taught_rows(counts: Mapping[int, int]) -> str:
+    """Say how many rows ask a question: of each run, where that is not the same in all of them."""
+    least, most = min(counts.values()), max(counts.values())
+    if least == most:
+        return ngettext("%(num)s row", "%(num)s rows", most)
+    if len(counts) > MOST_COUNTS:
+        return _("%(least)s to %(most)s rows", least=least, most=most)
+    each = (ngettext("%(num)s row in run %(id)s", "%(num)s rows in run %(id)s", n, id=run) for run, n in counts.items())
+    return comma().join(each)
 
 
 # ── One answer ─────────────────────────────────────────────────────────────

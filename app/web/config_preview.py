@@ -7,13 +7,14 @@ from typing import Any
 
 from app.config import settings
 from app.domain.errors import FieldError
+from app.domain.messages import N_
 from app.domain.mixes import count_rows
 from app.domain.models import Model
 from app.domain.recipes import Method, Recipe
 from app.domain.xtuner_config import render_config
 from app.domain.xtuner_parts import Device
 from app.web.forms import CheckedForm, value_at
-from app.web.i18n import gettext, ngettext
+from app.web.i18n import comma, gettext, ngettext
 from app.web.recipe_settings import setting_or_none
 from app.web.workers import live_workers
 
@@ -26,8 +27,6 @@ NAMES = {  # of settings in the config, where they are not the setting's own
     "training.accumulation": "accumulative_counts",
     "training.packing": "pack_to_max_length",
     "training.varlen_attention": "use_varlen_attn",
-    "training.epochs": "max_epochs",
-    "training.iterations": "max_iters",
     "training.activation_checkpointing": "use_activation_checkpointing",
     "training.lora.alpha": "lora_alpha",
     "training.lora.dropout": "lora_dropout",
@@ -37,6 +36,8 @@ NAMES = {  # of settings in the config, where they are not the setting's own
     "checkpoints.keep": "save_total_limit",
     "training.seed": "randomness",
 }
+LENGTHS = {"training.epochs": "max_epochs", "training.iterations": "max_iters"}
+"""The config has one of these lines, and where the length is bad it may be the other one."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,12 @@ def _open_values(
         about = setting_or_none(problem.field)
         if about is None:
             continue
-        name = NAMES.get(problem.field, problem.field.rpartition(".")[2])
         is_unreadable = str(value_at(data, problem.field)) != str(value_at(used, problem.field))
-        found.setdefault(name, (about.title, is_unreadable))
+        if problem.field in LENGTHS:
+            found |= dict.fromkeys(LENGTHS.values(), (N_("Length"), is_unreadable))
+        else:
+            name = NAMES.get(problem.field, problem.field.rpartition(".")[2])
+            found.setdefault(name, (about.title, is_unreadable))
     return found
 
 
@@ -143,6 +147,6 @@ def _summaries(recipe: Recipe, rows: int | None) -> Sequence[str]:
         packed
         if rows is None
         else ngettext("%(num)s row, %(packed)s", "%(num)s rows, %(packed)s", rows, packed=packed),
-        f"{gettext(training.schedule.value)}, AdamW",
+        comma().join((gettext(training.schedule.value), "AdamW")),
         gettext("seed %(seed)s", seed=training.seed),
     )

@@ -19,7 +19,7 @@ from babel import negotiate_locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from fastapi import APIRouter, Form
-from fastapi.responses import RedirectResponse
+from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,6 +29,8 @@ from app.web.addresses import path_on_this_server
 
 LOCALE_FOLDER = Path(__file__).resolve().parents[1] / "locale"
 LANGUAGES = {"en": "English", "zh": "中文"}
+COMMAS = {"en": ", ", "zh": "，"}
+SPACES = {"en": " ", "zh": ""}
 DEFAULT = "en"
 COOKIE = "language"
 COOKIE_SECONDS = 365 * 24 * 3600
@@ -72,6 +74,16 @@ def gettext(text: str, **values: object) -> str:
 def ngettext(one: str, many: str, count: int, **values: object) -> str:
     """Translate a sentence that has a number in it; `%(num)s` is the number."""
     return plural(one, many, count) % {"num": count, **values}
+
+
+def comma() -> str:
+    """Return what stands between two facts of one line; names in a list have a mark of their own."""
+    return COMMAS[language()]
+
+
+def space() -> str:
+    """Return what stands between two sentences: nothing where the full stop brings its own room."""
+    return SPACES[language()]
 
 
 def plural(one: str, many: str, count: int) -> str:
@@ -139,7 +151,18 @@ def _accepted(header: str) -> list[str]:
 def choose(language: Annotated[str, Form()], back: Annotated[str, Form()] = "/") -> RedirectResponse:
     """Remember a language and go back to the page it was chosen on."""
     reply = RedirectResponse(path_on_this_server(back), status_code=303)
-    if language in LANGUAGES:
-        secure = settings().secure_cookies
-        reply.set_cookie(COOKIE, language, max_age=COOKIE_SECONDS, samesite="lax", httponly=True, secure=secure)
+    remember(reply, language)
     return reply
+
+
+def remember(reply: Response, code: str) -> None:
+    """Send a reader's choice along, for the pages to come; what is no language of ours changes nothing."""
+    if code in LANGUAGES:
+        secure = settings().secure_cookies
+        reply.set_cookie(COOKIE, code, max_age=COOKIE_SECONDS, samesite="lax", httponly=True, secure=secure)
+
+
+def speak(code: str) -> None:
+    """Answer the request in hand in another language, if it is one of ours."""
+    if code in LANGUAGES:
+        _language.set(code)

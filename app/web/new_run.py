@@ -5,29 +5,28 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session
+from starlette.datastructures import FormData
 
 from app.config import settings
 from app.domain import xtuner_configs
-from app.domain.datasets.store import get_dataset
-from app.domain.errors import FieldError, InvalidError, NotFoundError, UnavailableError
+from app.domain.errors import AppError, FieldError, InvalidError, NotFoundError, UnavailableError
 from app.domain.messages import Message
 from app.domain.mixes import general_pairs
-from app.domain.models import ModelState, Run
 from app.domain.presets import PRESETS, Preset
-from app.domain.recipes import GeneralSet, Pair, Recipe
-from app.domain.registry import list_models
+from app.domain.recipes import GeneralSet, Pair
 from app.domain.runs import create_run, get_run, id_of, live_runs, recipe_of
+from app.web import i18n
 from app.web.dataset_uploads import UploadForm
 from app.web.deps import LARGEST_ID, ReadSession, WriteSession
 from app.web.form_page import SET_TITLES, FormView, Origin, build_view, differing_settings
+from app.web.form_starts import StartQuery, start_of
 from app.web.forms import CheckedForm, SentForm, check_form, recipe_data_from_form, without_unwritten
-from app.web.mix_changes import add_file
-from app.web.proposals import ShownProposal, proposal_after, shown_proposal
+from app.web.proposals import ShownProposal
 from app.web.recipe_settings import Setting, setting_or_none
 from app.web.render import render
 from app.web.workers import live_workers
@@ -69,6 +68,8 @@ class NewRunPage:
     upload: UploadForm
     largest_bytes: int
     """Of an upload."""
+    is_typed: bool
+    """Somebody has filled the form in: what it holds is in no address."""
 
 
 @dataclass(frozen=True)
@@ -81,28 +82,7 @@ class PreviewPart:
     """Paths whose error stood on the page and stands there no more, with what helps there."""
 
 
-@dataclass(frozen=True)
-class Start:
-    """What a form is filled with at first."""
-
-    data: dict[str, Any]
-    origin: Origin
-    notes: Sequence[Message] = ()
-    proposal: ShownProposal | None = None
-
-
 # ── Opening the form ───────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class StartQuery:
-    """What an address asks the form to be filled from."""
-
-    preset: str = ""
-    clone: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None
-    dilute: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None
-    dataset: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None
-    xtuner: Annotated[str, Query(max_length=200)] = ""
 
 
 @router.get("/runs/new", name="new_run.show")
@@ -113,67 +93,11 @@ def show_form(
     q: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
     """Show the form, filled from what the address names; from the first preset when it names nothing."""
-    start = _start(session, query)
+    start = start_of(session, query)
     checked = check_form(session, start.data)
     view = build_view(session, checked, origin=start.origin, problems=without_unwritten(checked))
     page = build_page(session, view, find_configs(q), start.notes, proposal=start.proposal)
     return render(request, "runs/new.html", page)
-
-
-def _start(session: Session, query: StartQuery) -> Start:
-    if query.clone is not None:
-        run = get_run(session, query.clone)
-        return Start(recipe_of(run).model_dump(mode="json"), Origin("clone", run.name, id_of(run)))
-    if query.dilute is not None:
-        return _start_diluted(get_run(session, query.dilute), session)
-    if query.xtuner:
-        return _start_from_xtuner(session, query.xtuner)
-    chosen = next((known for known in PRESETS if known.key == query.preset), None)
-    if query.dataset is not None:
-        dataset = get_dataset(session, query.dataset)
-        return Start(add_file(_with_model(session, (chosen or PRESETS[0]).recipe), dataset), Origin())
-    if chosen is None:
-        return Start(_with_model(session, PRESETS[0].recipe), Origin("preset", PRESETS[0].key))
-    return Start(chosen.recipe.model_dump(mode="json"), Origin("preset", chosen.key))
-
-
-def _start_diluted(run: Run, session: Session) -> Start:
-    proposal = proposal_after(session, run)
-    origin = Origin("clone", run.name, id_of(run), differing_settings(proposal.recipe, recipe_of(run)))
-    return Start(proposal.recipe.model_dump(mode="json"), origin, proposal=shown_proposal(run, proposal))
-
-
-def _with_model(session: Session, recipe: Recipe) -> dict[str, Any]:
-    """Fill in the only model there is, where the recipe's own is not registered and nobody asked for it."""
-    data = recipe.model_dump(mode="json")
-    names = [model.name for model in list_models(session) if model.state is ModelState.READY]
-    if recipe.model not in names and len(names) == 1:
-        data["model"] = names[0]
-    return data
-
-
-def _start_from_xtuner(session: Session, name: str) -> Start:
-    config = xtuner_configs.read_config(name)
-    data = _merged(_with_model(session, PRESETS[0].recipe), config.values)
-    data["name"] = name[:120]
-    wanted = config.base_model.rpartition("/")[2].lower()
-    for model in list_models(session):
-        if wanted and wanted in {model.name.lower(), model.source.rpartition("/")[2].lower()}:
-            data["model"] = model.name
-            break
-    else:
-        data["model"] = config.base_model or data["model"]
-    return Start(data, Origin("xtuner", name), config.notes)
-
-
-def _merged(data: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay a config's values over a recipe's; a length replaces the other kind of length."""
-    merged = dict(data)
-    if {"epochs", "iterations"} & values.keys():
-        merged |= {"epochs": None, "iterations": None}
-    for name, value in values.items():
-        merged[name] = _merged(merged.get(name, {}), value) if isinstance(value, Mapping) else value
-    return merged
 
 
 def build_page(
@@ -182,8 +106,8 @@ def build_page(
     found: FoundConfigs,
     notes: Sequence[Message] = (),
     *,
-    after: int | None = None,
     proposal: ShownProposal | None = None,
+    sent: FormData | None = None,
 ) -> NewRunPage:
     """Put the whole page together."""
     return NewRunPage(
@@ -195,11 +119,12 @@ def build_page(
         set_titles=SET_TITLES,
         has_worker=bool(live_workers()),
         live_runs=live_runs(session),
-        after=after,
+        after=_run_id(sent.get("after")) if sent else None,
         request_key=secrets.token_urlsafe(16),
         proposal=proposal,
         upload=UploadForm(),
         largest_bytes=settings().largest_upload_bytes,
+        is_typed=sent is not None,
     )
 
 
@@ -233,15 +158,40 @@ def find_configs(query: str) -> FoundConfigs:
 @router.post("/runs/new/preview", name="new_run.preview")
 def preview_form(request: Request, session: ReadSession, form: SentForm) -> Response:
     """Answer with what the form as it stands would do; what is being typed is not touched."""
+    view = _view_of(session, form)
+    shown = {path for path in form.getlist("shown") if isinstance(path, str) and _PATH.fullmatch(path)}
+    solved = [(path, setting_or_none(path)) for path in sorted(shown - view.form.problems.keys())]
+    return render(request, "runs/_form_preview.html", PreviewPart(view, SET_TITLES, solved))
+
+
+@router.post("/runs/new", name="new_run.translate")
+def translate_form(request: Request, session: ReadSession, form: SentForm) -> Response:
+    """Show the form as it stands in another language, and remember that one."""
+    chosen = str(form.get("language", ""))
+    i18n.speak(chosen)
+    view = _view_of(session, form)
+    reply = render(
+        request, "runs/new.html", build_page(session, view, find_configs(""), _notes_on(view.origin), sent=form)
+    )
+    i18n.remember(reply, chosen)
+    return reply
+
+
+def _view_of(session: Session, form: FormData) -> FormView:
     checked = check_form(session, recipe_data_from_form(form))
     is_sent = bool(form.get("is_sent"))
     problems = checked.problems if is_sent else tuple(without_unwritten(checked))
     origin = origin_of(session, form.get("origin"), form.get("cloned_from"), checked)
     diluted_from = str(form.get("diluted_from", ""))
-    view = build_view(session, checked, origin=origin, problems=problems, is_sent=is_sent, diluted_from=diluted_from)
-    shown = {path for path in form.getlist("shown") if isinstance(path, str) and _PATH.fullmatch(path)}
-    solved = [(path, setting_or_none(path)) for path in sorted(shown - view.form.problems.keys())]
-    return render(request, "runs/_form_preview.html", PreviewPart(view, SET_TITLES, solved))
+    return build_view(session, checked, origin=origin, problems=problems, is_sent=is_sent, diluted_from=diluted_from)
+
+
+def _notes_on(origin: Origin) -> Sequence[Message]:
+    """Say again what the form has no field for, where it was filled from a config that is still there."""
+    try:
+        return xtuner_configs.read_config(origin.name).notes if origin.kind == "xtuner" else ()
+    except AppError:
+        return ()
 
 
 def origin_of(session: Session, kind_and_name: object, cloned_from: object, checked: CheckedForm) -> Origin:
@@ -271,14 +221,14 @@ def start_run(request: Request, session: WriteSession, form: SentForm) -> Respon
     """Start a run and go to its page; or show the form again with every bad field named, and start nothing."""
     checked = check_form(session, recipe_data_from_form(form))
     origin = origin_of(session, form.get("origin"), form.get("cloned_from"), checked)
-    after = _run_id(form.get("after"))
     if checked.valid is None:
-        return _show_again(request, session, checked, origin=origin, problems=checked.problems, after=after)
+        return _show_again(request, session, checked, origin=origin, problems=checked.problems, sent=form)
+    after = _run_id(form.get("after"))
     key = str(form.get("request_key", ""))[:200] or None
     try:
         run = create_run(session, checked.valid, cloned_from_id=origin.run_id, after_run_id=after, request_key=key)
     except InvalidError as error:  # the model went between the check and this
-        return _show_again(request, session, checked, origin=origin, problems=error.fields, after=after)
+        return _show_again(request, session, checked, origin=origin, problems=error.fields, sent=form)
     return RedirectResponse(f"/runs/{id_of(run)}", status_code=HTTPStatus.SEE_OTHER)
 
 
@@ -289,8 +239,8 @@ def _show_again(
     *,
     origin: Origin,
     problems: Sequence[FieldError],
-    after: int | None,
+    sent: FormData,
 ) -> Response:
     view = build_view(session, checked, origin=origin, problems=problems, is_sent=True)
-    page = build_page(session, view, find_configs(""), after=after)
+    page = build_page(session, view, find_configs(""), sent=sent)
     return render(request, "runs/new.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)

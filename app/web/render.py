@@ -50,6 +50,8 @@ def environment() -> Environment:
     env.install_gettext_callables(i18n.gettext, i18n.plural, newstyle=True)  # type: ignore[attr-defined]
     env.filters.update(FILTERS)
     env.globals.update(
+        comma=i18n.comma,
+        space=i18n.space,
         static=assets.static_url,
         heat=formats.heat,
         language=i18n.language,

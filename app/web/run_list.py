@@ -18,6 +18,7 @@ from app.domain.waiting import waiting_run_ids
 
 PAGE_SIZE = 25
 MAX_PAGE = 1_000_000  # beyond it an offset no longer fits what databases count with
+IN_ORDER = "queue"  # the sort of what waits
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class ListQuery:
         defaults = {"q": "", "state": None, "sort": "-created", "page": 1}
         query = urlencode({name: value for name, value in values.items() if value != defaults[name]})
         return f"/runs?{query}" if query else "/runs"
+
+    def in_state(self, state: RunState | None) -> str:
+        """Return the address of the runs in one state; those that wait stand in the order in which they start."""
+        sort = "-created" if self.sort == IN_ORDER else self.sort
+        return self.url(state=state, sort=IN_ORDER if state is RunState.QUEUED else sort)
 
     def sorted_by(self, key: str) -> str:
         """Return the address that sorts by a column; the other way round when it does already."""
@@ -66,6 +72,8 @@ class RunRow:
     """In the queue, from 1; None unless it waits."""
     keep: int | None
     verdict: Verdict | None
+    is_answered: bool
+    """The base model counts: it has answers, and no verdict."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,8 @@ class RunsPage:
     found: RunPage
     states: Sequence[RunState]
     all_runs: int
-    """With or without the state that is asked for."""
+    """With the words that are asked for, whatever their state."""
+    total_runs: int
     running: int
     queued: int
     first: int
@@ -110,6 +119,7 @@ def build_runs_page(session: Session, query: ListQuery) -> RunsPage:
         found=found,
         states=tuple(RunState),
         all_runs=sum(found.by_state.values()),
+        total_runs=count_runs(session),
         running=count_runs(session, RunState.RUNNING),
         queued=len(waiting),
         first=_offset(query) + 1,
@@ -152,4 +162,5 @@ def _row(run: Run, checkpoints: Sequence[Checkpoint], waiting: Sequence[int]) ->
         place=waiting.index(id_of(run)) + 1 if id_of(run) in waiting else None,
         keep=advise(judged).iteration if run.state.is_final else None,
         verdict=verdicts[-1] if verdicts else None,
+        is_answered=any(checkpoint.answers for checkpoint in checkpoints),
     )

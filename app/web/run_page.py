@@ -8,7 +8,8 @@ from sqlalchemy.orm import selectinload
 from sqlmodel import Session, col, select
 
 from app.domain.advice import Advice, advise
-from app.domain.attempts import MOST_RESTARTS
+from app.domain.attempts import MOST_RESTARTS, outcomes
+from app.domain.checkpoints import is_in_passing
 from app.domain.datasets.store import find_version
 from app.domain.events import last_event_id
 from app.domain.logs import tail_of_log
@@ -71,6 +72,8 @@ class CheckpointRow:
     problems: Mapping[int, Message]
     """By artifact id: why it could not be made."""
     is_kept: bool
+    is_in_passing: bool
+    """It was saved to go on from, and is never asked."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,8 @@ class RunView:
     place: Place | None
     """In the queue; None unless it waits."""
     attempts: Sequence[Attempt]
+    outcomes: Mapping[int, RunState]
+    """What each attempt's end made of the run, by its number."""
     has_worker: bool
 
     @property
@@ -134,6 +139,11 @@ class RunView:
         """The iteration that it would go on from; 0 for the start."""
         saved = (row.checkpoint.iteration for row in self.checkpoints if row.checkpoint.state_file)
         return next(saved, 0)
+
+    @property
+    def in_passing(self) -> frozenset[int]:
+        """Ids of the checkpoints that were saved to go on from, and are never asked."""
+        return frozenset(row.checkpoint.id or 0 for row in self.checkpoints if row.is_in_passing)
 
     @property
     def lost(self) -> Attempt | None:
@@ -175,7 +185,7 @@ def build_run_view(session: Session, run_id: int) -> RunView:
         strip=_strip(run, recipe, checkpoints, judged),
         answers=_arrived(run, checkpoints, answered),
         checkpoints=[
-            _checkpoint_row(row, score, advice)
+            _checkpoint_row(run, recipe, row, judged=score, advice=advice)
             for row, score in zip(reversed(checkpoints), reversed(judged), strict=True)
         ],
         judged=answered,
@@ -186,6 +196,7 @@ def build_run_view(session: Session, run_id: int) -> RunView:
         sources=_sources(session, recipe),
         place=place_of(session, run),
         attempts=run.attempts,
+        outcomes=outcomes(session, run_id),
         has_worker=bool(live_workers()),
     )
 
@@ -248,10 +259,19 @@ def _arrived(run: Run, checkpoints: Sequence[Checkpoint], answered: Sequence[Che
     return ArrivedAnswers(newest.iteration, rows, is_waiting)
 
 
-def _checkpoint_row(row: Checkpoint, judged: CheckpointVerdict, advice: Advice) -> CheckpointRow:
+def _checkpoint_row(
+    run: Run, recipe: Recipe, row: Checkpoint, *, judged: CheckpointVerdict, advice: Advice
+) -> CheckpointRow:
     problems = {
         artifact.id or 0: artifact_reason_text(artifact.reason, artifact.reason_detail)
         for artifact in row.artifacts
         if artifact.reason is not None
     }
-    return CheckpointRow(row, judged.score, row.artifacts, problems, is_kept=row.id == advice.checkpoint_id)
+    return CheckpointRow(
+        row,
+        judged.score,
+        row.artifacts,
+        problems,
+        is_kept=row.id == advice.checkpoint_id,
+        is_in_passing=is_in_passing(row, run, every=recipe.checkpoints.every, is_answered=bool(row.answers)),
+    )

@@ -18,6 +18,7 @@ from app.domain.models import Run, RunState
 from app.domain.runs import get_run, id_of, recipe_of, request_stop, resume_run
 from app.domain.waiting import move_in_queue
 from app.domain.xtuner_config import render_config
+from app.web.addresses import path_on_this_server
 from app.web.deps import Id, ReadSession, WriteSession
 from app.web.downloads import send_file
 from app.web.render import render
@@ -57,7 +58,7 @@ def list_query(q: str = "", state: str = "", sort: str = "-created", page: str =
 @router.get("/runs", name="runs.index")
 def list_runs(request: Request, query: Annotated[ListQuery, Depends(list_query)], session: ReadSession) -> Response:
     """Show a page of the list."""
-    return render(request, "runs/index.html", build_runs_page(session, query), partial="runs/_list.html")
+    return render(request, "runs/index.html", build_runs_page(session, query), partial="runs/_found.html")
 
 
 @router.get("/runs/{run_id}", name="runs.show")
@@ -81,10 +82,15 @@ def resume(run_id: Id, session: WriteSession) -> Response:
 
 
 @router.post("/runs/{run_id}/queue", name="runs.queue")
-def move_run(run_id: Id, session: WriteSession, place: Annotated[int, Form(ge=1, le=1_000_000)]) -> Response:
-    """Give a waiting run another place, and show it again."""
+def move_run(
+    run_id: Id,
+    session: WriteSession,
+    place: Annotated[int, Form(ge=1, le=1_000_000)],
+    back: Annotated[str, Form()] = "",
+) -> Response:
+    """Give a waiting run another place, and show the page again that asked: the run's own when none is named."""
     move_in_queue(session, run_id, place=place)
-    return RedirectResponse(f"/runs/{run_id}", status_code=303)
+    return RedirectResponse(path_on_this_server(back) if back else f"/runs/{run_id}", status_code=303)
 
 
 @router.get("/runs/{run_id}/log", name="runs.log")

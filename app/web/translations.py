@@ -89,17 +89,18 @@ def problems() -> Iterator[str]:
 
 
 def _problems_of(language: str, used: Message, translated: Message | None) -> Iterator[str]:
-    texts = _texts(translated.string) if translated is not None else ()
-    if not texts or not all(texts):
+    given = texts(translated.string) if translated is not None else ()
+    if not given or not all(given):
         yield f"{language}: not translated: {used.id!r}"
         return
-    wanted = set.union(*(_places(text) for text in _texts(used.id)))
-    for text in texts:
+    wanted = set.union(*(_places(text) for text in texts(used.id)))
+    for text in given:
         if not _places(text) <= wanted or (wanted - {"num"}) - _places(text):
             yield f"{language}: other places than the English: {used.id!r} -> {text!r}"
 
 
-def _texts(text: str | tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
+def texts(text: str | tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
+    """Return a translation's text, or those of its plural forms."""
     return (text or "",) if text is None or isinstance(text, str) else tuple(text)
 
 

@@ -266,3 +266,16 @@ def test_markdown_cells_stay_in_their_table(session: Session) -> None:
     assert lines[0] == "| probe | base model |"
     assert lines[3] == r"| Who are you? | a \| b<br>\<b\>c\</b\> \*d\* \`e\` \[f\](g) |"
     assert "keep nothing" in lines[-1]
+
+
+def test_what_was_saved_in_passing_is_no_column(session: Session) -> None:
+    """Nobody asks it, so no answer of it is missing; an address that names it shows it all the same."""
+    recipe = make_recipe(checkpoints={"every": 5})
+    run = make_run(session, recipe=recipe, state=RunState.CANCELLED, iterations=20, iteration=11)
+    for iteration in (0, 5, 10):
+        make_checkpoint(session, run, iteration=iteration, texts=["A model.", "No.", "Paris."])
+    kept = make_checkpoint(session, run, iteration=7, texts=["A model.", "No.", "Paris."])
+    passing = make_checkpoint(session, run, iteration=8)
+
+    assert iterations(compare(session, run_ids=[id_of(run)])) == [0, 5, 7, 10]
+    assert iterations(compare(session, checkpoint_ids=[id_of(passing), id_of(kept)])) == [0, 7, 8]

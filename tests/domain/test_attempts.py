@@ -13,12 +13,13 @@ from app.domain.attempts import (
     claim_run,
     claimed_runs,
     end_attempt,
+    outcomes,
     renew_claim,
 )
 from app.domain.columns import utc_now
 from app.domain.models import Attempt, Event, ReasonKind, Run, RunState
 from app.domain.queue import QueueMessage
-from app.domain.runs import get_run, id_of, request_stop
+from app.domain.runs import get_run, id_of, request_stop, resume_run
 from tests.factories import attempt_of, make_run
 
 LOST = Ending(RunState.FAILED, ReasonKind.WORKER_LOST)
@@ -226,3 +227,20 @@ def test_the_next_attempt_has_the_next_number(session: Session) -> None:
     assert attempt.number == 2
     assert not renew_claim(session, id_of(run), attempt=1)
     assert not end_attempt(session, id_of(run), attempt=1, ending=Ending(RunState.FINISHED))
+
+
+def test_what_became_of_each_attempt_is_known(session: Session) -> None:
+    """One gave its run back, one was stopped by a person, one is at work; what the run did later changes nothing."""
+    run_id = id_of(make_run(session))
+
+    claim_run(session, run_id, worker="one")
+    end_attempt(session, run_id, attempt=1, ending=Ending(RunState.QUEUED))
+    claim_run(session, run_id, worker="two")
+    request_stop(session, run_id)
+    end_attempt(session, run_id, attempt=2, ending=Ending(RunState.QUEUED))
+    resume_run(session, run_id)
+    request_stop(session, run_id)
+    resume_run(session, run_id)
+    claim_run(session, run_id, worker="three")
+
+    assert outcomes(session, run_id) == {1: RunState.QUEUED, 2: RunState.CANCELLED}

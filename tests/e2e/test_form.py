@@ -12,7 +12,7 @@ from app.domain.runs import recipe_of
 from tests.factories import make_model
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Dialog, Page
 
 
 def open_form(page: "Page", session: Session) -> None:
@@ -142,6 +142,33 @@ def test_leaving_what_was_typed_asks_first(page: "Page", session: Session) -> No
 
     expect(page.locator("#name")).to_have_value("half an hour of work")
     assert is_still_here(page)
+
+
+def test_another_language_loses_nothing(page: "Page", session: Session) -> None:
+    """Texts, rows that were added and what is wrong come back in Chinese, and leaving still asks first."""
+    open_form(page, session)
+    page.locator("#name").fill("half an hour of work")
+    page.get_by_role("button", name="Add a pair").click()
+    page.locator("#mix-identity-2-question").fill("Third?")
+    page.locator("#training-learning_rate").fill("fast")
+
+    page.get_by_role("button", name="Language: English").click()
+    page.get_by_role("button", name="中文").click()
+
+    expect(page.locator("html")).to_have_attribute("lang", "zh")
+    expect(page.locator("#name")).to_have_value("half an hour of work")
+    expect(page.locator("#mix-identity-2-question")).to_have_value("Third?")
+    expect(page.locator("#training-learning_rate-help.error")).to_contain_text("不是数字")
+    asked: list[str] = []
+
+    def stay(dialog: "Dialog") -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.locator(".presets a").last.click()
+    expect(page.locator("#name")).to_have_value("half an hour of work")
+    assert asked
 
 
 def test_sending_a_bad_form_leads_to_the_mistake(page: "Page", session: Session) -> None:

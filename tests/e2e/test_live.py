@@ -235,6 +235,7 @@ def test_the_list_is_searched_while_one_types(page: Page, session: Session, run:
     page.wait_for_url("**/runs?q=needl")
     wait_until(lambda: page.locator("#run-table tbody tr").count() == 1, "the list was not narrowed")
     assert page.evaluate("document.activeElement.name") == "q"
+    assert page.locator("#run-count").inner_text().startswith("1 of 2 runs found.")
 
 
 def test_a_cdn_that_does_not_answer_costs_nothing_but_a_moment(

@@ -132,6 +132,19 @@ def test_a_saved_set_is_found_and_given_a_share(page: "Page", session: Session, 
     assert is_still_here(page)
 
 
+def test_enter_in_a_field_presses_no_button_of_the_mix(page: "Page", session: Session, tmp_path: Path) -> None:
+    """In the search it does nothing, in a field it sends the form; a bad one comes back with the mix as it was."""
+    open_form(page, session, tmp_path)
+    page.get_by_label("Search sets").press("Enter")
+    assert is_still_here(page)
+
+    page.locator("#name").fill("")
+    page.locator("#name").press("Enter")
+
+    expect(page.locator("#name-help.error")).to_be_visible()
+    expect(page.locator("#mix-identity_count")).to_have_value("24")
+
+
 def test_the_slider_moves_n_and_m_by_keyboard(page: "Page", session: Session, tmp_path: Path) -> None:
     """Each step asks once it rests; the amounts, the table and the forecast follow, and the focus stays."""
     open_form(page, session, tmp_path)

@@ -1,6 +1,7 @@
-"""F1, F2, F4, F12, F15, F20 and F24 with the real engine: one run suffers most of them, one is left alone."""
+"""F1, F2, F4, F5, F12, F15, F20 and F24 with the real engine: one run suffers most of them, one is left alone."""
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.faults.site import (
     wait_for_iteration,
     wait_for_state,
 )
+from tests.faults.test_worker import overlap, worker_of
 from tests.worker.engine.conftest import PROBES, small_model, small_recipe
 
 pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.filterwarnings("ignore")]
@@ -58,10 +60,11 @@ def start(site: Site) -> None:
     )
 
 
-def start_real_run(site: Site, name: str) -> int:
-    """Start a run that trains for real."""
+def start_real_run(site: Site, name: str, *, rank: int = 4) -> int:
+    """Start a run that trains for real; the rank of its adapter says how long a save takes."""
     recipe = small_recipe(
-        training={"iterations": ITERATIONS}, checkpoints={"every": EVERY, "keep": -1, "max_new_tokens": 4}
+        training={"iterations": ITERATIONS, "lora": {"r": rank, "dropout": 0.1}},
+        checkpoints={"every": EVERY, "keep": -1, "max_new_tokens": 4},
     )
     reply = site.ask("POST", "/runs", json=recipe.model_dump(mode="json") | {"name": name})
     assert reply.status_code == 201, reply.text
@@ -99,13 +102,40 @@ def wait_for_attempt(session: Session, run_id: int, number: int, iteration: int)
     wait_until(
         lambda: measured_after(session, run_id, number - 1) and now(session, run_id).iteration >= iteration,
         f"attempt {number} did not come to iteration {iteration}",
-        seconds=120,
+        seconds=300,  # loading takes most of it where other things run too
     )
 
 
 def losses(session: Session, run_id: int) -> list[float]:
     """Return a run's losses."""
     return [metric.loss or 0.0 for metric in metrics_of(session, run_id)]
+
+
+def test_a_save_is_cut_off_and_then_the_devices_holder_is_killed(real: Site, session: Session) -> None:
+    """F5 and F12: it goes on from the checkpoint before, then under the other worker; one run trains at a time."""
+    start(real)
+    first = start_real_run(real, "first", rank=128)
+    wait_for_attempt(session, first, 1, EVERY + 1)
+    kill_in_a_save(real, session, first)
+    wait_for_attempt(session, first, 2, EVERY + 1)
+    assert attempts(session, first)[1].resumed_from == EVERY
+    second = start_real_run(real, "second")
+    next(worker for worker in real.workers if worker.popen.pid == worker_of(session, first)).kill()
+
+    for run_id in (first, second):
+        check_whole(session, real, run_id, iterations=ITERATIONS, every=EVERY)
+    assert not overlap(session)
+    assert [attempt.reason for attempt in attempts(session, first)] == [ReasonKind.KILLED, ReasonKind.WORKER_LOST, None]
+
+
+def kill_in_a_save(site: Site, session: Session, run_id: int) -> None:
+    """Wait until the trainer has a checkpoint half written, and kill it."""
+    trainer, folder = trainer_of(session, run_id), site.home / "runs" / str(run_id)
+    deadline = time.monotonic() + 300
+    while not any(path.stat().st_size for path in folder.rglob(".iter_*.part") if path.exists()):
+        assert time.monotonic() < deadline, "nothing was saved"
+        time.sleep(0.002)
+    kill_if_there(trainer)
 
 
 def test_a_full_disk_and_ten_stops(real: Site, session: Session) -> None:

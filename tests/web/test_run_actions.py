@@ -10,6 +10,7 @@ from app.domain.attempts import Ending, claim_run, end_attempt
 from app.domain.models import ReasonKind, Run, RunState
 from app.domain.presence import WorkerPresence, announce_worker
 from app.domain.presets import SMALL_MODEL
+from app.domain.runs import request_stop, resume_run
 from app.domain.waiting import waiting_run_ids
 from app.web import workers
 from tests.factories import make_checkpoint, make_model, make_run
@@ -93,6 +94,23 @@ def test_a_lost_attempt_is_told(client: TestClient, session: Session) -> None:
     again = client.get(f"/runs/{run.id}").text
     assert "killed by signal 9" in again
     assert "in progress" in again
+
+
+def test_each_attempt_says_how_it_ended(client: TestClient, session: Session) -> None:
+    """Left by its worker, stopped by a person, and stopped again: two different words."""
+    run_id = make_run(session).id or 0
+    for number, is_stopped in enumerate((False, True, True), 1):
+        claim_run(session, run_id, worker="w")
+        if is_stopped:
+            request_stop(session, run_id)
+        end_attempt(session, run_id, attempt=number, ending=Ending(RunState.QUEUED))
+        if number == 2:
+            resume_run(session, run_id)
+    session.commit()
+
+    rows = soup_of(client.get(f"/runs/{run_id}")).select("#run-attempts tbody tr")
+
+    assert [row.select("td")[1].get_text(strip=True) for row in rows] == ["stopped", "stopped", "saved and left"]
 
 
 def test_the_form_sent_twice_starts_one_run(client: TestClient, session: Session) -> None:

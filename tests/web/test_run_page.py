@@ -1,7 +1,11 @@
 """What the page of one run shows of a run of any length."""
 
 from datetime import timedelta
+from typing import Any
 
+import pytest
+from bs4 import BeautifulSoup
+from fastapi.testclient import TestClient
 from sqlmodel import Session
 
 from app.domain.columns import utc_now
@@ -48,3 +52,20 @@ def test_a_short_run_shows_them_all(session: Session) -> None:
     strip = build_run_view(session, id_of(run)).strip
 
     assert [block.iteration for block in strip] == [0, 5, 10, 15, 20]
+
+
+@pytest.mark.parametrize(
+    ("iteration", "fields", "is_in_passing"),
+    [(8, {}, True), (10, {}, False), (20, {}, False), (8, {"texts": ["A model.", "No.", "Paris."]}, False)],
+)
+def test_what_was_saved_in_passing_says_so(
+    client: TestClient, session: Session, *, iteration: int, fields: dict[str, Any], is_in_passing: bool
+) -> None:
+    """Off the cadence and never asked: that no verdict stands there is as it should be, and no wait for one."""
+    run = make_run(session, state=RunState.QUEUED, iterations=20, iteration=iteration, attempt=1)
+    make_checkpoint(session, run, iteration=iteration, **fields)
+
+    page = BeautifulSoup(client.get(f"/runs/{run.id}").text, "html.parser")
+
+    said = [each.get_text() for each in page.select("#run-checkpoints tbody .small, .strip small")]
+    assert said.count("to go on from") == (2 if is_in_passing else 0)

@@ -241,6 +241,6 @@ os._exit(0)
 
 def test_a_process_forked_in_the_middle_of_a_round_can_write(home: Path, database_url: str) -> None:
     """SQLite's locks are kept in memory too: a copy of a locked one would stay locked for ever."""
-    done = subprocess.run([sys.executable, "-c", FORK], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", FORK], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr

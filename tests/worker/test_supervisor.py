@@ -304,7 +304,8 @@ def test_a_worker_that_leaves_gives_its_run_back(session: Session) -> None:
     session.refresh(run, ["attempts"])
     assert run.attempts[1].resumed_from == max(saved)
     kept = session.exec(select(Checkpoint.iteration).order_by(col(Checkpoint.iteration))).all()
-    assert list(kept) == [0, 5, 10, 15, 20]
+    asked = session.exec(select(Event.iteration).where(Event.kind == "answers").order_by(col(Event.id))).all()
+    assert list(kept) == list(asked) == [0, 5, 10, 15, 20]
 
 
 def test_stop_can_keep_a_checkpoint(session: Session) -> None:

@@ -22,7 +22,7 @@ from app.domain.findings.index import (
     index_path,
     read_turn,
 )
-from app.domain.findings.keys import Keys, normalised, text_keys
+from app.domain.findings.keys import Keys, RememberedKeys, normalised, text_keys
 from app.domain.findings.kinds import (
     GENERAL,
     IDENTITY,
@@ -127,16 +127,20 @@ class _Form:
             question=text_keys(questions),
             answer=text_keys(normalised(pair.answer) for pair in self.pairs),
             questions_at=lambda places: [questions[place] for place in places],
-            suspects=[each for each in self._texts() if is_blank(each.text) or not is_plain(each.text)],
+            suspects=[
+                Suspect(row, 0, field, text)
+                for row, field, text in self._texts()
+                if is_blank(text) or not is_plain(text)
+            ],
         )
 
-    def _texts(self) -> Iterator[Suspect]:
+    def _texts(self) -> Iterator[tuple[int, Field, str]]:
         """Yield every text of the form once: the system text is that of the first pair."""
         if self.pairs and self.system:
-            yield Suspect(0, 0, Field.SYSTEM, self.system)
+            yield 0, Field.SYSTEM, self.system
         for row, pair in enumerate(self.pairs):
-            yield Suspect(row, 0, Field.INPUT, pair.question)
-            yield Suspect(row, 0, Field.OUTPUT, pair.answer)
+            yield row, Field.INPUT, pair.question
+            yield row, Field.OUTPUT, pair.answer
 
 
 def _place_in(source: str, row: int) -> tuple[str, int]:
@@ -169,6 +173,7 @@ def _conflicts(source: tuple[str, Path], found: FileConflicts, place_of: PlaceOf
 
 
 def _find_near(questions: list[str], contexts: Keys) -> Numbers:
-    near = NearQuestions(questions, contexts, text_keys(" ".join(_NUMBER.findall(text)) for text in questions))
+    numbers = RememberedKeys().of([" ".join(_NUMBER.findall(text)) for text in questions])  # most hold none
+    near = NearQuestions(questions, contexts, numbers)
     near.compare_all()
     return near.earlier

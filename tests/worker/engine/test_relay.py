@@ -23,11 +23,11 @@ def internlm2(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     folder = tmp_path_factory.mktemp("internlm2")
     config = configuration_internlm2.InternLM2Config(
         vocab_size=600,
-        hidden_size=64,
-        intermediate_size=96,
+        hidden_size=128,
+        intermediate_size=192,  # bitsandbytes works on a CPU in blocks of 32
         num_hidden_layers=2,
         num_attention_heads=8,
-        num_key_value_heads=2,
+        num_key_value_heads=4,
         max_position_embeddings=256,
         bias=False,
     )
@@ -42,9 +42,10 @@ def _save(model: Any, folder: Path) -> None:
     from safetensors.torch import save_file
 
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    first = {name: state[name] for name in list(state)[: len(state) // 2]}
-    save_file(first, folder / "model-00001-of-00002.safetensors")
-    save_file({name: state[name] for name in state if name not in first}, folder / "model-00002-of-00002.safetensors")
+    files = {name: f"model-0000{1 + (at >= len(state) // 2)}-of-00002.safetensors" for at, name in enumerate(state)}
+    for file in sorted(set(files.values())):
+        save_file({name: state[name] for name in state if files[name] == file}, folder / file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}), "utf-8")
     config = {**model.config.to_dict(), "architectures": ["InternLM2ForCausalLM"], "torch_dtype": "float32"}
     (folder / "config.json").write_text(json.dumps(config, default=str), "utf-8")
     _save_tokenizer(folder)
