@@ -41,6 +41,7 @@ def make_llama_folder(folder: Path, *, layers: int = 2, hidden: int = 64, words:
     """Write a folder whose safetensors header is a small Llama's, over no numbers at all."""
     inner = 2 * hidden
     config = {"hidden_size": hidden, "intermediate_size": inner, "num_hidden_layers": layers, "vocab_size": words}
+    config |= {"num_attention_heads": 2}
     make_model_folder(folder, config=LLAMA | config | {"tie_word_embeddings": True})
     names = {"self_attn.q_proj": (hidden, hidden), "self_attn.v_proj": (hidden, hidden)}
     names |= {"mlp.up_proj": (inner, hidden), "mlp.down_proj": (hidden, inner)}
