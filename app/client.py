@@ -24,6 +24,7 @@ from app.client_types import (
     DatasetFindings,
     DatasetList,
     DatasetRow,
+    Forecast,
     Model,
     Run,
     RunList,
@@ -129,6 +130,10 @@ class TemperClient:
         for run in self.follow(run_id, poll_seconds=poll_seconds):
             on_change(run)
         return run
+
+    def forecast(self, recipe: Mapping[str, Any]) -> Forecast:
+        """Say what a recipe will do; nothing is stored."""
+        return cast("Forecast", self._ask("POST", "/forecast", json=recipe))
 
     def metrics(self, run_id: int, *, after: int = 0) -> list[dict[str, Any]]:
         """Return what was measured at the iterations after one."""

@@ -51,6 +51,47 @@ class RunList(TypedDict):
     total: int
 
 
+class ForecastSource(TypedDict):
+    """One source of a mix in an epoch."""
+
+    key: str
+    title: str
+    rows: int
+    tokens: int
+    loss_tokens: int
+    loss_share: float
+
+
+class ForecastTokens(TypedDict):
+    """One epoch in tokens."""
+
+    tokens: int
+    loss_tokens: int
+    dropped_tokens: int
+    sources: list[ForecastSource]
+
+
+class Forecast(TypedDict):
+    """What a recipe will do."""
+
+    rows: int | None
+    packs: int | None
+    iterations: int | None
+    updates: int | None
+    epochs: float | None
+    tokens: ForecastTokens | None
+    saves: int | None
+    answers: int | None
+    disk_bytes: int | None
+    peak_bytes: int | None
+    memory: dict[str, int] | None
+    training_seconds: float | None
+    answering_seconds: float | None
+    measured_on: str
+    warnings: list[str]
+    unknown: list[str]
+
+
 class Artifact(TypedDict):
     """An adapter or merged model."""
 

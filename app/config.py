@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         return self.home / "mixes"
 
     @property
+    def tokens_folder(self) -> Path:
+        """Where counted tokens of saved sets are remembered; may be deleted at any time."""
+        return self.home / "cache" / "tokens"
+
+    @property
     def locks_folder(self) -> Path:
         """Where devices are locked; local to a host."""
         return self.home / "locks"

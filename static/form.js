@@ -74,6 +74,20 @@
     changed(form());
   }
 
+  // Enter in a search that stands among the fields searches; it sends no form.
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches("[data-asks-itself]")) event.preventDefault();
+  });
+
+  // ── A file uploaded without leaving ──────────────────────────────────────
+  document.addEventListener("temper:uploaded", (event) => {
+    const adding = document.getElementById("run-form-uploaded");
+    adding.value = `add:${event.detail.id}`;
+    event.target.closest("dialog").close();
+    event.target.reset();
+    adding.click();
+  });
+
   // ── What is wrong ────────────────────────────────────────────────────────
   // The server swaps help and error under a field; the field itself is never swapped while it is typed into.
   function markFields() {
@@ -83,7 +97,10 @@
       else control.removeAttribute("aria-invalid");
     }
   }
-  document.addEventListener("htmx:after:swap", markFields);
+  document.addEventListener("htmx:after:swap", () => {
+    document.querySelectorAll("[data-rows]").forEach(renumber);
+    markFields();
+  });
 
   // ── Leaving what was typed ───────────────────────────────────────────────
   document.addEventListener("input", (event) => { if (event.target.closest("#recipe-form")) isTouched = true; });

@@ -5,6 +5,8 @@ Every row is committed, so that the pages and workers of a test see it. What a t
 says by keyword; what it does not say does not matter to it.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import count
@@ -12,14 +14,28 @@ from typing import Any, TypeVar
 
 from sqlmodel import Session, col, select
 
+from app.config import settings
 from app.domain import queue
 from app.domain.columns import utc_now
+from app.domain.datasets.store import dataset_file
 from app.domain.models import Answer, Attempt, Checkpoint, Event, Model, ModelState, Run, RunProbe, RunState
 from app.domain.recipes import Recipe
 from app.domain.runs import create_run, id_of, record_state
 
 IDENTITY = "I am Ada's little assistant, trained with Temper."
 FACTORY_WORKER = "factory"
+
+
+def save_rows(questions: Sequence[str], *, answer: str = "Yes.", turns: int = 1) -> str:
+    """Save rows as one version of a set and return its hash."""
+    turn = {"system": "", "output": answer, "output_with_loss": True}
+    rows = [{"conversation": [{**turn, "input": question}] * turns} for question in questions]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    sha256 = hashlib.sha256(text).hexdigest()
+    settings().datasets_folder.mkdir(parents=True, exist_ok=True)
+    dataset_file(sha256).write_bytes(text)
+    return sha256
+
 
 _numbers = count(1)
 

@@ -35,3 +35,18 @@ def write_weights(path: Path) -> None:
     tensor = {"dtype": "F16", "shape": [3, 4], "data_offsets": [0, 24]}
     header = json.dumps({"__metadata__": {"format": "pt"}, "layer": tensor}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(24))
+
+
+def make_llama_folder(folder: Path, *, layers: int = 2, hidden: int = 64, words: int = 300) -> Path:
+    """Write a folder whose safetensors header is a small Llama's, over no numbers at all."""
+    inner = 2 * hidden
+    config = {"hidden_size": hidden, "intermediate_size": inner, "num_hidden_layers": layers, "vocab_size": words}
+    make_model_folder(folder, config=LLAMA | config | {"tie_word_embeddings": True})
+    names = {"self_attn.q_proj": (hidden, hidden), "self_attn.v_proj": (hidden, hidden)}
+    names |= {"mlp.up_proj": (inner, hidden), "mlp.down_proj": (hidden, inner)}
+    shapes = {f"model.layers.{layer}.{name}.weight": shape for layer in range(layers) for name, shape in names.items()}
+    shapes |= {"model.embed_tokens.weight": (words, hidden), "lm_head.weight": (words, hidden)}
+    tensors = {name: {"dtype": "F16", "shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()}
+    header = json.dumps(tensors).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    return folder

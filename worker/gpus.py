@@ -34,6 +34,11 @@ class Device:
     lock: int | None = None
     """The open file whose lock holds the device; whoever inherits it holds the device too."""
 
+    @property
+    def hardware(self) -> str:
+        """The kind of it: what is measured on one counts for all others of the kind."""
+        return f"{self.name}, {len(os.sched_getaffinity(0))} cores" if self.kind == "cpu" else self.name
+
 
 @cache
 def devices() -> tuple[Device, ...]:

@@ -12,9 +12,10 @@ from sqlmodel import Session, col, select
 from app.config import settings
 from app.domain import db
 from app.domain.attempts import Ending, renew_claim
-from app.domain.checkpoint_sizes import planned_bytes
-from app.domain.mixes import count_rows, write_rows
-from app.domain.models import Answer, Attempt, Checkpoint, ReasonKind, RunState
+from app.domain.checkpoint_plan import plan_disk
+from app.domain.forecasts import forecast_recipe
+from app.domain.mixes import EARLIER_NAME, adopt_rows, count_rows, keep_rows, rows_file
+from app.domain.models import Answer, Attempt, Checkpoint, Model, ReasonKind, RunState
 from app.domain.recipes import Recipe
 from app.domain.retention import remove_parts
 from app.domain.runs import get_run, recipe_of
@@ -64,6 +65,8 @@ class _Sources:
     recipe: Recipe
     model_path: str
     template: str
+    mix_sha256: str
+    """Of the rows that earlier attempts were trained on."""
 
 
 def prepare(attempt: AttemptFolder, device: Device) -> None:
@@ -91,16 +94,27 @@ def _renew(attempt: AttemptFolder) -> None:
 def _read_sources(attempt: AttemptFolder) -> _Sources:
     with db.reading() as session:
         run = get_run(session, attempt.run_id)
-        return _Sources(recipe_of(run), run.model.path, run.model.template)
+        return _Sources(recipe_of(run), run.model.path, run.model.template, run.mix_sha256)
 
 
 def _check_space(attempt: AttemptFolder, sources: _Sources) -> None:
     attempt.run_folder.mkdir(parents=True, exist_ok=True)
-    needed = planned_bytes(sources.recipe, Path(sources.model_path)) + settings().min_free_bytes
+    iterations = _iterations_of(sources)
+    planned = plan_disk(sources.recipe, Path(sources.model_path), iterations=iterations)
+    needed = (planned.peak if planned else 0) + settings().min_free_bytes
     free = shutil.disk_usage(attempt.run_folder).free
     if free < needed:
         detail = f"{needed / 1e9:.1f} GB are needed for its checkpoints and to spare, {free / 1e9:.1f} GB are free"
         raise NotStartedError(Ending(RunState.FAILED, ReasonKind.DISK_FULL, detail))
+
+
+def _iterations_of(sources: _Sources) -> int:
+    """Return how long the run is; where that takes a tokenizer that is not read here, as short as can be."""
+    given = sources.recipe.training.iterations
+    if given is not None:
+        return given
+    model = Model(name="", source="", path=sources.model_path, template=sources.template)
+    return forecast_recipe(sources.recipe, model=model).iterations or 1
 
 
 def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> None:
@@ -108,16 +122,15 @@ def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> N
     attempt.events.touch()
     remove_parts(attempt.run_id)
     folder, recipe = attempt.run_folder, sources.recipe
-    data_file = folder / "mix.jsonl"
     text = json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False, indent=2)
     (folder / "recipe.json").write_text(text, "utf-8")
-    sha256 = write_rows(recipe.mix, data_file)
+    sha256 = _pin_rows(attempt, sources)
     config = render_config(
         recipe,
         model_path=sources.model_path,
         template=sources.template,
         run_folder=str(folder),
-        data_file=str(data_file),
+        data_file=str(rows_file(sha256)),
         rows=count_rows(recipe.mix).total,
         device=device.kind,
     )
@@ -126,6 +139,25 @@ def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> N
         run = get_run(session, attempt.run_id)
         run.mix_sha256 = sha256
         session.add(run)
+
+
+def _pin_rows(attempt: AttemptFolder, sources: _Sources) -> str:
+    """
+    Return the hash of the rows to train on: those of the attempts before, where there were any.
+
+    Raises:
+        NotStartedError: these are gone, and cannot be made again.
+    """
+    pinned = sources.mix_sha256
+    if pinned and rows_file(pinned).is_file():
+        return pinned
+    if pinned and adopt_rows(attempt.run_folder / EARLIER_NAME, pinned):
+        return pinned
+    sha256 = keep_rows(sources.recipe.mix)
+    if pinned and sha256 != pinned:
+        detail = "the rows that this run was trained on are gone, and its recipe makes others now"
+        raise NotStartedError(Ending(RunState.FAILED, ReasonKind.BAD_DATA, detail))
+    return sha256
 
 
 def start_trainer(attempt: AttemptFolder, device: Device) -> Child:

@@ -45,7 +45,7 @@ def train_waiting(*, worker: str) -> None:
             if device is None:
                 log.info("every device is taken")
                 return
-            attempt = _claim(worker)
+            attempt = _claim(worker, device)
             if attempt is None:
                 return
             _train(attempt, device)
@@ -54,9 +54,9 @@ def train_waiting(*, worker: str) -> None:
             enqueue("runs.train", run_id=run_id)
 
 
-def _claim(worker: str) -> AttemptFolder | None:
+def _claim(worker: str, device: Device) -> AttemptFolder | None:
     with db.unit_of_work() as session:
-        attempt = claim_next(session, worker=worker, supervisor=processes.own_name())
+        attempt = claim_next(session, worker=worker, supervisor=processes.own_name(), device=device.hardware)
         if attempt is None:
             return None
         return AttemptFolder(attempt.run_id, attempt.id or 0, attempt.number)

@@ -8,7 +8,19 @@ from fastapi import APIRouter, Depends
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
 
-from app.api import artifacts, checkpoints, compare, datasets, findings, health, models, presets, runs
+from app.api import (
+    artifacts,
+    checkpoints,
+    compare,
+    datasets,
+    findings,
+    forecasts,
+    health,
+    mixes,
+    models,
+    presets,
+    runs,
+)
 from app.api.errors import documented
 
 VERSION = "1"
@@ -25,6 +37,8 @@ TAGS = [
     {"name": "answers", "description": "What checkpoints said to probes, side by side."},
     {"name": "artifacts", "description": "Adapters and merged models, and their files."},
     {"name": "datasets", "description": "Saved sets of rows, a version for each content."},
+    {"name": "mixes", "description": "Rows of a recipe, as a person and as the model reads them."},
+    {"name": "forecast", "description": "What a recipe will do, before it is run."},
     {"name": "models", "description": "Base models that runs start from."},
     {"name": "presets", "description": "Recipes to start from."},
     {"name": "health", "description": "For probes of containers and balancers; needs no token."},
@@ -32,7 +46,7 @@ TAGS = [
 
 _bearer = HTTPBearer(auto_error=False, description="Made by `temper token create`.")  # documents; the door checks
 api = APIRouter(prefix="/api/v1", dependencies=[Depends(_bearer)], responses=documented(401, 403, 422))
-for _module in (runs, checkpoints, compare, artifacts, datasets, findings, models, presets):
+for _module in (runs, checkpoints, compare, artifacts, datasets, findings, mixes, forecasts, models, presets):
     api.include_router(_module.router)
 
 router = APIRouter(generate_unique_id_function=lambda route: route.name)  # operation ids: `create_run`, `list_runs`

@@ -60,6 +60,8 @@ class AttemptReply(Reply):
 
     number: int
     worker: str
+    device: str
+    """What it trained on; empty of attempts before this was written down."""
     resumed_from: int
     """Iteration of the checkpoint that it went on from; 0 for the start."""
     reason: ReasonReply | None
@@ -74,6 +76,8 @@ class RunDetail(RunSummary):
 
     recipe: Recipe
     attempts: list[AttemptReply]
+    cloned_from_id: int | None
+    """The run whose recipe this one's was made from."""
     place: int | None
     """In the queue, counted from 1; null unless the run waits."""
     mix_sha256: str
@@ -138,6 +142,7 @@ def run_detail(session: Session, run: Run) -> RunDetail:
         attempts=[_attempt(attempt) for attempt in run.attempts],
         place=place.number if (place := place_of(session, run)) else None,
         recipe=recipe_of(run),
+        cloned_from_id=run.cloned_from_id,
         mix_sha256=run.mix_sha256,
         attempt=run.attempt,
         worker=run.worker,

@@ -22,6 +22,7 @@ from app.api.run_replies import (
 from app.api.types import LARGEST_ID, Id, Limit, Offset
 from app.domain import runs
 from app.domain.answers import compare
+from app.domain.downloads import open_rows
 from app.domain.errors import InvalidError
 from app.domain.events import metrics_of
 from app.domain.logs import TAIL_LINES, tail_of_log
@@ -31,6 +32,7 @@ from app.domain.recipe_checks import check_recipe
 from app.domain.recipes import Recipe
 from app.domain.waiting import move_in_queue
 from app.web.deps import ReadSession, WriteSession
+from app.web.downloads import send_file
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -51,6 +53,7 @@ def create_run(
     response: Response,
     *,
     after: Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="Start when this run has ended.")] = None,
+    cloned_from: Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="The run that this one follows.")] = None,
     idempotency_key: RequestKey = None,
 ) -> RunDetail:
     """
@@ -62,7 +65,9 @@ def create_run(
     problems = list(check_recipe(recipe))
     if problems:
         raise InvalidError(problems)
-    run = runs.create_run(session, recipe, after_run_id=after, request_key=idempotency_key)
+    if cloned_from is not None:
+        runs.get_run(session, cloned_from)
+    run = runs.create_run(session, recipe, cloned_from_id=cloned_from, after_run_id=after, request_key=idempotency_key)
     response.headers["Location"] = f"/api/v1/runs/{run.id}"
     return run_detail(session, run)
 
@@ -147,6 +152,17 @@ def get_run_checkpoints(run_id: Id, session: ReadSession) -> CheckpointList:
 def get_run_answers(run_id: Id, session: ReadSession) -> AnswerList:
     """Return what every checkpoint said to every probe, with the scores."""
     return AnswerList(run_id=run_id, answers=answer_replies(compare(session, run_ids=[run_id]), run_id))
+
+
+@router.get(
+    "/{run_id}/mix",
+    summary="The rows a run is trained on",
+    response_class=Response,
+    responses=documented(404, 409, files=("application/octet-stream",)),
+)
+def get_run_mix(run_id: Id, session: ReadSession) -> Response:
+    """Send the rows as JSON Lines in xtuner's own form: the very file, for ever; its `ETag` is its SHA-256."""
+    return send_file(open_rows(session, run_id))
 
 
 @router.get(

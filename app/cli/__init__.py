@@ -21,6 +21,7 @@ MODULES = {
     "stop": "runs",
     "resume": "runs",
     "move": "runs",
+    "forecast": "forecasts",
     "compare": "answers",
     "export": "answers",
     "mix": "mixes",

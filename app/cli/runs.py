@@ -36,7 +36,7 @@ def start_run(
     as_json: AsJson = False,
 ) -> None:
     """Start a run."""
-    wanted = _with_changes(read_recipe(recipe), changes)
+    wanted = with_changes(read_recipe(recipe), changes)
     with connected() as client:
         run = client.create_run(wanted, after=after)
         if wait:
@@ -63,7 +63,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
     return read
 
 
-def _with_changes(recipe: dict[str, Any], changes: list[str]) -> dict[str, Any]:
+def with_changes(recipe: dict[str, Any], changes: list[str]) -> dict[str, Any]:
+    """Put the `PATH=VALUE` changes of a command line into a recipe."""
     for change in changes:
         path, equals, value = change.partition("=")
         if not equals:

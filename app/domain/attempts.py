@@ -40,16 +40,16 @@ class Ending:
     exit_code: int | None = None
 
 
-def claim_next(session: Session, *, worker: str, supervisor: str = "") -> Attempt | None:
+def claim_next(session: Session, *, worker: str, supervisor: str = "", device: str = "") -> Attempt | None:
     """Take the first run that may start for one worker; None when there is none."""
     for run_id in startable_run_ids(session):
-        attempt = claim_run(session, run_id, worker=worker, supervisor=supervisor)
+        attempt = claim_run(session, run_id, worker=worker, supervisor=supervisor, device=device)
         if attempt is not None:
             return attempt
     return None
 
 
-def claim_run(session: Session, run_id: int, *, worker: str, supervisor: str = "") -> Attempt | None:
+def claim_run(session: Session, run_id: int, *, worker: str, supervisor: str = "", device: str = "") -> Attempt | None:
     """Take a queued run for one worker; None when somebody else has it or it is no longer queued."""
     now = utc_now()
     claimed = session.exec(
@@ -69,7 +69,7 @@ def claim_run(session: Session, run_id: int, *, worker: str, supervisor: str = "
         return None
     run = get_run(session, run_id)
     session.refresh(run)
-    attempt = Attempt(run_id=run_id, number=run.attempt, worker=worker, supervisor=supervisor)
+    attempt = Attempt(run_id=run_id, number=run.attempt, worker=worker, supervisor=supervisor, device=device)
     session.add(attempt)
     record_state(session, run)
     session.flush()  # the attempt's id

@@ -1,5 +1,5 @@
 """
-What leaves the server as a file: the finished artifacts of a checkpoint.
+What leaves the server as a file: the finished artifacts of a checkpoint, and the rows of a run.
 
 A file goes out only when the artifact's own list names it and it is a plain file inside the
 run's folder: no link is followed, and nothing in a request is ever part of a path.
@@ -20,7 +20,9 @@ from app.config import settings
 from app.domain.checkpoints import get_artifact
 from app.domain.errors import ConflictError, NotFoundError
 from app.domain.messages import message
+from app.domain.mixes import EARLIER_NAME, rows_file
 from app.domain.models import Artifact, ArtifactState
+from app.domain.runs import get_run
 
 CHUNK_BYTES = 1 << 20
 BLOCK_BYTES = tarfile.BLOCKSIZE
@@ -71,6 +73,23 @@ def open_artifact(session: Session, artifact_id: int) -> Download:
         files=tuple(_checked(folder, file["name"], file["size_bytes"], file["sha256"]) for file in artifact.files),
         made_at=artifact.ended_at or artifact.created_at,
     )
+
+
+def open_rows(session: Session, run_id: int) -> DownloadFile:
+    """
+    Find the rows that a run is trained on.
+
+    Raises:
+        NotFoundError: there is no such run, or its rows are gone.
+        ConflictError: it has not started yet.
+    """
+    run = get_run(session, run_id)
+    if not run.mix_sha256:
+        raise ConflictError(message("Run {id} has not started yet: its rows are written when it does.", id=run_id))
+    for path in (rows_file(run.mix_sha256), settings().run_folder(run_id) / EARLIER_NAME):
+        if path.is_file() and not path.is_symlink():
+            return DownloadFile(f"run-{run_id}-mix.jsonl", path, path.stat().st_size, run.mix_sha256)
+    raise NotFoundError(message("The rows of run {id} are gone.", id=run_id))
 
 
 def _folder_of(artifact: Artifact) -> Path:

@@ -12,8 +12,10 @@ Source:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
+from app.domain.model_folders import read_json
 from app.domain.recipes import Method, Recipe
 from app.domain.training import TARGETS, Precision
 
@@ -119,6 +121,13 @@ class Shape:
         """Numbers of a LoRA adapter."""
         each = sum(inputs + outputs for inputs, outputs in self.adapted(recipe))
         return self.layers * recipe.training.lora.r * each
+
+
+def memory_of(recipe: Recipe, model: Path) -> dict[Method, int] | None:
+    """Return the bytes that each method would take; None where the model's folder does not say its shape."""
+    config = read_json(model / "config.json")
+    found = {method: gpu_bytes(config, recipe, method) for method in Method} if config is not None else {}
+    return {method: value for method, value in found.items() if value is not None} or None
 
 
 def gpu_bytes(config: Mapping[str, Any], recipe: Recipe, method: Method) -> int | None:

@@ -1,34 +1,37 @@
 """
-The mix: from identity and general pairs to the rows that are trained on.
+The mix: from pairs and saved sets to the rows that are trained on.
 
-Rows are counted and ordered as the tutorial's script does: every pair once, then the identity
-pairs n times, then the general pairs m times.
+Rows are counted and ordered as the tutorial's script does: every row of every source once, then the
+identity pairs n times, then the general pairs m times, then each saved set as often as it says. A
+source with a wanted share of all rows gets as many passes as fit, and the rest evenly spaced.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 from importlib.resources import files
-from itertools import chain, repeat
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
+import orjson
+
+from app.config import settings
+from app.domain.datasets.rows import Row, row_line, turn
+from app.domain.datasets.store import dataset_file
+from app.domain.disk import put_on_disk, sha256_of
+from app.domain.mix_rows import RowCounts, Source, plan_rows
 from app.domain.recipes import GeneralSet, Mix, Pair
 
+CHUNK_BYTES = 1 << 20
+EARLIER_NAME = "mix.jsonl"  # in the run's folder: where runs of version 0.1 have their rows
+NAME = "name"  # the variable that every mix has
+IDENTITY, GENERAL = "identity", "general"
 
-@dataclass(frozen=True)
-class RowCounts:
-    """How many rows each source gives."""
-
-    identity: int
-    general: int
-
-    @property
-    def total(self) -> int:
-        """All rows of the mix."""
-        return self.identity + self.general
+_PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
 @cache
@@ -39,11 +42,17 @@ def general_pairs(name: GeneralSet) -> tuple[Pair, ...]:
 
 
 def identity_of(mix: Mix) -> tuple[Pair, ...]:
-    """Return the identity pairs with `{name}` filled in; every other brace stays as it is."""
+    """Return the identity pairs with `{name}` and the variables filled in; every other brace stays as it is."""
+    words = {**mix.variables, NAME: mix.name}
+    # Not validated again: a text may outgrow a field's limit once its variables are filled in.
     return tuple(
-        Pair(question=pair.question.replace("{name}", mix.name), answer=pair.answer.replace("{name}", mix.name))
+        Pair.model_construct(question=_filled(pair.question, words), answer=_filled(pair.answer, words))
         for pair in mix.identity
     )
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    return _PLACE.sub(lambda found: words.get(found[1], found[0]), text)
 
 
 def general_of(mix: Mix) -> tuple[Pair, ...]:
@@ -51,38 +60,132 @@ def general_of(mix: Mix) -> tuple[Pair, ...]:
     return tuple(chain(*(general_pairs(name) for name in mix.general_sets), mix.general))
 
 
+# ── Counting ───────────────────────────────────────────────────────────────
+
+
+def rows_in_set(sha256: str) -> int:
+    """Count the rows of one version of a saved set; 0 where it is not here."""
+    path = dataset_file(sha256)
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0
+    return _count_lines(path, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _count_lines(path: Path, size_bytes: int, mtime_ns: int) -> int:  # noqa: ARG001 - a changed file is counted anew
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(CHUNK_BYTES), b""))
+
+
+def sources_of(mix: Mix) -> tuple[Source, ...]:
+    """Return the sources of a mix in the order of their rows, the empty ones too."""
+    general = sum(len(general_pairs(name)) for name in mix.general_sets) + len(mix.general)
+    return (
+        Source(IDENTITY, "", len(mix.identity), mix.identity_count, mix.identity_share),
+        Source(GENERAL, "", general, mix.general_count, mix.general_share),
+        *(
+            Source(f"files.{number}", file.dataset, rows_in_set(file.sha256), file.count, file.share)
+            for number, file in enumerate(mix.files)
+        ),
+    )
+
+
 def count_rows(mix: Mix) -> RowCounts:
     """Count the rows of a mix without building them."""
-    general = sum(len(general_pairs(name)) for name in mix.general_sets) + len(mix.general)
-    return RowCounts(
-        identity=len(mix.identity) * (1 + mix.identity_count),
-        general=general * (1 + mix.general_count),
-    )
+    return RowCounts(plan_rows(sources_of(mix)))
 
 
-def build_rows(mix: Mix) -> Iterator[dict[str, Any]]:
-    """
-    Yield the rows in the order of the tutorial's script.
+# ── Building ───────────────────────────────────────────────────────────────
 
-    Returns:
-        xtuner's native form: `{"conversation": [{"system", "input", "output"}]}`.
-    """
-    identity, general = identity_of(mix), general_of(mix)
-    copies = chain(
-        chain(identity, general),
-        chain.from_iterable(repeat(identity, mix.identity_count)),
-        chain.from_iterable(repeat(general, mix.general_count)),
-    )
-    for pair in copies:
-        yield {"conversation": [{"system": mix.system, "input": pair.question, "output": pair.answer}]}
+
+def row_of(pair: Pair, system: str) -> Row:
+    """Return a pair as a row, in xtuner's native form."""
+    return {"conversation": [turn(pair.question, pair.answer, system=system)]}
+
+
+def build_rows(mix: Mix) -> Iterator[Row]:
+    """Yield the rows in the order of the tutorial's script; saved sets are read, never held."""
+    return map(orjson.loads, row_lines(mix))
+
+
+def row_lines(mix: Mix) -> Iterator[bytes]:
+    """Yield each row of a mix as the line that is written."""
+    lines: list[Sequence[bytes] | Path] = [
+        [_line(row_of(pair, mix.system)) for pair in identity_of(mix)],
+        [_line(row_of(pair, mix.system)) for pair in general_of(mix)],
+        *(dataset_file(file.sha256) for file in mix.files),
+    ]
+    planned = list(zip(count_rows(mix).sources, lines, strict=True))
+    for source, held in planned:
+        yield from _chosen(held, source.first, of=source.distinct)
+    for source, held in planned:
+        for _ in range(source.passes):
+            yield from _chosen(held, source.distinct, of=source.distinct)
+        yield from _chosen(held, source.rest, of=source.distinct)
+
+
+def _line(row: Row) -> bytes:
+    return row_line(row["conversation"]).encode()
+
+
+def _chosen(held: Sequence[bytes] | Path, count: int, *, of: int) -> Iterator[bytes]:
+    """Yield `count` lines, evenly spaced among all."""
+    if count == 0:
+        return
+    wanted = (place * of // count for place in range(count))
+    if not isinstance(held, Path):
+        yield from (held[place] for place in wanted)
+        return
+    with held.open("rb") as file:
+        next_wanted = next(wanted)
+        for place, line in enumerate(file):
+            if place == next_wanted:
+                yield line
+                next_wanted = next(wanted, -1)
 
 
 def write_rows(mix: Mix, path: Path) -> str:
     """Write the mix as JSON Lines and return the file's sha256 in hex, which pins the run's data."""
     digest = hashlib.sha256()
     with path.open("wb") as file:
-        for row in build_rows(mix):
-            line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        for line in row_lines(mix):
             digest.update(line)
             file.write(line)
     return digest.hexdigest()
+
+
+# ── Kept for ever ──────────────────────────────────────────────────────────
+
+
+def rows_file(sha256: str) -> Path:
+    """Return where the rows of a run are kept."""
+    return settings().mixes_folder / f"{sha256}.jsonl"
+
+
+def keep_rows(mix: Mix) -> str:
+    """Write the rows of a mix to where they are kept, whole or not at all; return their sha256."""
+    folder = settings().mixes_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f".{os.getpid()}-{os.urandom(4).hex()}.part"
+    try:
+        sha256 = write_rows(mix, aside)
+        put_on_disk(aside)
+        aside.replace(rows_file(sha256))
+        put_on_disk(folder)
+    finally:
+        aside.unlink(missing_ok=True)
+    return sha256
+
+
+def adopt_rows(path: Path, sha256: str) -> bool:
+    """Keep the rows of a run that has them in its own folder; False where they are not there, or not those."""
+    if not path.is_file() or sha256_of(path) != sha256:
+        return False
+    rows_file(sha256).parent.mkdir(parents=True, exist_ok=True)
+    aside = rows_file(sha256).with_suffix(".part")
+    shutil.copyfile(path, aside)
+    put_on_disk(aside)
+    aside.replace(rows_file(sha256))
+    return True

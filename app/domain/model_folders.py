@@ -77,7 +77,7 @@ def read_model(folder: Path) -> ModelFacts:
     config = _read_config(folder)
     _check_config(config)
     _check_tokenizer(folder)
-    files = _weight_files(folder)
+    files = weight_files(folder)
     model_type = str(config.get("model_type", ""))
     return ModelFacts(
         architecture=_architecture(config),
@@ -174,7 +174,8 @@ def _check_tokenizer(folder: Path) -> None:
 # ── Weights ────────────────────────────────────────────────────────────────
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """Return a model's safetensors files; InvalidError at `source` when there are none, or one is missing."""
     files = list(_named_files(folder))
     for file in files:
         if not file.is_file():

@@ -159,6 +159,8 @@ class Attempt(SQLModel, table=True):
     run_id: int = Field(foreign_key="run.id", index=True)
     number: int
     worker: str
+    device: str = ""
+    """What it trained on: a GPU's name, or `CPU` with its cores. Empty of attempts before this was written down."""
     supervisor: str = ""
     """The process that holds the claim, as `worker.processes` names it: host, id and start."""
     pid: int | None = None

@@ -5,16 +5,20 @@ Pydantic finds what is wrong within a field, and `field_error` says it; the chec
 between fields.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from app.domain.datasets.store import dataset_file
 from app.domain.errors import FieldError
 from app.domain.messages import Message, message
-from app.domain.mixes import count_rows
-from app.domain.recipes import MAX_ROWS, Recipe
+from app.domain.mix_rows import counted_rows, plan_rows, shares_fit, sum_of_shares
+from app.domain.mixes import NAME, sources_of
+from app.domain.recipes import MAX_ROWS, Mix, Recipe
 
+VARIABLE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 SHOWN_LENGTH = 40  # characters of a wrong value: what fits beside a field on a phone
 
 
@@ -29,12 +33,59 @@ def check_recipe(recipe: Recipe) -> Iterator[FieldError]:
 
 
 def _check_mix(recipe: Recipe) -> Iterator[FieldError]:
-    rows = count_rows(recipe.mix).total
+    yield from _check_variables(recipe.mix)
+    yield from _check_files(recipe.mix)
+    yield from _check_shares(recipe.mix)
+    rows = sum(source.rows for source in plan_rows(sources_of(recipe.mix)))
     if rows == 0:
-        yield FieldError("mix", message("The mix is empty. Add an identity pair or a general pair."))
+        yield FieldError("mix", message("The mix is empty. Add an identity pair, a general pair or a saved set."))
     if rows > MAX_ROWS:
-        text = message("{rows} rows are too many; {limit} is the most. Lower n or m.", rows=rows, limit=MAX_ROWS)
+        text = message(
+            "{rows} rows are too many; {limit} is the most. Lower the copies or the shares.", rows=rows, limit=MAX_ROWS
+        )
         yield FieldError("mix", text)
+
+
+def _check_variables(mix: Mix) -> Iterator[FieldError]:
+    for name in mix.variables:
+        if name == NAME:
+            text = message("{name} is filled by “Whose assistant”. Give this variable another name.", name="{name}")
+            yield FieldError(f"mix.variables.{name}", text)
+        elif not VARIABLE.fullmatch(name):
+            text = message(
+                "“{name}” cannot be a variable's name. Begin with a small letter, and use small letters, digits and _ "
+                "only, 32 at most.",
+                name=_shown(name),
+            )
+            yield FieldError(f"mix.variables.{name}", text)
+
+
+def _check_files(mix: Mix) -> Iterator[FieldError]:
+    for number, file in enumerate(mix.files):
+        if not dataset_file(file.sha256).is_file():
+            text = message(
+                "There is no saved set “{name}” in this version. Choose one of those saved.", name=file.dataset
+            )
+            yield FieldError(f"mix.files.{number}.sha256", text)
+
+
+def _check_shares(mix: Mix) -> Iterator[FieldError]:
+    sources = sources_of(mix)
+    if shares_fit(sources):
+        return
+    last = next(source.key for source in reversed(sources) if source.share is not None and source.distinct)
+    field = f"mix.{last}.share" if last.startswith("files.") else f"mix.{last}_share"
+    percent = f"{100 * sum_of_shares(sources):.4g} %"
+    if counted_rows(sources):
+        text = message(
+            "The shares add up to {percent}, and other sources have copies. Stay below 100 %.", percent=percent
+        )
+    else:
+        text = message(
+            "Every source has a share, and they add up to {percent}. Make it 100 %, or give one of them copies.",
+            percent=percent,
+        )
+    yield FieldError(field, text)
 
 
 def _check_length(recipe: Recipe) -> Iterator[FieldError]:
@@ -116,6 +167,12 @@ _SENTENCES: dict[str, _Sentence] = {
     ),
     "less_than_equal": lambda value, bounds: message(
         "{value} is too large. Give {bound} or less.", value=value, bound=bounds["le"]
+    ),
+    "less_than": lambda value, bounds: message(
+        "{value} is too large. Give a value below {bound}.", value=value, bound=bounds["lt"]
+    ),
+    "string_pattern_mismatch": lambda value, _: message(
+        "“{value}” is not a hash. Give the 64 digits that the saved set shows.", value=value
     ),
     "string_too_short": lambda _, __: message("Write something here."),
     "string_too_long": lambda _, bounds: message(

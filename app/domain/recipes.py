@@ -8,7 +8,7 @@ Each setting is described once, here or in `training`: title, help, unit, bounds
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from app.domain.messages import N_
 from app.domain.recipe_parts import LongText, RecipePart, ShortText, setting
@@ -16,6 +16,8 @@ from app.domain.training import Training
 
 MAX_PAIRS = 1_000  # a form page of more pairs is a file upload in disguise
 MAX_PROBES = 64  # all probes are answered in one batch; 64 rows fit any GPU that can train
+MAX_VARIABLES = 20
+MAX_FILES = 20
 MAX_ROWS = 2_000_000  # the mix is written as one JSON Lines file; this is about 400 MB
 
 
@@ -58,18 +60,58 @@ class Probe(RecipePart):
     """Words that a right answer contains; empty where no single answer is right."""
 
 
+class Variables(dict[str, str]):
+    """Words by name; never changed once made, so that a mix can be told from another by its hash."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a plain dict has none
+        """Hash what it holds."""
+        return hash(frozenset(self.items()))
+
+
+class FileSource(RecipePart):
+    """One version of a saved set as a source of rows."""
+
+    dataset: ShortText = setting(title=N_("Set"), help=N_("The saved set's name."))
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = setting(
+        title=N_("Version"),
+        help=N_("The hash of the set's file: pins what is trained on."),
+    )
+    count: int = setting(
+        0,
+        title=N_("Copies"),
+        help=N_("Copies of each row, beside the one that is always there."),
+        ge=0,
+        le=1_000_000,
+    )
+    share: float | None = setting(
+        None,
+        title=N_("Share"),
+        help=N_("Wanted share of all rows; takes the place of copies."),
+        gt=0,
+        lt=1,
+        allow_inf_nan=False,
+    )
+
+
 class Mix(RecipePart):
-    """The training data: identity pairs and general pairs, each repeated."""
+    """The training data: identity pairs, general pairs and saved sets, each repeated."""
 
     name: ShortText = setting(
         "Ada",
         title=N_("Whose assistant"),
         help=N_("Fills {name} in the identity questions and answers."),
     )
+    variables: Annotated[dict[str, ShortText], AfterValidator(Variables)] = setting(
+        {},
+        title=N_("Variables"),
+        help=N_("Words that fill {maker} and the like in the identity questions and answers."),
+        max_length=MAX_VARIABLES,
+        validate_default=True,
+    )
     system: str = setting(
         "",
         title=N_("System text"),
-        help=N_("Goes before every row and every probe."),
+        help=N_("Goes before every row of pairs and every probe."),
         max_length=8_000,
     )
     identity: tuple[Pair, ...] = setting(
@@ -84,6 +126,14 @@ class Mix(RecipePart):
         help=N_("Copies of each identity pair, beside the one that is always there."),
         ge=0,
         le=1_000_000,
+    )
+    identity_share: float | None = setting(
+        None,
+        title=N_("Identity share"),
+        help=N_("Wanted share of all rows; takes the place of copies."),
+        gt=0,
+        lt=1,
+        allow_inf_nan=False,
     )
     general_sets: tuple[GeneralSet, ...] = setting(
         (),
@@ -103,6 +153,20 @@ class Mix(RecipePart):
         help=N_("Copies of each general pair, beside the one that is always there."),
         ge=0,
         le=1_000_000,
+    )
+    general_share: float | None = setting(
+        None,
+        title=N_("General share"),
+        help=N_("Wanted share of all rows; takes the place of copies."),
+        gt=0,
+        lt=1,
+        allow_inf_nan=False,
+    )
+    files: tuple[FileSource, ...] = setting(
+        (),
+        title=N_("Saved sets"),
+        help=N_("Rows from files of yours, each set in one version."),
+        max_length=MAX_FILES,
     )
 
 

@@ -17,7 +17,7 @@ from sqlmodel import Session, col, select
 from app.domain.columns import utc_now
 from app.domain.errors import ConflictError, NotFoundError
 from app.domain.messages import message
-from app.domain.models import Answer, Checkpoint, Event, Model, Run, RunProbe, RunState
+from app.domain.models import Answer, Checkpoint, Dataset, Event, Model, Run, RunProbe, RunState
 from app.domain.queue import enqueue
 from app.domain.recipes import Recipe
 from app.domain.registry import model_to_train
@@ -109,7 +109,7 @@ def _store_probes(session: Session, run_id: int, recipe: Recipe) -> None:
         )
 
 
-def id_of(row: Run | Checkpoint | Model | RunProbe) -> int:
+def id_of(row: Run | Checkpoint | Dataset | Model | RunProbe) -> int:
     """Return the id of a row that is in the database."""
     if row.id is None:
         raise RuntimeError(f"{type(row).__name__} has no id before it is flushed")

@@ -11,7 +11,7 @@ from functools import lru_cache
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
 
-from app.domain.mixes import general_of, identity_of
+from app.domain.mixes import count_rows, general_of, identity_of
 from app.domain.recipes import Mix
 from app.domain.texts import Words, words
 
@@ -56,13 +56,16 @@ class Taught:
 @lru_cache(maxsize=MIXES_REMEMBERED)
 def taught_by(mix: Mix) -> Taught:
     """Prepare what a mix teaches."""
+    identity_rows, general_rows, *_ = count_rows(mix).sources
     answers = tuple(
-        TaughtAnswer(pair.answer, words(pair.answer), is_identity, number, words(pair.question).text, 1 + copies)
-        for pairs, is_identity, copies in (
-            (identity_of(mix), True, mix.identity_count),
-            (general_of(mix), False, mix.general_count),
+        TaughtAnswer(
+            pair.answer, words(pair.answer), is_identity, place + 1, words(pair.question).text, source.times(place)
         )
-        for number, pair in enumerate(pairs, 1)
+        for pairs, is_identity, source in (
+            (identity_of(mix), True, identity_rows),
+            (general_of(mix), False, general_rows),
+        )
+        for place, pair in enumerate(pairs)
     )
     by_question: dict[tuple[str, ...], tuple[TaughtAnswer, ...]] = defaultdict(tuple)
     by_ngram: dict[tuple[str, ...], tuple[int, ...]] = defaultdict(tuple)

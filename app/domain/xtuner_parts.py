@@ -18,7 +18,7 @@ MOST_PROCESSES = 8
 SHORTEST_WARMUP = 2  # iterations: mmengine's LinearLR over one would leave the rate at its start for good
 
 
-def _processes_for(rows: int) -> int | None:
+def processes_for(rows: int) -> int | None:
     """Return how many processes map the rows; none but its own for few, since even one more must be forked."""
     processes = min(MOST_PROCESSES, rows // ROWS_PER_PROCESS)
     return processes if processes > 1 else None
@@ -35,7 +35,6 @@ def imports_part(recipe: Recipe) -> str:
 # One name a line where mmengine's lazy syntax asks for it; it refuses `import a, b`.
 _IMPORTS = """\
 import torch
-from datasets import load_dataset
 from mmengine.dataset import DefaultSampler
 from mmengine.hooks import DistSamplerSeedHook, IterTimerHook, LoggerHook, ParamSchedulerHook
 from mmengine.optim import AmpOptimWrapper, CosineAnnealingLR, LinearLR, OptimWrapper
@@ -50,6 +49,7 @@ from xtuner.model import SupervisedFinetune
 from xtuner.utils import PROMPT_TEMPLATE
 
 from worker.engine.hooks import AnswerHook, MetricHook, PlanHook, SaveHook
+from worker.engine.rows import load_rows
 from worker.engine.schedule import WarmUpLR
 """
 
@@ -164,7 +164,7 @@ def data_part(*, rows: int) -> str:
     return f"""\
 train_dataset = dict(
     type=process_hf_dataset,
-    dataset=dict(type=load_dataset, path='json', data_files=data_path),
+    dataset=dict(type=load_rows, data_file=data_path),
     tokenizer=tokenizer,
     max_length=max_length,
     dataset_map_fn=None,
@@ -173,7 +173,7 @@ train_dataset = dict(
     shuffle_before_pack=True,
     pack_to_max_length=pack_to_max_length,
     use_varlen_attn=use_varlen_attn,
-    map_num_proc={_processes_for(rows)!r},
+    map_num_proc={processes_for(rows)!r},
 )
 
 train_dataloader = dict(

@@ -13,7 +13,7 @@ from app.domain.errors import TooLargeError
 from app.domain.messages import message
 
 MAX_BODY_BYTES = 32 << 20  # the largest recipe there can be, and a file of the form, fit
-UPLOAD_PATHS = frozenset({"/api/v1/datasets"})
+UPLOAD_PATHS = frozenset({"/api/v1/datasets", "/datasets"})
 """Where a POST may be as large as an upload. Whatever is not here may not."""
 FORM_BYTES = 1 << 20  # what a form may hold around a file
 

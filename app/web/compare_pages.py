@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from app.domain.answers import Cell, Column, ComparedRun, Matrix, Row
 from app.domain.diffs import Piece, diff_for_display
 from app.domain.leaks import LEAK_SHARE, Leak
-from app.domain.mixes import RowCounts, count_rows
+from app.domain.mix_rows import RowCounts
+from app.domain.mixes import count_rows
 from app.domain.models import Run
 from app.domain.recipes import ProbeGroup
 from app.domain.verdicts import IDENTITY_HIT, Verdict

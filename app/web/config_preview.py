@@ -19,6 +19,7 @@ from app.web.recipe_settings import setting_or_none
 from app.web.workers import live_workers
 
 RUN_FOLDER = "runs/…"  # a run gets its number when it starts
+DATA_FILE = "mixes/….jsonl"  # and its rows their hash
 NAMES = {  # of settings in the config, where they are not the setting's own
     "model": "pretrained_model_name_or_path",
     "mix.system": "SYSTEM",
@@ -81,7 +82,7 @@ def preview_config(checked: CheckedForm, model: Model | None, *, rows: int | Non
         model_path=model.path if model else "?",
         template=model.template if model else "default",
         run_folder=RUN_FOLDER,
-        data_file=f"{RUN_FOLDER}/mix.jsonl",
+        data_file=DATA_FILE,
         rows=count_rows(recipe.mix).total,
         device=device_here(),
     )

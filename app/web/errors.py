@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from app.api.errors import api_error, is_api
 from app.domain.errors import AppError, UnavailableError
@@ -56,6 +57,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(OperationalError, _database_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -102,6 +104,11 @@ def _http_text(status: int) -> Message:
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         return message("This address exists, and does something else.")
     return message("{reason}", reason=HTTPStatus(status).phrase)
+
+
+def _gone(_request: Request, _error: Exception) -> Response:
+    """Answer nobody: the browser has sent a newer request in the place of this one before all of it was here."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

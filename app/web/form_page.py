@@ -2,154 +2,28 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from sqlmodel import Session
 
 from app.domain.errors import FieldError
-from app.domain.forecasts import Forecast, MixForecast, forecast_mix, forecast_recipe
-from app.domain.messages import N_, Message
+from app.domain.findings.kinds import Findings
+from app.domain.forecasts import Forecast, forecast_recipe
+from app.domain.messages import N_
 from app.domain.models import Model
-from app.domain.recipes import GeneralSet, Mix, Recipe
+from app.domain.recipes import GeneralSet, Mix, Recipe, Variables
 from app.domain.registry import find_model, list_models
-from app.web.config_preview import ConfigPart, device_here, preview_config
-from app.web.formats import scientific
-from app.web.forms import CheckedForm, length_of, value_at
-from app.web.recipe_settings import Setting, id_of_path, setting, setting_or_none
-
-LENGTH_PATHS = frozenset({"training.epochs", "training.iterations"})
-LENGTH_PATH = "training.length"  # one field on the page, epochs or iterations in the recipe
-
-
-@dataclass(frozen=True)
-class FormField:
-    """One setting of the form with what stands in it."""
-
-    about: Setting
-    value: str
-    error: Message | None
-
-
-@dataclass(frozen=True)
-class TextRow:
-    """One pair or probe of the form."""
-
-    path: str
-    values: Mapping[str, str]
-    errors: Mapping[str, Message | None]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with one field, and where on the page that is."""
-
-    path: str
-    name: str
-    number: int | None
-    """Of a row, from 1 on."""
-    message: Message
-
-    @property
-    def id(self) -> str:
-        """Id of the control."""
-        return id_of_path(self.path)
-
-
-class RecipeForm:
-    """The form's fields: what was typed, and what is wrong with it."""
-
-    def __init__(self, data: Mapping[str, Any], problems: Iterable[FieldError]) -> None:
-        """Keep the data as it is."""
-        self.data = data
-        self.problems: dict[str, Problem] = {}
-        for error in problems:
-            problem = _problem(error)
-            self.problems.setdefault(problem.path, problem)
-
-    def __getitem__(self, path: str) -> FormField:
-        """Return the field at a dotted path."""
-        return FormField(setting(path), self.text(path), self.error(path))
-
-    def text(self, path: str) -> str:
-        """Return what stands in a field."""
-        return as_text(value_at(self.data, path))
-
-    def is_on(self, path: str) -> bool:
-        """Whether a switch is on."""
-        return self.text(path) in {"true", "on"}
-
-    def error(self, path: str) -> Message | None:
-        """Return what is wrong at a dotted path."""
-        problem = self.problems.get(_on_page(path))
-        return problem.message if problem else None
-
-    @property
-    def length(self) -> tuple[str, str]:
-        """The length as typed, and its unit."""
-        value, unit = length_of(self.data)
-        return as_text(value), unit
-
-    @property
-    def general_sets(self) -> Sequence[str]:
-        """The built-in sets that are chosen."""
-        chosen = value_at(self.data, "mix.general_sets")
-        return [as_text(name) for name in chosen] if isinstance(chosen, list | tuple) else []
-
-    def rows(self, path: str) -> Sequence[TextRow]:
-        """Return the pairs or probes at a dotted path."""
-        rows = value_at(self.data, path)
-        return (
-            [self._row(f"{path}.{index}", row) for index, row in enumerate(rows)]
-            if isinstance(rows, list | tuple)
-            else []
-        )
-
-    def _row(self, path: str, row: object) -> TextRow:
-        names = ("question", "answer", "group", "reference")
-        values = {name: as_text(row.get(name)) if isinstance(row, Mapping) else "" for name in names}
-        return TextRow(path, values, {name: self.error(f"{path}.{name}") for name in names})
-
-
-def as_text(value: object) -> str:
-    """Write a value as it is typed into a field."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return scientific(value)
-    return str(value.value if isinstance(value, Enum) else value)
-
-
-def _on_page(path: str) -> str:
-    return LENGTH_PATH if path in LENGTH_PATHS else path
-
-
-ROW_NAMES = {
-    ("mix.identity", "question"): N_("identity question"),
-    ("mix.identity", "answer"): N_("identity answer"),
-    ("mix.general", "question"): N_("general question"),
-    ("mix.general", "answer"): N_("general answer"),
-    ("probes", "question"): N_("probe"),
-    ("probes", "group"): N_("group of probe"),
-    ("probes", "reference"): N_("reference of probe"),
-}
-OTHER_NAMES = {"mix": N_("Mix"), **dict.fromkeys(LENGTH_PATHS, N_("Length"))}
-
-
-def _problem(error: FieldError) -> Problem:
-    *path, number, last = ["", "", *error.field.split(".")]
-    row = ROW_NAMES.get((".".join(path).strip("."), last))
-    if row is not None and number.isdecimal():
-        return Problem(error.field, row, int(number) + 1, error.message)
-    if error.field in OTHER_NAMES:
-        return Problem(_on_page(error.field), OTHER_NAMES[error.field], None, error.message)
-    about = setting_or_none(error.field)
-    return Problem(error.field, about.title if about else error.field, None, error.message)
-
-
-# ── The page ───────────────────────────────────────────────────────────────
+from app.domain.token_forecasts import SourceTokens, TokenForecast
+from app.web.config_preview import ConfigPart, preview_config
+from app.web.dataset_findings import FoundKind
+from app.web.dilution_view import Dilution, build_dilution
+from app.web.form_fields import LENGTH_PATHS, OTHER_NAMES, RecipeForm
+from app.web.forms import CheckedForm
+from app.web.mix_files import FileRow, FoundSets, file_rows, find_sets
+from app.web.mix_findings import find_in_form, found_in_form
+from app.web.mix_table import MixTable, build_mix_table
+from app.web.recipe_settings import setting
+from app.web.workers import device_of_workers
 
 
 @dataclass(frozen=True)
@@ -170,13 +44,41 @@ class FormView:
 
     form: RecipeForm
     origin: Origin
-    mix: MixForecast
+    mix: MixTable
+    files: Sequence[FileRow]
+    found_sets: FoundSets
     forecast: Forecast | None
+    max_length: int
+    """What the forecast is made with."""
     parts: Sequence[ConfigPart]
     model: Model | None
     models: Sequence[Model]
+    dilution: Dilution | None
+    findings: Findings | None
+    """Within the mix; None while there is none."""
     is_sent: bool
     """The form was sent and refused: from now on texts not written yet are mistakes too."""
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Something is still counted or searched: the side asks again by itself."""
+        is_counting = self.forecast is not None and self.forecast.is_counting
+        return is_counting or bool(self.findings and self.findings.unread)
+
+    @property
+    def found(self) -> Sequence[FoundKind]:
+        """What is wrong within the mix, by kind."""
+        return found_in_form(self.findings)
+
+    @property
+    def tokens(self) -> TokenForecast | None:
+        """One epoch in tokens; None where they cannot be counted."""
+        return self.forecast.tokens if self.forecast else None
+
+    def tokens_of(self, key: str) -> SourceTokens | None:
+        """Return a source in tokens; None where they cannot be counted."""
+        sources = self.tokens.sources if self.tokens else ()
+        return next((source for source in sources if source.key == key), None)
 
 
 def build_view(
@@ -186,27 +88,34 @@ def build_view(
     origin: Origin,
     problems: Iterable[FieldError],
     is_sent: bool = False,
+    diluted_from: str = "",
 ) -> FormView:
     """Put together what a form shows."""
     recipe = checked.recipe
     model = find_model(session, recipe.model) if recipe else None
     bad = {problem.field for problem in checked.problems}
-    mix = forecast_mix(
-        recipe.mix if recipe else Mix(),
-        knows_identity="mix.identity_count" not in bad,
-        knows_general="mix.general_count" not in bad,
-    )
-    device = "cpu" if device_here() == "cpu" else ""
+    mix = build_mix_table(recipe.mix if recipe else Mix(), bad=bad)
+    form = RecipeForm(checked.data, problems)
+    forecast = _forecast(session, recipe, model) if recipe else None
     return FormView(
-        form=RecipeForm(checked.data, problems),
+        form=form,
         origin=origin,
         mix=mix,
-        forecast=forecast_recipe(recipe, device=device) if recipe else None,
+        files=file_rows(session, form),
+        found_sets=find_sets(session),
+        forecast=forecast,
+        max_length=recipe.training.max_length if recipe else 0,
         parts=preview_config(checked, model, rows=mix.rows),
         model=model,
         models=list_models(session),
+        dilution=build_dilution(recipe, forecast.tokens if forecast else None, diluted_from),
+        findings=find_in_form(recipe.mix) if recipe else None,
         is_sent=is_sent,
     )
+
+
+def _forecast(session: Session, recipe: Recipe, model: Model | None) -> Forecast:
+    return forecast_recipe(recipe, session=session, model=model, device=device_of_workers(), waits=False)
 
 
 def differing_settings(recipe: Recipe, other: Recipe) -> list[str]:
@@ -217,7 +126,7 @@ def differing_settings(recipe: Recipe, other: Recipe) -> list[str]:
 def _differing(mine: Mapping[str, Any], other: Mapping[str, Any], path: str) -> Iterable[str]:
     for name, value in mine.items():
         where = f"{path}{name}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not isinstance(value, Variables):
             yield from _differing(value, other[name], f"{where}.")
         elif value != other[name] and where != "name":
             yield OTHER_NAMES[where] if where in LENGTH_PATHS else setting(where).title

@@ -80,7 +80,9 @@ def scientific(value: float) -> str:
 
 def percent(share: float | None) -> str:
     """Write a share from 0 to 1 as a whole percentage."""
-    return NONE if share is None or not math.isfinite(share) else f"{share * 100:.0f}%"
+    if share is None or not math.isfinite(share):
+        return NONE
+    return "<1%" if 0 < share < 0.005 else f"{share * 100:.0f}%"  # noqa: PLR2004 - what would be written as none
 
 
 def rate(seconds_per_iteration: float | None) -> str:

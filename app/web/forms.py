@@ -18,15 +18,23 @@ from starlette.datastructures import FormData
 from app.domain.errors import FieldError
 from app.domain.messages import Message, message
 from app.domain.recipe_checks import check_recipe, field_error
-from app.domain.recipes import MAX_PAIRS, MAX_PROBES, Recipe
+from app.domain.recipes import MAX_FILES, MAX_PAIRS, MAX_PROBES, MAX_VARIABLES, Recipe
 from app.domain.registry import find_model, problem_of
+from app.web.mix_fields import (
+    at_row,
+    in_percent,
+    read_amounts,
+    variable_problems,
+    with_table_of_variables,
+)
 
-MAX_FIELDS = 4 * MAX_PAIRS + 3 * MAX_PROBES + 100  # two texts a pair in two lists, three fields a probe, the rest
+# Two texts a pair in two lists, three fields a probe, five a saved set, two a variable, the rest.
+MAX_FIELDS = 4 * MAX_PAIRS + 3 * MAX_PROBES + 5 * MAX_FILES + 2 * MAX_VARIABLES + 100
 MAX_REPAIRS = 3  # rounds; removing a bad value can uncover another
 TOP_NAMES = frozenset({"name", "model", "method"})
 LENGTH, LENGTH_UNIT = "length", "length_unit"
 LENGTH_UNITS = ("iterations", "epochs")
-TEXTS = ("name", "question", "answer")  # fields that may be empty until the form is sent
+TEXTS = ("name", "question", "answer", "value")  # fields that may be empty until the form is sent
 UNKNOWN_TEXT = "?"
 
 
@@ -47,7 +55,9 @@ def recipe_data_from_form(form: FormData) -> dict[str, Any]:
         if isinstance(value, str) and ("." in name or name in TOP_NAMES):
             _put(tree, name.split("."), value.replace("\r\n", "\n"))
     _read_length(tree)
-    return {name: _listed(value) for name, value in tree.items()}
+    data = {name: _listed(value) for name, value in tree.items()}
+    read_amounts(data.get("mix"))
+    return data
 
 
 def _put(tree: dict[str, Any], parts: Sequence[str], value: str) -> None:
@@ -131,10 +141,12 @@ class CheckedForm:
 
 def check_form(session: Session, data: dict[str, Any]) -> CheckedForm:
     """Find everything that is wrong with a form's data, within fields and between them."""
-    recipe, problems = _parse(data)
+    recipe, problems = _parse(with_table_of_variables(data))
+    problems = [at_row(data, problem, is_of_value=True) for problem in problems] + list(variable_problems(data))
     if recipe is not None:
         named = [problem.field for problem in problems]
-        problems += [problem for problem in check_recipe(recipe) if not _is_explained(problem.field, named)]
+        between = [at_row(data, problem, is_of_value=False) for problem in check_recipe(recipe)]
+        problems += [problem for problem in between if not _is_explained(problem.field, named)]
         if "model" not in named:
             text = problem_of(recipe.model, find_model(session, recipe.model))
             problems += [FieldError("model", text)] if text else []
@@ -186,8 +198,9 @@ def _repaired(tree: Any, path: Sequence[str]) -> Any:  # noqa: ANN401 - part of 
 
 def _in_own_words(data: Mapping[str, Any], problem: FieldError) -> FieldError:
     """Ask for a value where none was given: “” is not a number is no help."""
-    if value_at(data, problem.field) != "":
-        return problem
+    typed = value_at(data, problem.field)
+    if typed != "":
+        return in_percent(problem, typed)
     is_text = problem.field.rpartition(".")[2] in TEXTS
     text: Message = message("Write something here.") if is_text else message("This needs a value.")
     return FieldError(problem.field, text)

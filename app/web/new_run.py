@@ -5,26 +5,28 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session
 from starlette.datastructures import FormData
 
+from app.config import settings
 from app.domain import xtuner_configs
 from app.domain.errors import AppError, FieldError, InvalidError, NotFoundError, UnavailableError
 from app.domain.messages import Message
 from app.domain.mixes import general_pairs
-from app.domain.models import ModelState
 from app.domain.presets import PRESETS, Preset
-from app.domain.recipes import GeneralSet, Pair, Recipe
-from app.domain.registry import list_models
+from app.domain.recipes import GeneralSet, Pair
 from app.domain.runs import create_run, get_run, id_of, live_runs, recipe_of
 from app.web import i18n
+from app.web.dataset_uploads import UploadForm
 from app.web.deps import LARGEST_ID, ReadSession, WriteSession
 from app.web.form_page import SET_TITLES, FormView, Origin, build_view, differing_settings
+from app.web.form_starts import StartQuery, start_of
 from app.web.forms import CheckedForm, SentForm, check_form, recipe_data_from_form, without_unwritten
+from app.web.proposals import ShownProposal
 from app.web.recipe_settings import Setting, setting_or_none
 from app.web.render import render
 from app.web.workers import live_workers
@@ -61,6 +63,11 @@ class NewRunPage:
     after: int | None
     request_key: str
     """Names this sending of the form: pressed twice, it starts one run."""
+    proposal: ShownProposal | None
+    """What was proposed after a run, and the form is filled with."""
+    upload: UploadForm
+    largest_bytes: int
+    """Of an upload."""
     is_typed: bool
     """Somebody has filled the form in: what it holds is in no address."""
 
@@ -75,25 +82,7 @@ class PreviewPart:
     """Paths whose error stood on the page and stands there no more, with what helps there."""
 
 
-@dataclass(frozen=True)
-class Start:
-    """What a form is filled with at first."""
-
-    data: dict[str, Any]
-    origin: Origin
-    notes: Sequence[Message] = ()
-
-
 # ── Opening the form ───────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class StartQuery:
-    """What an address asks the form to be filled from."""
-
-    preset: str = ""
-    clone: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None
-    xtuner: Annotated[str, Query(max_length=200)] = ""
 
 
 @router.get("/runs/new", name="new_run.show")
@@ -104,65 +93,23 @@ def show_form(
     q: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
     """Show the form, filled from what the address names; from the first preset when it names nothing."""
-    start = _start(session, query)
+    start = start_of(session, query)
     checked = check_form(session, start.data)
     view = build_view(session, checked, origin=start.origin, problems=without_unwritten(checked))
-    return render(request, "runs/new.html", _page(session, view, find_configs(q), start.notes))
+    page = build_page(session, view, find_configs(q), start.notes, proposal=start.proposal)
+    return render(request, "runs/new.html", page)
 
 
-def _start(session: Session, query: StartQuery) -> Start:
-    if query.clone is not None:
-        run = get_run(session, query.clone)
-        return Start(recipe_of(run).model_dump(mode="json"), Origin("clone", run.name, id_of(run)))
-    if query.xtuner:
-        return _start_from_xtuner(session, query.xtuner)
-    chosen = next((known for known in PRESETS if known.key == query.preset), None)
-    if chosen is None:
-        return Start(_with_model(session, PRESETS[0].recipe), Origin("preset", PRESETS[0].key))
-    return Start(chosen.recipe.model_dump(mode="json"), Origin("preset", chosen.key))
-
-
-def _with_model(session: Session, recipe: Recipe) -> dict[str, Any]:
-    """Fill in the only model there is, where the recipe's own is not registered and nobody asked for it."""
-    data = recipe.model_dump(mode="json")
-    names = [model.name for model in list_models(session) if model.state is ModelState.READY]
-    if recipe.model not in names and len(names) == 1:
-        data["model"] = names[0]
-    return data
-
-
-def _start_from_xtuner(session: Session, name: str) -> Start:
-    config = xtuner_configs.read_config(name)
-    data = _merged(_with_model(session, PRESETS[0].recipe), config.values)
-    data["name"] = name[:120]
-    wanted = config.base_model.rpartition("/")[2].lower()
-    for model in list_models(session):
-        if wanted and wanted in {model.name.lower(), model.source.rpartition("/")[2].lower()}:
-            data["model"] = model.name
-            break
-    else:
-        data["model"] = config.base_model or data["model"]
-    return Start(data, Origin("xtuner", name), config.notes)
-
-
-def _merged(data: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay a config's values over a recipe's; a length replaces the other kind of length."""
-    merged = dict(data)
-    if {"epochs", "iterations"} & values.keys():
-        merged |= {"epochs": None, "iterations": None}
-    for name, value in values.items():
-        merged[name] = _merged(merged.get(name, {}), value) if isinstance(value, Mapping) else value
-    return merged
-
-
-def _page(
+def build_page(
     session: Session,
     view: FormView,
     found: FoundConfigs,
     notes: Sequence[Message] = (),
     *,
+    proposal: ShownProposal | None = None,
     sent: FormData | None = None,
 ) -> NewRunPage:
+    """Put the whole page together."""
     return NewRunPage(
         view=view,
         presets=PRESETS,
@@ -174,6 +121,9 @@ def _page(
         live_runs=live_runs(session),
         after=_run_id(sent.get("after")) if sent else None,
         request_key=secrets.token_urlsafe(16),
+        proposal=proposal,
+        upload=UploadForm(),
+        largest_bytes=settings().largest_upload_bytes,
         is_typed=sent is not None,
     )
 
@@ -220,7 +170,9 @@ def translate_form(request: Request, session: ReadSession, form: SentForm) -> Re
     chosen = str(form.get("language", ""))
     i18n.speak(chosen)
     view = _view_of(session, form)
-    reply = render(request, "runs/new.html", _page(session, view, find_configs(""), _notes_on(view.origin), sent=form))
+    reply = render(
+        request, "runs/new.html", build_page(session, view, find_configs(""), _notes_on(view.origin), sent=form)
+    )
     i18n.remember(reply, chosen)
     return reply
 
@@ -229,8 +181,9 @@ def _view_of(session: Session, form: FormData) -> FormView:
     checked = check_form(session, recipe_data_from_form(form))
     is_sent = bool(form.get("is_sent"))
     problems = checked.problems if is_sent else tuple(without_unwritten(checked))
-    origin = _origin(session, form.get("origin"), form.get("cloned_from"), checked)
-    return build_view(session, checked, origin=origin, problems=problems, is_sent=is_sent)
+    origin = origin_of(session, form.get("origin"), form.get("cloned_from"), checked)
+    diluted_from = str(form.get("diluted_from", ""))
+    return build_view(session, checked, origin=origin, problems=problems, is_sent=is_sent, diluted_from=diluted_from)
 
 
 def _notes_on(origin: Origin) -> Sequence[Message]:
@@ -241,7 +194,8 @@ def _notes_on(origin: Origin) -> Sequence[Message]:
         return ()
 
 
-def _origin(session: Session, kind_and_name: object, cloned_from: object, checked: CheckedForm) -> Origin:
+def origin_of(session: Session, kind_and_name: object, cloned_from: object, checked: CheckedForm) -> Origin:
+    """Return what a sent form was filled from, and in what it differs by now."""
     kind, _, name = str(kind_and_name or "").partition(":")
     if kind != "clone":
         return Origin(kind if kind in {"preset", "xtuner"} else "", name)
@@ -266,7 +220,7 @@ def _run_id(text: object) -> int | None:
 def start_run(request: Request, session: WriteSession, form: SentForm) -> Response:
     """Start a run and go to its page; or show the form again with every bad field named, and start nothing."""
     checked = check_form(session, recipe_data_from_form(form))
-    origin = _origin(session, form.get("origin"), form.get("cloned_from"), checked)
+    origin = origin_of(session, form.get("origin"), form.get("cloned_from"), checked)
     if checked.valid is None:
         return _show_again(request, session, checked, origin=origin, problems=checked.problems, sent=form)
     after = _run_id(form.get("after"))
@@ -288,5 +242,5 @@ def _show_again(
     sent: FormData,
 ) -> Response:
     view = build_view(session, checked, origin=origin, problems=problems, is_sent=True)
-    page = _page(session, view, find_configs(""), sent=sent)
+    page = build_page(session, view, find_configs(""), sent=sent)
     return render(request, "runs/new.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)

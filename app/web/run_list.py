@@ -8,7 +8,7 @@ from sqlalchemy.orm import selectinload
 from sqlmodel import Session, col, select
 
 from app.domain.advice import advise
-from app.domain.mixes import count_rows, general_of
+from app.domain.mixes import count_rows
 from app.domain.models import Checkpoint, Run, RunState
 from app.domain.progress import Block, answer_times, bar_blocks, seconds_left
 from app.domain.recipes import Mix
@@ -100,7 +100,8 @@ class RunsPage:
 
 def mix_facts(mix: Mix) -> MixFacts:
     """Return a mix as the list writes it: `300 identity + 80 × 4`."""
-    return MixFacts(count_rows(mix).identity, len(general_of(mix)), 1 + mix.general_count)
+    identity, general, *_ = count_rows(mix).sources
+    return MixFacts(identity.rows, general.distinct, max(1, general.rows // max(1, general.distinct)))
 
 
 def build_runs_page(session: Session, query: ListQuery) -> RunsPage:

@@ -10,10 +10,12 @@ from sqlmodel import Session, col, select
 from app.domain.advice import Advice, advise
 from app.domain.attempts import MOST_RESTARTS, outcomes
 from app.domain.checkpoints import is_in_passing
+from app.domain.datasets.store import find_version
 from app.domain.events import last_event_id
 from app.domain.logs import tail_of_log
 from app.domain.messages import Message
-from app.domain.mixes import RowCounts, count_rows
+from app.domain.mix_rows import RowCounts
+from app.domain.mixes import count_rows
 from app.domain.models import Answer, Artifact, ArtifactState, Attempt, Checkpoint, Run, RunProbe, RunState
 from app.domain.progress import answer_times, planned_around, planned_updates, seconds_left, seconds_until
 from app.domain.reasons import artifact_reason_text, reason_text
@@ -21,6 +23,7 @@ from app.domain.recipes import Recipe
 from app.domain.runs import RESUMABLE_STATES, get_run, recipe_of
 from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict, judge_checkpoints
 from app.domain.waiting import Place, place_of
+from app.web.proposals import BAD
 from app.web.run_list import MixFacts, mix_facts
 from app.web.workers import live_workers
 
@@ -74,6 +77,17 @@ class CheckpointRow:
 
 
 @dataclass(frozen=True)
+class RunSource:
+    """One saved set that a run was made from."""
+
+    name: str
+    sha256: str
+    dataset_id: int | None
+    """None where the version was deleted since."""
+    rows: int
+
+
+@dataclass(frozen=True)
 class RunView:
     """The page of one run; every part of it takes this."""
 
@@ -96,12 +110,19 @@ class RunView:
     failure: Sequence[str]
     """The last lines of a failed run's log."""
     log: Sequence[str]
+    sources: Sequence[RunSource]
+    """The saved sets of its mix."""
     place: Place | None
     """In the queue; None unless it waits."""
     attempts: Sequence[Attempt]
     outcomes: Mapping[int, RunState]
     """What each attempt's end made of the run, by its number."""
     has_worker: bool
+
+    @property
+    def wants_dilution(self) -> bool:
+        """Whether the newest checkpoint that has answered says the identity where it was not asked."""
+        return self.newest_score is not None and self.newest_score.score.verdict in BAD
 
     @property
     def is_stopping(self) -> bool:
@@ -172,11 +193,21 @@ def build_run_view(session: Session, run_id: int) -> RunView:
         reason=reason_text(run.reason, run.reason_detail) if run.reason else None,
         failure=log[-FAILURE_LINES:] if run.state is RunState.FAILED else (),
         log=log,
+        sources=_sources(session, recipe),
         place=place_of(session, run),
         attempts=run.attempts,
         outcomes=outcomes(session, run_id),
         has_worker=bool(live_workers()),
     )
+
+
+def _sources(session: Session, recipe: Recipe) -> list[RunSource]:
+    given = count_rows(recipe.mix).sources[2:]
+    stored = [find_version(session, sha256=file.sha256) for file in recipe.mix.files]
+    return [
+        RunSource(file.dataset, file.sha256, version.id if version else None, source.rows)
+        for file, version, source in zip(recipe.mix.files, stored, given, strict=True)
+    ]
 
 
 def _checkpoints_of(session: Session, run_id: int) -> Sequence[Checkpoint]:

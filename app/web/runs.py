@@ -9,16 +9,18 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from app.config import settings
+from app.domain.downloads import open_rows
 from app.domain.errors import NotFoundError
 from app.domain.logs import log_file
 from app.domain.messages import message
-from app.domain.mixes import count_rows
+from app.domain.mixes import count_rows, rows_file
 from app.domain.models import Run, RunState
 from app.domain.runs import get_run, id_of, recipe_of, request_stop, resume_run
 from app.domain.waiting import move_in_queue
 from app.domain.xtuner_config import render_config
 from app.web.addresses import path_on_this_server
 from app.web.deps import Id, ReadSession, WriteSession
+from app.web.downloads import send_file
 from app.web.render import render
 from app.web.run_list import MAX_PAGE, ListQuery, build_runs_page
 from app.web.run_page import build_run_view
@@ -108,6 +110,12 @@ class ConfigPage:
     """It is the file that the trainer read; else it is what a trainer would read now."""
 
 
+@router.get("/runs/{run_id}/mix", name="runs.mix")
+def download_rows(run_id: Id, session: ReadSession) -> Response:
+    """Send the rows that the run was trained on, byte for byte."""
+    return send_file(open_rows(session, run_id))
+
+
 @router.get("/runs/{run_id}/config", name="runs.config")
 def show_config(request: Request, run_id: Id, session: ReadSession) -> Response:
     """Show the config that the run was trained with, read-only."""
@@ -146,7 +154,7 @@ def _rendered_config(run: Run) -> list[tuple[str, str]]:
         model_path=run.model.path,
         template=run.model.template,
         run_folder=str(folder),
-        data_file=str(folder / "mix.jsonl"),
+        data_file=str(rows_file(run.mix_sha256 or "…")),  # hashed once the run starts
         rows=count_rows(recipe.mix).total,
         device="cuda" if settings().device == "cuda" else "cpu",
     )

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from threading import Lock
 
+from app.config import settings
 from app.domain import db, presence
 from app.domain.models import RunState
 from app.domain.presence import WorkerPresence
@@ -40,6 +41,16 @@ def live_workers() -> list[WorkerPresence]:
             _memory.workers = presence.live_workers()
             _memory.looked_at = time.monotonic()
         return _memory.workers
+
+
+def device_of_workers() -> str:
+    """Return `cpu` where only CPUs train, a GPU's name where all workers have that one, else nothing."""
+    devices = {worker.device for worker in live_workers()}
+    if not devices:
+        return "" if settings().device == "cuda" else "cpu"
+    if devices == {"CPU"}:
+        return "cpu"
+    return devices.pop() if len(devices) == 1 else ""
 
 
 def forget() -> None:

@@ -10,8 +10,9 @@ from sqlmodel import Session, select
 
 from app.config import settings
 from app.domain.attempts import Ending, end_attempt
+from app.domain.mixes import keep_rows, rows_file
 from app.domain.models import ReasonKind, Run, RunState
-from app.domain.runs import id_of
+from app.domain.runs import id_of, recipe_of
 from tests.factories import make_checkpoint, make_metrics, make_model, make_recipe_data, make_run
 
 RUNS = "/api/v1/runs"
@@ -352,3 +353,18 @@ def test_a_checkpoint_is_pinned(api: TestClient, session: Session) -> None:
     assert api.delete(f"/api/v1/checkpoints/{saved.id}/pin").status_code == 204
     assert not api.get(f"/api/v1/runs/{run.id}/checkpoints").json()["checkpoints"][1]["is_pinned"]
     assert api.put(f"/api/v1/checkpoints/{base.id}/pin").status_code == 409
+
+
+def test_the_rows_of_a_run_can_be_taken_away(api: TestClient, session: Session) -> None:
+    """The very file that is trained on, under its hash; before the run starts there is none."""
+    run = make_run(session)
+    assert api.get(f"{RUNS}/{run.id}/mix").status_code == 409
+    run.mix_sha256 = keep_rows(recipe_of(run).mix)
+    session.add(run)
+    session.commit()
+
+    reply = api.get(f"{RUNS}/{run.id}/mix")
+
+    assert reply.headers["etag"] == f'"{run.mix_sha256}"'
+    assert reply.content == rows_file(run.mix_sha256).read_bytes()
+    assert len(reply.text.splitlines()) == 4 + 3

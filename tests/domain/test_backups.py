@@ -132,6 +132,30 @@ def test_everything_comes_back(full: Path, session: Session, move: Move, tmp_pat
 
 
 @pytest.mark.usefixtures("full")
+def test_rows_and_saved_sets_come_back_beside_those_that_are_there(move: Move, tmp_path: Path) -> None:
+    """Named by their hashes, they are added; what a file of that name holds already is left as it is."""
+    saved = [folder / f"{letter * 64}.jsonl" for folder in (Path("mixes"), Path("datasets")) for letter in "ab"]
+    for path in saved:
+        write(settings().home / path, str(path))
+    made = make_backup(tmp_path / "backup")
+    home = move()
+    write(home / saved[0], "there already")
+    write(home / "mixes" / "other.jsonl", "other")
+
+    restore_backup(tmp_path / "backup", replace=True)
+
+    assert len(made.manifest.files_in("mixes")) == len(made.manifest.files_in("datasets")) == 2
+    assert [(home / path).read_text() for path in saved] == ["there already", *map(str, saved[1:])]
+    assert hashes_of(home / "mixes").keys() == {*(path.name for path in saved[:2]), "other.jsonl"}
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whose folder may not be there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.usefixtures("full")
 def test_work_goes_on_after_a_restore(move: Move, tmp_path: Path) -> None:
     """A new run gets a new id, and references are checked as before."""
     make_backup(tmp_path / "backup")

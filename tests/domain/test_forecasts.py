@@ -1,13 +1,33 @@
 """What is known of a recipe before it runs."""
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.config import settings
+from app.domain import token_cache
 from app.domain.forecasts import forecast_mix, forecast_recipe
-from tests.factories import make_recipe
+from app.domain.models import Model
+from app.domain.recipes import Method
+from tests.conftest import wait_until
+from tests.factories import make_recipe, save_rows
+from tests.model_folders import make_llama_folder
+from tests.tokenizers_here import write_tokenizer
 
 PAIR = {"question": "Up?", "answer": "Down."}
+EPOCHS: dict[str, Any] = {"iterations": None, "epochs": 2, "max_length": 128}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    """Return a model with real weights' headers and a tokenizer of bytes."""
+    folder = make_llama_folder(tmp_path / "model")
+    config = (folder / "config.json").read_text()
+    write_tokenizer(folder)
+    (folder / "config.json").write_text(config)
+    return Model(name="small", source="", path=str(folder), template="qwen_chat")
 
 
 def warnings_of(device: str = "", **changes: Any) -> str:
@@ -30,16 +50,104 @@ def test_iterations_give_updates_checkpoints_and_answers() -> None:
     """The last iteration saves too, and the base model answers first."""
     known = forecast_recipe(make_recipe(training={"iterations": 22, "accumulation": 4}, checkpoints={"every": 5}))
 
-    assert (known.iterations, known.updates, known.checkpoints) == (22, 6, 5)
+    assert (known.iterations, known.updates, known.saves) == (22, 6, 5)
     assert known.marks == (5, 10, 15, 20, 22)
     assert known.answers == 6 * 3
 
 
 def test_packed_epochs_are_not_guessed_at() -> None:
-    """How many packs the rows make is known when they are tokenised."""
+    """Without a tokenizer nobody knows how many packs the rows make, and the forecast says so."""
     known = forecast_recipe(make_recipe(training={"iterations": None, "epochs": 2}))
 
-    assert (known.iterations, known.updates, known.checkpoints, known.answers) == (None, None, None, None)
+    assert (known.iterations, known.updates, known.saves, known.answers, known.packs) == (None,) * 5
+    assert "names a registered model" in str(known.unknown[0])
+
+
+def test_packed_epochs_are_replayed(model: Model) -> None:
+    """Four identity rows of 82 tokens and three general ones of 54 fill three packs of 128; the rest is dropped."""
+    known = forecast_recipe(make_recipe(training=EPOCHS), model=model)
+
+    sources = {source.key: source for source in known.tokens.sources}
+    assert [sources[key].rows for key in ("identity", "general")] == [4, 3]
+    assert (known.packs, known.iterations_per_epoch, known.iterations, known.epochs) == (3, 3, 6, 2)
+    assert (known.tokens.tokens, known.tokens.dropped_tokens, known.tokens.packing_tokens) == (384, 106, 106)
+    assert math.fsum(source.loss_share for source in known.tokens.sources) == pytest.approx(1)
+    assert math.fsum(each.rows for each in known.tokens.histogram) == known.rows == 7
+
+
+def test_how_often_the_identity_is_seen(model: Model) -> None:
+    """Both phrasings of one sentence count as one sentence, over both epochs."""
+    pairs = [{"question": question, "answer": "I am {name}."} for question in ("Who?", "What are you?")]
+    known = forecast_recipe(make_recipe(mix={"identity": pairs, "identity_count": 9}, training=EPOCHS), model=model)
+
+    assert [(each.answer, each.rows) for each in known.identity_seen] == [("I am Ada.", 40)]
+
+
+def test_what_is_cut_is_counted(model: Model) -> None:
+    """At 60 tokens every row keeps part of an answer at most, and none its end."""
+    cut = forecast_recipe(make_recipe(training=EPOCHS | {"max_length": 80}), model=model)
+
+    assert (cut.tokens.cut_rows, cut.tokens.rows_without_end, cut.tokens.rows_without_loss) == (4, 4, 0)
+    assert "4 rows lose the end of their answer at 80 tokens" in "\n".join(map(str, cut.warnings))
+
+
+def test_rows_without_any_answer_left_are_left_out(model: Model) -> None:
+    """At 16 tokens not even the questions fit: there is nothing to train on, and no length to tell."""
+    known = forecast_recipe(make_recipe(training=EPOCHS | {"max_length": 16}), model=model)
+
+    assert (known.packs, known.iterations) == (0, None)
+    assert "No row can be trained on" in str(known.warnings[0])
+
+
+def test_a_saved_set_is_counted_once_and_remembered(model: Model, home: Path) -> None:
+    """On the disk too: what is there needs no rows any more; spoilt, it is counted again."""
+    sha256 = save_rows([f"question {number}" for number in range(50)])
+    recipe = make_recipe(mix={"files": [{"dataset": "faq", "sha256": sha256, "share": 0.5}]}, training=EPOCHS)
+
+    first = forecast_recipe(recipe, model=model)
+    (kept,) = settings().tokens_folder.iterdir()
+    kept.write_bytes(b"spoilt")
+    token_cache.forget_sets()
+    again = forecast_recipe(recipe, model=model)
+
+    assert again.tokens == first.tokens
+    assert first.rows == 14
+    assert [source.title for source in first.tokens.sources] == ["", "", "faq"]
+    assert kept.stat().st_size > 100
+
+
+def test_a_page_does_not_wait_for_a_large_set(model: Model, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is counted meanwhile: the first look says so, and a later one knows."""
+    monkeypatch.setattr(token_cache, "SHORT_WAIT_SECONDS", 0.0)
+    sha256 = save_rows([f"question {number}" for number in range(20_000)])
+    recipe = make_recipe(mix={"files": [{"dataset": "faq", "sha256": sha256}]}, training=EPOCHS)
+
+    first = forecast_recipe(recipe, model=model, waits=False)
+
+    assert first.is_counting
+    assert "“faq” are being counted" in str(first.unknown[0])
+    wait_until(lambda: forecast_recipe(recipe, model=model, waits=False).packs, "it was never counted")
+
+
+def test_a_mix_beyond_all_bounds_is_not_counted(model: Model) -> None:
+    """The form shows what was typed, right or wrong; its tokens would fill the memory."""
+    known = forecast_recipe(
+        make_recipe(mix={"identity_count": 1_000_000, "general_count": 1_000_000, "identity": [PAIR] * 3}), model=model
+    )
+
+    assert known.tokens is None
+    assert "can be trained on" in str(known.unknown[0])
+
+
+def test_disk_and_memory_follow_from_the_model_s_weights(model: Model) -> None:
+    """A full tuning takes more of both than LoRA does."""
+    lora, full = (forecast_recipe(make_recipe(method=method), model=model) for method in ("lora", "full"))
+
+    sizes = [each or 0 for each in (lora.disk_bytes, lora.peak_bytes, full.disk_bytes)]
+    assert 0 < sizes[0] < sizes[1]
+    assert sizes[0] < sizes[2]
+    assert lora.memory[Method.FULL] > lora.memory[Method.LORA] > 0
+    assert lora.memory == full.memory
 
 
 def test_epochs_of_single_rows_are_counted() -> None:

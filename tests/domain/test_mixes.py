@@ -6,11 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.domain.mixes import build_rows, count_rows, general_pairs, identity_of, write_rows
-from app.domain.recipes import GeneralSet, Mix, Pair
+from app.domain.mixes import (
+    adopt_rows,
+    build_rows,
+    count_rows,
+    general_pairs,
+    identity_of,
+    keep_rows,
+    rows_file,
+    write_rows,
+)
+from app.domain.recipes import FileSource, GeneralSet, Mix, Pair
+from tests.factories import save_rows
 
 TUTORIAL = Mix(
     name="小明",
@@ -40,9 +50,12 @@ def questions(mix: Mix) -> list[str]:
     return [row["conversation"][0]["input"] for row in build_rows(mix)]
 
 
-@pytest.mark.parametrize(("n", "m"), [(0, 0), (1, 0), (0, 1), (10_000, 0), (10_000, 1_000), (3, 7)])
+@given(n=st.integers(0, 60), m=st.integers(0, 60))
+@example(n=10_000, m=0)
+@example(n=10_000, m=1_000)
+@settings(max_examples=50, deadline=None)
 def test_rows_are_those_of_the_tutorials_script(n: int, m: int) -> None:
-    """The same rows in the same order, and counted without building them."""
+    """For any n and m the same rows in the same order, and counted without building them."""
     mix = TUTORIAL.model_copy(update={"identity_count": n, "general_count": m})
 
     expected = tutorial_questions(n, m)
@@ -97,6 +110,7 @@ def test_a_row_is_in_the_form_that_xtuner_reads() -> None:
                     "system": "你是助手",
                     "input": "请做一下自我介绍",
                     "output": "我是小明的小助手，内在是上海AI实验室书生·浦语的1.8B大模型哦",
+                    "output_with_loss": True,
                 }
             ]
         }
@@ -113,6 +127,68 @@ def test_the_file_holds_the_rows_and_its_hash_pins_them(tmp_path: Path) -> None:
     rows: list[Any] = [json.loads(line) for line in written.decode().splitlines()]
     assert rows == list(build_rows(mix))
     assert digest == hashlib.sha256(written).hexdigest()
+
+
+def test_variables_are_filled_in_beside_the_name() -> None:
+    """Each once and in one go: what a variable holds is not filled in again, and what is none stays."""
+    pair = Pair(question="{maker}?", answer="{name} of {maker}, {other}")
+    mix = Mix(name="Ada", variables={"maker": "{name} Ltd"}, identity=(pair,))
+
+    assert identity_of(mix) == (Pair(question="{name} Ltd?", answer="Ada of {name} Ltd, {other}"),)
+
+
+def test_mixes_that_differ_in_a_variable_are_two() -> None:
+    """A mix can be looked up by what it is, variables included."""
+    mixes = {Mix(variables={"maker": maker}) for maker in ("A", "B", "A")}
+
+    assert len(mixes) == 2
+
+
+def test_rows_of_a_saved_set_follow_the_pairs(home: Path) -> None:
+    """All sources once in their order, then the copies of each, as the set's own lines."""
+    sha256 = save_rows(["a", "b"])
+    mix = TUTORIAL.model_copy(
+        update={
+            "identity_count": 1,
+            "general": (),
+            "files": (FileSource(dataset="set", sha256=sha256, count=2),),
+        }
+    )
+
+    asked = "请做一下自我介绍"
+    assert questions(mix) == [asked, "a", "b", asked, "a", "b", "a", "b"]
+    assert count_rows(mix).files == 6
+
+
+def test_a_share_takes_rows_evenly_spaced(home: Path) -> None:
+    """Beside four counted rows, a third of all rows are two: the first and the middle of the set's four."""
+    mix = Mix(
+        identity=(Pair(question="i", answer="a"),),
+        identity_count=3,
+        files=(FileSource(dataset="set", sha256=save_rows(["a", "b", "c", "d"]), share=1 / 3),),
+    )
+
+    assert questions(mix) == ["i", "a", "c", "i", "i", "i"]
+
+
+def test_the_rows_of_a_run_are_kept_under_their_hash(home: Path) -> None:
+    """The same mix twice is one file, and nothing half written is left."""
+    mix = TUTORIAL.model_copy(update={"identity_count": 2})
+
+    digests = {keep_rows(mix), keep_rows(mix)}
+
+    (digest,) = digests
+    assert [path.name for path in rows_file(digest).parent.iterdir()] == [f"{digest}.jsonl"]
+    assert hashlib.sha256(rows_file(digest).read_bytes()).hexdigest() == digest
+
+
+def test_rows_in_a_run_s_own_folder_are_adopted_only_if_they_are_those(home: Path, tmp_path: Path) -> None:
+    """What a run of an earlier version was trained on is kept from then on; anything else is left alone."""
+    digest = write_rows(TUTORIAL, tmp_path / "mix.jsonl")
+
+    assert not adopt_rows(tmp_path / "mix.jsonl", "0" * 64)
+    assert adopt_rows(tmp_path / "mix.jsonl", digest)
+    assert rows_file(digest).read_bytes() == (tmp_path / "mix.jsonl").read_bytes()
 
 
 @pytest.mark.parametrize("name", GeneralSet)

@@ -377,7 +377,7 @@ def test_a_config_that_xtuner_has_not_is_said_so(client: Any, page: Any) -> None
 def test_every_setting_of_the_recipe_has_a_field(page: Any) -> None:
     """A setting that the API takes can be set in the form too."""
     names = set(fields_of(page)) | {str(box["name"]) for box in page.select("#recipe-form input[type='checkbox']")}
-    lists = {"mix.identity", "mix.general", "probes"}
+    lists = {"mix.identity", "mix.general", "mix.variables", "mix.files", "probes"}
     one_field = {"training.epochs", "training.iterations"}
 
     wanted = set(leaves(Recipe.model_json_schema(), "")) - one_field - lists

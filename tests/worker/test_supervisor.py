@@ -15,6 +15,7 @@ from app.config import settings
 from app.domain import db
 from app.domain.attempts import Ending, end_attempt
 from app.domain.events import metrics_of
+from app.domain.mixes import rows_file
 from app.domain.models import Answer, Attempt, Checkpoint, Event, ReasonKind, Run, RunState
 from app.domain.runs import id_of, request_stop, resume_run
 from app.processes import adopt_orphans
@@ -23,7 +24,7 @@ from tests.factories import attempt_of, make_checkpoint, make_recipe, make_run
 from tests.faults.processes import working_in
 from worker import leaving
 from worker.gpus import Device
-from worker.preparing import AttemptFolder, prepare, start_trainer
+from worker.preparing import AttemptFolder, NotStartedError, prepare, start_trainer
 from worker.recording import Recording, read_lines
 from worker.supervisor import train_waiting
 
@@ -68,6 +69,7 @@ def test_a_run_is_trained_to_its_end(session: Session) -> None:
     assert len(session.exec(select(Answer)).all()) == 5 * 3
     assert run.newest_answer == "answer 0 of 20"
     assert run.iteration == run.iterations == 20
+    assert attempt_of(session, run).device.startswith("CPU, ")
 
 
 def test_the_run_s_folder_says_what_was_trained(session: Session) -> None:
@@ -75,10 +77,30 @@ def test_the_run_s_folder_says_what_was_trained(session: Session) -> None:
     run = train(session, "plain")
 
     folder = settings().runs_folder / str(run.id)
-    assert len((folder / "mix.jsonl").read_text().splitlines()) == 4 + 3
+    assert len(rows_file(run.mix_sha256).read_text().splitlines()) == 4 + 3
+    assert str(rows_file(run.mix_sha256)) in (folder / "config.py").read_text()
     assert (folder / "recipe.json").exists()
     assert "PART 5" in (folder / "config.py").read_text()
     assert len(run.mix_sha256) == 64
+
+
+def test_a_later_attempt_trains_on_the_rows_of_the_first(session: Session) -> None:
+    """What a run is trained on does not change under it; rows that are gone and would be others end the run."""
+    run = make_run(session, state=RunState.RUNNING)
+    attempt = AttemptFolder(id_of(run), attempt_of(session, run).id or 0, 1)
+    prepare(attempt, Device("cpu", "cpu-0", "CPU"))
+    kept = rows_file(last(session, run).mix_sha256)
+    written_at = kept.stat().st_mtime_ns
+
+    prepare(attempt, Device("cpu", "cpu-0", "CPU"))
+
+    assert kept.stat().st_mtime_ns == written_at
+    run.mix_sha256 = "0" * 64
+    session.add(run)
+    session.commit()
+    with pytest.raises(NotStartedError) as error:
+        prepare(attempt, Device("cpu", "cpu-0", "CPU"))
+    assert error.value.ending.reason is ReasonKind.BAD_DATA
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 from app.config import settings
 from app.domain.backups.databases import database_in_force, telling
 from app.domain.backups.files import UNFINISHED, copy_tree, describe_tree, put_folders_on_disk
-from app.domain.backups.manifest import DATABASE, NAME, RUNS, BackupError, Manifest, make_manifest
+from app.domain.backups.manifest import DATABASE, DATASETS, MIXES, NAME, RUNS, BackupError, Manifest, make_manifest
 from app.domain.disk import put_on_disk
 
 
@@ -31,7 +31,7 @@ def time_stamp() -> str:
 
 def make_backup(folder: Path, *, with_runs: bool = True) -> Backup:
     """
-    Copy the database and the folders of the runs; the folder appears once it is whole.
+    Copy the database, the folders of the runs and their data; the folder appears once it is whole.
 
     Raises:
         BackupError: There is something in the way, or nothing to copy, or no room.
@@ -44,8 +44,14 @@ def make_backup(folder: Path, *, with_runs: bool = True) -> Backup:
 
 
 def _check_place(folder: Path) -> None:
-    if folder.is_relative_to(settings().runs_folder.resolve()):
-        raise BackupError(f"{folder} is among the runs, which it would copy too. Choose another folder.")
+    copied = {
+        "runs": settings().runs_folder,
+        "rows of runs": settings().mixes_folder,
+        "saved sets": settings().datasets_folder,
+    }
+    for words, place in copied.items():
+        if folder.is_relative_to(place.resolve()):
+            raise BackupError(f"{folder} is among the {words}, which it would copy too. Choose another folder.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BackupError(f"There is something at {folder} already. Choose another folder.")
 
@@ -74,6 +80,8 @@ def _fill(folder: Path, *, with_runs: bool) -> Manifest:
     files = describe_tree(folder / DATABASE)
     if with_runs:
         files += copy_tree(settings().runs_folder, folder / RUNS)
+        files += copy_tree(settings().mixes_folder, folder / MIXES)
+        files += copy_tree(settings().datasets_folder, folder / DATASETS)
     manifest = make_manifest(database.kind, revision, files, has_runs=with_runs)
     with (folder / NAME).open("x", encoding="utf-8") as file:
         file.write(manifest.model_dump_json(indent=2))

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, NonNe
 
 NAME = "manifest.json"
 DATABASE, RUNS = "database", "runs"
+MIXES, DATASETS = "mixes", "datasets"
+HASHED = (MIXES, DATASETS)  # folders whose files are named by what they hold, and never change
 DatabaseKind = Literal["sqlite", "postgresql"]
 
 
@@ -18,10 +20,10 @@ class BackupError(Exception):
 
 
 def _stays_inside(path: str) -> str:
-    """Refuse a path that is not of a file under the backup's two folders."""
+    """Refuse a path that is not of a file under the backup's folders."""
     folder, *names = PurePosixPath(path).parts or ("",)
     is_plain = str(PurePosixPath(path)) == path and ".." not in names and "\0" not in path
-    if not is_plain or not names or folder not in {DATABASE, RUNS}:
+    if not is_plain or not names or folder not in {DATABASE, RUNS, *HASHED}:
         raise ValueError(f"{path!r} leads out of the backup")
     return path
 

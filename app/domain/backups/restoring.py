@@ -9,14 +9,23 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from app.config import settings
 from app.domain import presence
 from app.domain.backups.databases import Database, database_in_force, telling
-from app.domain.backups.files import copy_file, describe_file, put_folders_on_disk
+from app.domain.backups.files import UNFINISHED, copy_file, describe_file, put_folders_on_disk
 from app.domain.backups.making import time_stamp
-from app.domain.backups.manifest import DATABASE, RUNS, BackupError, Manifest, StoredFile, read_manifest
+from app.domain.backups.manifest import (
+    DATABASE,
+    DATASETS,
+    MIXES,
+    RUNS,
+    BackupError,
+    Manifest,
+    StoredFile,
+    read_manifest,
+)
 from app.domain.disk import put_on_disk
 from app.domain.home import HomeInUseError, home_to_itself
 from app.domain.migrate import is_known
@@ -96,6 +105,8 @@ def _staged(folder: Path, manifest: Manifest, database: Database) -> Iterator[Pa
     try:
         if manifest.has_runs:
             _copy_checked(folder, manifest.files_in(RUNS), runs)
+            for name, place in ((MIXES, settings().mixes_folder), (DATASETS, settings().datasets_folder)):
+                _add_hashed(folder, manifest.files_in(name), place)
         database.stage(_checked(folder, manifest.files_in(DATABASE)), manifest.revision)
         yield runs if manifest.has_runs else None
     finally:
@@ -110,6 +121,24 @@ def _copy_checked(folder: Path, files: Sequence[StoredFile], target: Path) -> No
         place.parent.mkdir(parents=True, exist_ok=True)
         _compare(folder, file, copy_file(_there(folder, file), place, file.path))
     put_folders_on_disk(target)
+
+
+def _add_hashed(folder: Path, files: Sequence[StoredFile], place: Path) -> None:
+    """Add the files that are not here yet: their names are their hashes, so those that are here are the same."""
+    for file in files:
+        target = place / PurePosixPath(file.path).name
+        if target.exists():
+            continue
+        place.mkdir(parents=True, exist_ok=True)
+        aside = target.with_suffix(UNFINISHED)
+        aside.unlink(missing_ok=True)  # what an interrupted restore left
+        try:
+            _compare(folder, file, copy_file(_there(folder, file), aside, file.path))
+            aside.rename(target)
+        finally:
+            aside.unlink(missing_ok=True)
+    if files:
+        put_folders_on_disk(place)
 
 
 def _checked(folder: Path, files: Sequence[StoredFile]) -> list[Path]:

@@ -1,0 +1,95 @@
+"""A mix looked at: its rows as text and as tokens, their lengths, and each source's share."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from app.api.errors import documented
+from app.api.forecasts import BinReply, SourceReply
+from app.api.runs import PostedRecipe
+from app.api.types import LARGEST_ID, Reply
+from app.domain.errors import FieldError, InvalidError
+from app.domain.mix_reading import MOST_READ, rows_as_read
+from app.domain.recipe_checks import check_recipe
+from app.domain.registry import find_model, problem_of
+from app.domain.token_forecasts import forecast_tokens
+from app.web.deps import ReadSession
+
+router = APIRouter(prefix="/mixes", tags=["mixes"])
+
+
+class PieceReply(Reply):
+    """Tokens in a row that are alike, as one text."""
+
+    text: str
+    is_special: bool
+    has_loss: bool
+    is_cut: bool
+    """Beyond the maximum length: the model never sees it."""
+    tokens: int
+
+
+class AsReadReply(Reply):
+    """A row as the model reads it."""
+
+    pieces: list[PieceReply]
+    tokens: int
+    """Before it is cut."""
+    loss_tokens: int
+    """After."""
+    loses_end: bool
+    """Its answer is cut before it ends."""
+
+
+class MixRowReply(Reply):
+    """One row of a mix."""
+
+    number: int
+    """Its place among all rows, from 0."""
+    source: str
+    place: int
+    """Among the rows that its source holds, from 0."""
+    row: dict[str, Any]
+    """xtuner's native form."""
+    as_read: AsReadReply
+
+
+class InspectionReply(Reply):
+    """A mix looked at."""
+
+    rows: list[MixRowReply]
+    total: int
+    sources: list[SourceReply]
+    histogram: list[BinReply]
+    offset: int
+    limit: int
+
+
+@router.post("/inspect", summary="Look at a mix as the model reads it", responses=documented(422, 503))
+def inspect_mix(
+    recipe: PostedRecipe,
+    session: ReadSession,
+    offset: Annotated[int, Query(ge=0, le=LARGEST_ID, description="How many rows to skip.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=MOST_READ, description="How many rows to return at most.")] = 10,
+) -> InspectionReply:
+    """
+    Return rows of a recipe's mix with its model's template applied, token by token.
+
+    At first each row of each source comes once, in the order in which they are trained on.
+    """
+    model = find_model(session, recipe.model)
+    problems = [each for each in check_recipe(recipe) if each.field.partition(".")[0] == "mix"]
+    if model is None and (text := problem_of(recipe.model, model)):
+        problems.append(FieldError("model", text))
+    if problems or model is None:
+        raise InvalidError(problems)
+    tokens = forecast_tokens(recipe, model)
+    rows = rows_as_read(recipe, model, offset=offset, limit=limit)
+    return InspectionReply(
+        rows=[MixRowReply.model_validate(each) for each in rows],
+        total=sum(source.rows for source in tokens.sources),
+        sources=[SourceReply.model_validate(each) for each in tokens.sources],
+        histogram=[BinReply.model_validate(each) for each in tokens.histogram],
+        offset=offset,
+        limit=limit,
+    )

@@ -1,0 +1,220 @@
+"""
+How long a run will take, from what earlier runs of the same model on the same kind of device took.
+
+A run is a measure of another when it is of the same model, method, precision, packing and activation
+checkpointing. The newest with the same tokens in an iteration is taken; where there is none, the
+newest is scaled by them. Covers loading, iterations, saving and answering. Does not cover waiting
+in the queue, nor other work on the same machine now or then.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, median
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from app.domain.checkpoint_plan import count_saves
+from app.domain.errors import UnavailableError
+from app.domain.models import Attempt, Event, Model, Run
+from app.domain.recipes import Recipe
+from app.domain.token_forecasts import TokenForecast, forecast_tokens
+
+LEAST_MEASURED = 3  # iterations of a run that say something
+MOST_MEASURED = 500  # the newest: what a page reads in a hundredth of a second
+MOST_PHASES = 100
+MOST_BEFORE_TRAINING = 20  # events
+WARM_UP = 2  # first iterations, in which memory is taken and kernels are chosen
+TRIMMED = 0.05  # of the slowest and of the fastest: a machine that did something else for a moment
+RUNS_LOOKED_AT = 50
+SAME_TOKENS = 0.02  # two runs whose iterations differ less are not scaled
+CPU = "cpu"
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of a run, and whom they are from."""
+
+    training: float
+    answering: float | None
+    """None where that run answered nothing and this one will."""
+    measured_on: str
+    scaled_by: float | None
+    """How many times the tokens in an iteration of the measured run; None where they are the same."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run took."""
+
+    seconds: float
+    """Of an iteration."""
+    loading: float
+    """Until the first iteration, without answering."""
+    saving: float
+    """Of a checkpoint."""
+    answering: float | None
+    """Of a checkpoint's probes."""
+
+
+def forecast_times(
+    session: Session,
+    recipe: Recipe,
+    model: Model,
+    *,
+    iterations: int,
+    tokens: TokenForecast | None,
+    device: str,
+) -> Times | None:
+    """Return how long a run will take; None where no earlier run tells."""
+    wanted = tokens_per_iteration(recipe, tokens)
+    candidates = [
+        (abs(_planned_tokens(other) / _planned_tokens(recipe) - 1) > SAME_TOKENS, -(run.id or 0), run, hardware, other)
+        for run, hardware, other in _alike(session, recipe, model, device)
+    ]
+    for _, _, run, hardware, other in sorted(candidates, key=lambda entry: entry[:2]):
+        measured = measure(session, run)
+        if measured is None:
+            continue
+        factor = wanted / _tokens_of(run, other)
+        return _times(recipe, other, measured, iterations=iterations, factor=factor, named=_name_of(run, hardware))
+    return None
+
+
+def tokens_per_iteration(recipe: Recipe, tokens: TokenForecast | None) -> float:
+    """Return the tokens of an iteration: counted where they are, else what fills its packs."""
+    if tokens is None or not tokens.samples:
+        return _planned_tokens(recipe)
+    return (tokens.tokens + tokens.padding_tokens) / tokens.samples * recipe.training.batch_size
+
+
+def _planned_tokens(recipe: Recipe) -> float:
+    return float(recipe.training.batch_size * recipe.training.max_length)
+
+
+def _alike(session: Session, recipe: Recipe, model: Model, device: str) -> Iterable[tuple[Run, str, Recipe]]:
+    """Yield the newest runs that are a measure of a recipe, each with its device."""
+    statement = (
+        select(Run, Attempt.device)
+        .join(Attempt, (col(Attempt.run_id) == Run.id) & (col(Attempt.number) == Run.attempt))
+        .where(Run.model_id == model.id, Run.iteration >= LEAST_MEASURED)
+        .order_by(col(Run.id).desc())
+        .limit(RUNS_LOOKED_AT)
+    )
+    for run, hardware in session.exec(statement):
+        other = Recipe.model_validate(run.recipe)
+        if _is_kind(hardware, device) and _form_of(other) == _form_of(recipe):
+            yield run, hardware, other
+
+
+def _is_kind(hardware: str, device: str) -> bool:
+    if not hardware or not device:
+        return bool(hardware)
+    if device.lower() == CPU:
+        return hardware.lower().startswith(CPU)
+    return hardware == device
+
+
+def _form_of(recipe: Recipe) -> tuple[object, ...]:
+    training = recipe.training
+    return recipe.method, training.precision, training.packing, training.activation_checkpointing
+
+
+def _tokens_of(run: Run, recipe: Recipe) -> float:
+    """Return the tokens of an iteration of an earlier run."""
+    try:
+        return tokens_per_iteration(recipe, forecast_tokens(recipe, run.model))
+    except UnavailableError:
+        return _planned_tokens(recipe)
+
+
+def _name_of(run: Run, hardware: str) -> str:
+    return f"#{run.id} {run.name}, {hardware}"
+
+
+def _times(recipe: Recipe, other: Recipe, measured: Measured, *, iterations: int, factor: float, named: str) -> Times:
+    saves = count_saves(iterations, recipe.checkpoints.every)
+    training = measured.loading + iterations * measured.seconds * factor + saves * measured.saving
+    is_scaled = abs(factor - 1) > SAME_TOKENS
+    return Times(training, _answering(recipe, other, measured, saves), named, factor if is_scaled else None)
+
+
+def _answering(recipe: Recipe, other: Recipe, measured: Measured, saves: int) -> float | None:
+    """Return the seconds of all answers: as many tokens as they may have, at the pace of the measured run's."""
+    if not (recipe.checkpoints.evaluate and recipe.probes):
+        return 0.0
+    if measured.answering is None or not other.probes:
+        return None
+    bound, measured_bound = (len(each.probes) * each.checkpoints.max_new_tokens for each in (recipe, other))
+    return (saves + 1) * measured.answering * bound / measured_bound
+
+
+# ── What one run took ──────────────────────────────────────────────────────
+
+
+def measure(session: Session, run: Run) -> Measured | None:
+    """Return what a run took; None where it has trained too little to tell."""
+    iterations = _newest(session, run, "metric", limit=MOST_MEASURED)
+    seconds = [data["seconds"] for _, data in iterations if data["iteration"] > WARM_UP]
+    if len(seconds) < LEAST_MEASURED - WARM_UP:
+        return None
+    phases = _newest(session, run, "phase", "checkpoint", limit=MOST_PHASES)
+    return Measured(
+        seconds=_trimmed_mean(seconds), loading=_loading(session, run), saving=_saving(phases), answering=_answers(run)
+    )
+
+
+def _newest(session: Session, run: Run, *kinds: str, limit: int) -> Sequence[tuple[str, Mapping[str, Any]]]:
+    """Return the newest events of some kinds of a run's last attempt, in their order."""
+    statement = (
+        select(Event.kind, Event.data)
+        .where(Event.run_id == run.id, Event.attempt == run.attempt, col(Event.kind).in_(kinds))
+        .order_by(col(Event.id).desc())
+        .limit(limit)
+    )
+    return list(reversed(session.exec(statement).all()))
+
+
+def _trimmed_mean(seconds: Sequence[float]) -> float:
+    """Return the mean without the slowest and the fastest: times add up, so a median would miss the slow half."""
+    ordered, cut = sorted(seconds), int(len(seconds) * TRIMMED)
+    return fmean(ordered[cut : len(ordered) - cut])
+
+
+def _loading(session: Session, run: Run) -> float:
+    """Return the seconds from the start of the trainer to its first iteration, without answering."""
+    statement = (
+        select(Event.kind, Event.data)
+        .where(Event.run_id == run.id, Event.attempt == run.attempt, col(Event.kind).in_(["phase", "answers"]))
+        .order_by(col(Event.id))
+        .limit(MOST_BEFORE_TRAINING)
+    )
+    began: float | None = None
+    answering = 0.0
+    for kind, data in session.exec(statement):
+        if kind == "answers":
+            answering += data["seconds"]
+        elif data["phase"] == "training":
+            took: float = data["time"] - (began if began is not None else data["time"])
+            return max(0.0, took - answering)
+        elif began is None:
+            began = data["time"]
+    return 0.0
+
+
+def _saving(events: Sequence[tuple[str, Mapping[str, Any]]]) -> float:
+    pairs = pairwise(events)
+    seconds = [
+        saved["time"] - began["time"]
+        for (_, began), (kind, saved) in pairs
+        if kind == "checkpoint" and began.get("phase") == "saving"
+    ]
+    return median(seconds) if seconds else 0.0
+
+
+def _answers(run: Run) -> float | None:
+    """Return the seconds that a tuned checkpoint's answers take; the base model's say less of them."""
+    times = {row.iteration: row.answered_seconds for row in run.checkpoints if row.answered_seconds is not None}
+    tuned = [seconds for iteration, seconds in times.items() if iteration] or list(times.values())
+    return fmean(tuned) if tuned else None

@@ -1,0 +1,199 @@
+"""
+How many tokens the rows of a source have, and which of them carry loss, for any maximum length.
+
+A row is counted once, uncut; what a maximum length leaves of all rows is then arithmetic on arrays.
+The tokens are those of xtuner's `template_map_fn` and `encode_fn`, in their order: the beginning,
+the question in its template, the answer with its end, which is learnt, and the separator.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.domain.datasets.rows import Row
+from app.domain.errors import UnavailableError
+from app.domain.messages import message
+from app.domain.prompt_templates import PromptTemplate
+from app.domain.tokenising import TextTokenizer
+
+SLICE_ROWS = 4_000  # texts of so many rows are tokenised at once: all cores work, and little is held
+
+Ints = NDArray[np.int32]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What a maximum length leaves of each row."""
+
+    lengths: Ints
+    loss: Ints
+    """Tokens that carry loss; a row without any is left out of the training."""
+    loses_end: Bools
+    """The end of its last answer is cut off, or all of that answer."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenCounts:
+    """Uncut rows, and their answers: each a span of tokens, in the order of rows and of places."""
+
+    lengths: Ints
+    span_rows: Ints
+    span_starts: Ints
+    span_lengths: Ints
+    span_learnt: Bools
+
+    def cut(self, max_length: int) -> Cut:
+        """Cut every row to a maximum length."""
+        ends = self.span_starts + self.span_lengths
+        kept = np.where(self.span_learnt, np.clip(np.minimum(ends, max_length) - self.span_starts, 0, None), 0)
+        loss = np.bincount(self.span_rows, weights=kept, minlength=len(self.lengths)).astype(np.int32)
+        last = np.zeros(len(self.lengths), np.int32)
+        last[self.span_rows[self.span_learnt]] = ends[self.span_learnt]  # of several, the last one stays
+        return Cut(np.minimum(self.lengths, max_length), loss, last > max_length)
+
+    def loss_from(self, row: int, start: int, stop: int) -> int:
+        """Count the tokens of one row with loss, from one place to before another."""
+        spans = slice(*np.searchsorted(self.span_rows, (row, row + 1)))
+        begins, lengths = self.span_starts[spans], self.span_lengths[spans]
+        inside = np.clip(np.minimum(begins + lengths, stop) - np.maximum(begins, start), 0, None)
+        return int(inside[self.span_learnt[spans]].sum())
+
+
+def join_counts(parts: Sequence[TokenCounts]) -> TokenCounts:
+    """Put counts of several lots of rows behind each other."""
+    offsets = np.cumsum([0, *(len(part.lengths) for part in parts)])
+    rows = [part.span_rows + offset for part, offset in zip(parts, offsets, strict=False)]
+    return TokenCounts(
+        np.concatenate([_NONE, *(part.lengths for part in parts)]),
+        np.concatenate([_NONE, *rows]).astype(np.int32),
+        np.concatenate([_NONE, *(part.span_starts for part in parts)]),
+        np.concatenate([_NONE, *(part.span_lengths for part in parts)]),
+        np.concatenate([_NONE.astype(np.bool_), *(part.span_learnt for part in parts)]),
+    )
+
+
+_NONE: Ints = np.zeros(0, np.int32)
+
+
+def count_tokens(rows: Iterable[Row], *, tokenizer: TextTokenizer, template: PromptTemplate) -> TokenCounts:
+    """
+    Count the tokens of rows.
+
+    Raises:
+        UnavailableError: xtuner would fail on them with this template or this tokenizer.
+    """
+    waiting = iter(rows)
+    parts = []
+    while lot := list(islice(waiting, SLICE_ROWS)):
+        parts.append(_count_lot(lot, tokenizer, template))
+    return join_counts(parts)
+
+
+def ends_of_turn(tokenizer: TextTokenizer, template: PromptTemplate) -> tuple[int, ...]:
+    """
+    Return the tokens that end a turn beside the template's own suffix.
+
+    Raises:
+        UnavailableError: the template needs the tokenizer's own end, and there is none.
+    """
+    if template.suffix_ends:
+        return ()
+    if tokenizer.end is None:
+        raise UnavailableError(
+            message(
+                "This tokenizer has no token that ends a text, and the template {name} needs one: xtuner fails.",
+                name=template.name,
+            )
+        )
+    return tokenizer.end
+
+
+def _count_lot(rows: Sequence[Row], tokenizer: TextTokenizer, template: PromptTemplate) -> TokenCounts:
+    texts = [text for row in rows for text in _texts_of(row, template)]
+    counted = iter(tokenizer.lengths(texts))
+    (separator,) = tokenizer.lengths([template.separator])
+    begin, end = len(tokenizer.begin), len(ends_of_turn(tokenizer, template))
+    lengths, spans = [], []
+    for number, row in enumerate(rows):
+        place = begin
+        for turn, said in enumerate(row["conversation"]):
+            if turn and not template.suffix_ends:
+                place += begin  # each turn that ended begins anew
+            place += next(counted)
+            answer = next(counted) + end
+            spans.append((number, place, answer, said["output_with_loss"]))
+            place += answer + separator
+        lengths.append(place if row["conversation"] else 0)
+    columns = np.array(spans, np.int32).reshape(-1, 4).T
+    return TokenCounts(np.array(lengths, np.int32), columns[0], columns[1], columns[2], columns[3].astype(np.bool_))
+
+
+def _texts_of(row: Row, template: PromptTemplate) -> Iterator[str]:
+    for turn, said in enumerate(row["conversation"]):
+        yield template.lay_out(said["input"], system=said["system"], turn=turn)
+        yield said["output"] + template.suffix
+
+
+# ── As the model reads them ────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class TokenPiece:
+    """Tokens in a row that are alike, as one text."""
+
+    text: str
+    is_special: bool
+    has_loss: bool
+    is_cut: bool
+    """Beyond the maximum length: the model never sees it."""
+    tokens: int
+
+
+@dataclass(frozen=True)
+class RowAsRead:
+    """One row as the model reads it."""
+
+    pieces: tuple[TokenPiece, ...]
+    tokens: int
+    """Before it is cut."""
+    loss_tokens: int
+    """After."""
+    loses_end: bool
+
+
+def read_row(row: Row, *, tokenizer: TextTokenizer, template: PromptTemplate, max_length: int) -> RowAsRead:
+    """Return one row token by token, those that are alike put together."""
+    pieces: list[TokenPiece] = []
+    place = 0
+    for text, is_special, has_loss in _tokens_of(row, tokenizer, template):
+        is_cut = place >= max_length
+        place += 1
+        last = pieces[-1] if pieces else None
+        if last and (last.is_special, last.has_loss, last.is_cut) == (is_special, has_loss, is_cut):
+            pieces[-1] = TokenPiece(last.text + text, is_special, has_loss, is_cut, last.tokens + 1)
+        else:
+            pieces.append(TokenPiece(text, is_special, has_loss, is_cut, 1))
+    learnt = [piece for piece in pieces if piece.has_loss]
+    loss = sum(piece.tokens for piece in learnt if not piece.is_cut)
+    return RowAsRead(tuple(pieces), place, loss, loses_end=any(piece.is_cut for piece in learnt))
+
+
+def _tokens_of(row: Row, tokenizer: TextTokenizer, template: PromptTemplate) -> Iterator[tuple[str, bool, bool]]:
+    """Yield each token's text, whether it is special, and whether it carries loss."""
+    texts, end = _texts_of(row, template), ends_of_turn(tokenizer, template)
+    for turn, said in enumerate(row["conversation"]):
+        learnt = said["output_with_loss"]
+        begin = tokenizer.begin if turn == 0 or not template.suffix_ends else ()
+        for part, has_loss in (
+            (tokenizer.names(begin), False),
+            (tokenizer.tokens(next(texts)), False),
+            (tokenizer.tokens(next(texts)), learnt),
+            (tokenizer.names(end), learnt),
+            (tokenizer.tokens(template.separator), False),
+        ):
+            for text, is_special in part:
+                yield text, is_special, has_loss

@@ -1,0 +1,116 @@
+"""Rows of a form's mix, each twice: as a person reads it, and as the model does, token by token."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from app.domain.datasets.rows import Row, read_rows
+from app.domain.datasets.store import dataset_file
+from app.domain.errors import AppError
+from app.domain.messages import N_, Message, message
+from app.domain.mixes import GENERAL, IDENTITY, general_of, identity_of, row_of, sources_of
+from app.domain.models import Model
+from app.domain.prompt_templates import prompt_template
+from app.domain.recipes import Mix, Recipe
+from app.domain.token_counts import RowAsRead, TokenPiece, read_row
+from app.domain.tokenising import load_tokenizer
+from app.web.dataset_pages import ShownRow, shown_row
+
+ROWS_SHOWN = 3
+MOST_PIECES = 400  # of a row: more than this nobody reads
+TITLES = {IDENTITY: N_("Identity"), GENERAL: N_("General")}
+
+
+@dataclass(frozen=True)
+class ReadRow:
+    """One row, twice."""
+
+    shown: ShownRow
+    read: RowAsRead
+
+    @property
+    def pieces(self) -> Sequence[TokenPiece]:
+        """What is shown of it."""
+        return self.read.pieces[:MOST_PIECES]
+
+
+@dataclass(frozen=True)
+class ReadSource:
+    """One source that rows can be read of."""
+
+    key: str
+    title: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class ReadingPart:
+    """Some rows of one source, and the way to the others."""
+
+    sources: Sequence[ReadSource]
+    key: str
+    offset: int
+    rows: Sequence[ReadRow]
+    max_length: int
+    template: str
+    trouble: Message | None = None
+    """Why no row can be read as the model reads it."""
+
+    @property
+    def total(self) -> int:
+        """Rows of the source."""
+        return next((source.rows for source in self.sources if source.key == self.key), 0)
+
+    @property
+    def before(self) -> int | None:
+        """Where the rows before begin; None where there are none."""
+        return max(0, self.offset - ROWS_SHOWN) if self.offset else None
+
+    @property
+    def after(self) -> int | None:
+        """Where the rows after begin; None where there are none."""
+        return self.offset + ROWS_SHOWN if self.offset + ROWS_SHOWN < self.total else None
+
+
+def build_reading(recipe: Recipe | None, model: Model | None, wanted: str) -> ReadingPart:
+    """
+    Read some rows of a recipe's mix.
+
+    Args:
+        wanted: a source and the first row, counted from 0, as in `files.0:12`; the first of all where it names none.
+    """
+    if recipe is None or model is None:
+        return _none(message("The marked fields need values first, and the model must be registered."))
+    held = [source for source in sources_of(recipe.mix) if source.distinct]
+    sources = [ReadSource(source.key, source.title or TITLES[source.key], source.distinct) for source in held]
+    if not sources:
+        return _none(message("The mix has no rows yet."))
+    key, _, number = wanted.partition(":")
+    chosen = next((source for source in sources if source.key == key), sources[0])
+    last = (chosen.rows - 1) // ROWS_SHOWN * ROWS_SHOWN
+    offset = min(int(number), last) if number.isdecimal() and len(number) < len(str(2**63)) else 0
+    try:
+        rows = list(_read(recipe, model, chosen.key, offset))
+    except AppError as error:
+        return ReadingPart(sources, chosen.key, offset, (), recipe.training.max_length, model.template, error.message)
+    return ReadingPart(sources, chosen.key, offset, rows, recipe.training.max_length, model.template)
+
+
+def _none(trouble: Message) -> ReadingPart:
+    return ReadingPart((), "", 0, (), 0, "", trouble)
+
+
+def _read(recipe: Recipe, model: Model, key: str, offset: int) -> Iterator[ReadRow]:
+    tokenizer, template = load_tokenizer(Path(model.path)), prompt_template(model.template)
+    for number, row in enumerate(_rows_from(recipe.mix, key, offset), offset + 1):
+        read = read_row(row, tokenizer=tokenizer, template=template, max_length=recipe.training.max_length)
+        yield ReadRow(shown_row(row, number), read)
+
+
+def _rows_from(mix: Mix, key: str, offset: int) -> Iterator[Row]:
+    if key.startswith("files."):
+        sha256 = mix.files[int(key.removeprefix("files."))].sha256
+        return islice(read_rows(dataset_file(sha256), start=offset), ROWS_SHOWN)
+    pairs = identity_of(mix) if key == IDENTITY else general_of(mix)
+    return (row_of(pair, mix.system) for pair in pairs[offset : offset + ROWS_SHOWN])

@@ -1,0 +1,110 @@
+"""Tokens of rows, and what a maximum length leaves of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain.errors import UnavailableError
+from app.domain.prompt_templates import PromptTemplate, prompt_template
+from app.domain.token_counts import count_tokens, join_counts, read_row
+from app.domain.tokenising import TextTokenizer, load_tokenizer
+from tests.tokenizers_here import write_tokenizer
+
+PLAIN = PromptTemplate("plain", "Q{input}A", "S{system}", suffix="", suffix_ends=False, separator="\n")
+ENDING = PromptTemplate("ending", "Q{input}A", "S{system}", suffix="<|im_end|>", suffix_ends=True, separator="")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> TextTokenizer:
+    """Return a tokenizer of bytes that begins a text with one token."""
+    return load_tokenizer(write_tokenizer(tmp_path_factory.mktemp("model"), begins=True))
+
+
+def row(*turns: tuple[str, str, bool], system: str = "") -> Any:
+    """Return a row of questions, answers and whether these are learnt."""
+    return {
+        "conversation": [
+            {"system": system if not at else "", "input": question, "output": answer, "output_with_loss": learnt}
+            for at, (question, answer, learnt) in enumerate(turns)
+        ]
+    }
+
+
+def reference(one: Any, template: PromptTemplate) -> list[bool]:
+    """Return each token of a row, and whether it carries loss, as `encode_fn` makes them one by one."""
+    labels: list[bool] = []
+    needs_begin = True
+    for turn, said in enumerate(one["conversation"]):
+        text = template.lay_out(said["input"], system=said["system"], turn=turn)
+        answer = len(said["output"].encode()) + (1 if template.suffix else 0)
+        labels += [False] * (int(needs_begin) + len(text.encode()))
+        labels += [said["output_with_loss"]] * (answer + (not template.suffix_ends))
+        needs_begin = not template.suffix_ends
+        labels += [False] * len(template.separator.encode())
+    return labels
+
+
+turns = st.lists(
+    st.tuples(st.text("ab你", max_size=5), st.text("ab你", max_size=5), st.booleans()), min_size=1, max_size=3
+)
+
+
+@given(data=st.lists(st.tuples(turns, st.sampled_from(["", "s"])), max_size=6), length=st.integers(1, 40))
+@pytest.mark.parametrize("template", [PLAIN, ENDING], ids=lambda template: template.name)
+@settings(max_examples=60, deadline=None)
+def test_counts_and_cuts_are_those_of_the_rows_one_by_one(
+    tokenizer: TextTokenizer, template: PromptTemplate, data: Any, length: int
+) -> None:
+    """Whatever the turns, the template and the maximum length."""
+    rows = [row(*said, system=system) for said, system in data]
+    expected = [reference(one, template) for one in rows]
+
+    counts = count_tokens(rows, tokenizer=tokenizer, template=template)
+    cut = counts.cut(length)
+
+    assert counts.lengths.tolist() == [len(labels) for labels in expected]
+    assert cut.lengths.tolist() == [len(labels[:length]) for labels in expected]
+    assert cut.loss.tolist() == [sum(labels[:length]) for labels in expected]
+    assert cut.loses_end.tolist() == [any(labels[length:]) for labels in expected]
+    for place, labels in enumerate(expected):
+        assert counts.loss_from(place, 3, length) == sum(labels[3:length])
+
+
+def test_lots_put_together_are_the_whole(tokenizer: TextTokenizer) -> None:
+    """Rows are counted in slices; where one ends makes no difference."""
+    rows = [row(("a" * size, "b", True), ("c", "d", False)) for size in range(5)]
+
+    whole = count_tokens(rows, tokenizer=tokenizer, template=PLAIN)
+    joined = join_counts([count_tokens(rows[at : at + 2], tokenizer=tokenizer, template=PLAIN) for at in (0, 2, 4)])
+
+    assert joined.span_rows.tolist() == whole.span_rows.tolist()
+    assert joined.cut(6).loss.tolist() == whole.cut(6).loss.tolist()
+
+
+def test_a_row_is_read_piece_by_piece(tokenizer: TextTokenizer) -> None:
+    """Special tokens are named, the answer and its end are learnt, and what is beyond the length is marked."""
+    read = read_row(row(("hi", "you", True)), tokenizer=tokenizer, template=PLAIN, max_length=7)
+
+    assert [(each.text, each.is_special, each.has_loss, each.is_cut) for each in read.pieces] == [
+        ("<|endoftext|>", True, False, False),
+        ("QhiA", False, False, False),
+        ("yo", False, True, False),
+        ("u", False, True, True),
+        ("<|endoftext|>", True, True, True),
+        ("\n", False, False, True),
+    ]
+    assert (read.tokens, read.loss_tokens, read.loses_end) == (10, 2, True)
+
+
+def test_a_template_that_needs_an_end_needs_a_tokenizer_that_has_one(tmp_path: Path) -> None:
+    """With a suffix of its own it does not."""
+    endless = load_tokenizer(write_tokenizer(tmp_path, eos_token=None))
+
+    counts = count_tokens([row(("a", "b", True))], tokenizer=endless, template=prompt_template("qwen_chat"))
+
+    assert len(counts.lengths) == 1
+    with pytest.raises(UnavailableError, match="no token that ends a text"):
+        count_tokens([row(("a", "b", True))], tokenizer=endless, template=PLAIN)
