@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli.output import AsJson, connected, console, duration, plain, shown, size, table, write_json
+from app.cli.listings import Listing, plain
+from app.cli.output import AsJson, connected, console, duration, shown, size, write_json
 from app.cli.runs import Settings, read_recipe, with_changes
 from app.client_types import Forecast
 
@@ -60,12 +61,12 @@ def _facts(found: Forecast) -> dict[str, str]:
     return facts
 
 
-def _sources(found: Forecast) -> object:
-    made = table("source", "rows", "tokens", "learnt", "share", numbers=("rows", "tokens", "learnt", "share"))
+def _sources(found: Forecast) -> Listing:
+    made = Listing("source", "rows", "tokens", "learnt", "share", numbers=("rows", "tokens", "learnt", "share"))
     for source in found["tokens"]["sources"] if found["tokens"] else ():
         if source["rows"]:
             numbers = (f"{source[name]:,}" for name in ("rows", "tokens", "loss_tokens"))
-            made.add_row(plain(source["title"] or source["key"]), *numbers, f"{source['loss_share']:.1%}")
+            made.add(source["title"] or source["key"], *numbers, f"{source['loss_share']:.1%}")
     return made
 
 
