@@ -58,7 +58,8 @@ def _row(line: dict[str, Any], forecast: int) -> str:
     lora = "–" if method == Method.FULL else f"{r}, {targets}, {dropout:g}"
     cells = (
         f"{line['model']} ({line['device']})", method, precision, f"{tokens:,}", batch,
-        "on" if checkpointing else "off", lora, f"{line['bytes'] / 1e9:.2f}", f"{forecast / 1e9:.2f}", f"{_off(line, forecast):+.1%}",
+        "on" if checkpointing else "off", lora, f"{line['bytes'] / 1e9:.2f}", f"{forecast / 1e9:.2f}",
+        f"{_off(line, forecast):+.1%}",
     )  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |\n"
 
