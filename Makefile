@@ -50,7 +50,7 @@ translations: install ## collect the sentences and update the catalogues
 	@$(RUN)/python -m app.web.translations update
 
 bench: install ## measure what the documentation claims
-	@for script in benchmarks/*.py; do echo "── $$script"; $(RUN)/python "$$script" || exit 1; done
+	@for script in benchmarks/*.py; do echo "── $$script"; $(RUN)/python -m "benchmarks.$$(basename "$$script" .py)" || exit 1; done
 
 clean: ## remove what was installed and built, never what Temper has stored
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results

@@ -65,7 +65,7 @@ class Table:
 
 def write_page(name: str, text: str) -> None:
     """Put a table between its two marks of the page."""
-    begin, end = f"<!-- {name}: written by benchmarks/forecast_truth.py -->\n", f"<!-- end of {name} -->"
+    begin, end = f"<!-- {name}: measured -->\n", f"<!-- end of {name} -->"
     before, begins, rest = PAGE.read_text("utf-8").partition(begin)
     _, ends, after = rest.partition(end)
     if not (begins and ends):

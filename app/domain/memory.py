@@ -6,7 +6,7 @@ backward pass, just as it begins, or the optimizer's step. Does not cover what t
 for itself (about 0.5 GB), memory that torch holds in reserve, flash-attn, or several GPUs.
 
 Source:
-    Measured by `benchmarks/gpu_memory.py`; the table in docs/forecast.md holds each figure
+    Measured by `benchmarks/truth/gpu_memory.py`; the table in docs/forecast.md holds each figure
     against what this module says.
 """
 

@@ -13,11 +13,11 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from app.domain.checkpoint_plan import count_saves
 from app.domain.errors import UnavailableError
-from app.domain.models import Attempt, Event, Model, Run
+from app.domain.models import Attempt, Event, Model, Run, RunState
 from app.domain.recipes import Recipe
 from app.domain.token_forecasts import TokenForecast, forecast_tokens
 
@@ -26,7 +26,7 @@ MOST_MEASURED = 500  # the newest: what a page reads in a hundredth of a second
 MOST_PHASES = 100
 MOST_BEFORE_TRAINING = 20  # events
 WARM_UP = 2  # first iterations, in which memory is taken and kernels are chosen
-TRIMMED = 0.05  # of the slowest and of the fastest: a machine that did something else for a moment
+LONGEST = 10  # times the median: an iteration that took longer was one of a machine that slept
 RUNS_LOOKED_AT = 50
 SAME_TOKENS = 0.02  # two runs whose iterations differ less are not scaled
 CPU = "cpu"
@@ -51,7 +51,7 @@ class Measured:
     seconds: float
     """Of an iteration."""
     loading: float
-    """Until the first iteration, without answering."""
+    """Until the first iteration, without answering, and what its end takes."""
     saving: float
     """Of a checkpoint."""
     answering: float | None
@@ -161,7 +161,10 @@ def measure(session: Session, run: Run) -> Measured | None:
         return None
     phases = _newest(session, run, "phase", "checkpoint", limit=MOST_PHASES)
     return Measured(
-        seconds=_trimmed_mean(seconds), loading=_loading(session, run), saving=_saving(phases), answering=_answers(run)
+        seconds=_mean(seconds),
+        loading=_loading(session, run) + _around(session, run),
+        saving=_saving(phases),
+        answering=_answers(run),
     )
 
 
@@ -176,10 +179,23 @@ def _newest(session: Session, run: Run, *kinds: str, limit: int) -> Sequence[tup
     return list(reversed(session.exec(statement).all()))
 
 
-def _trimmed_mean(seconds: Sequence[float]) -> float:
-    """Return the mean without the slowest and the fastest: times add up, so a median would miss the slow half."""
-    ordered, cut = sorted(seconds), int(len(seconds) * TRIMMED)
-    return fmean(ordered[cut : len(ordered) - cut])
+def _mean(seconds: Sequence[float]) -> float:
+    """Return the mean, very long ones shortened: times add up, so a median would miss the slow half."""
+    most = LONGEST * median(seconds)
+    return fmean(min(each, most) for each in seconds)
+
+
+def _around(session: Session, run: Run) -> float:
+    """Return the seconds of a finished run before its trainer's first word and after its last."""
+    attempt = next((each for each in run.attempts if each.number == run.attempt), None)
+    if attempt is None or attempt.ended_at is None or run.state is not RunState.FINISHED:
+        return 0.0
+    ends = select(func.min(Event.id), func.max(Event.id)).where(
+        Event.run_id == run.id, Event.attempt == run.attempt, col(Event.kind).in_(["phase", "end"])
+    )
+    times = [session.get_one(Event, at).data["time"] for at in session.exec(ends).one() if at is not None]
+    said = times[-1] - times[0] if times else 0.0
+    return max(0.0, (attempt.ended_at - attempt.started_at).total_seconds() - said)
 
 
 def _loading(session: Session, run: Run) -> float:

@@ -7,11 +7,12 @@ import pytest
 
 from app.domain.memory import Shape, gpu_bytes
 from app.domain.recipes import Method
-from benchmarks.gpu_memory import SHAPES, recipe_of
+from benchmarks.truth.gpu_memory import SHAPES, recipe_of
 from tests.conftest import ROOT
 from tests.factories import make_recipe
 
-MEASURED = [json.loads(line) for line in (ROOT / "benchmarks" / "gpu_memory.jsonl").read_text("utf-8").splitlines()]
+RECORD = ROOT / "benchmarks" / "truth" / "gpu_memory.jsonl"
+MEASURED = [json.loads(line) for line in RECORD.read_text("utf-8").splitlines()]
 SMALL = SHAPES["135M"]
 
 

@@ -1,9 +1,10 @@
 """Times of a run, from what earlier ones took."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from app.domain.models import Event, Run, RunState
 from app.domain.rates import forecast_times, measure
@@ -48,6 +49,26 @@ def test_a_run_is_measured_without_what_is_no_measure(session: Session) -> None:
     measured = measure(session, make_measured_run(session))
 
     assert (measured.seconds, measured.loading, measured.saving, measured.answering) == (2.0, 30.0, 1.5, 4.0)
+
+
+def test_what_a_run_takes_around_its_training_counts(session: Session) -> None:
+    """From the claim to the trainer's first word, and from its last to the end: here 3 s of 38."""
+    run = make_measured_run(session)
+    attempt = attempt_of(session, run)
+    attempt.ended_at = attempt.started_at + timedelta(seconds=103)
+    session.commit()
+
+    assert measure(session, run).loading == pytest.approx(30 + 103 - 100)
+
+
+def test_a_machine_that_slept_is_no_measure(session: Session) -> None:
+    """One iteration of an hour counts as one of ten times the median."""
+    run = make_measured_run(session)
+    event = session.exec(select(Event).where(Event.kind == "metric", Event.iteration == 20)).one()
+    event.data = event.data | {"seconds": 3_600.0}
+    session.commit()
+
+    assert measure(session, run).seconds == pytest.approx((17 * 2 + 20) / 18)
 
 
 def test_times_are_those_of_the_newest_run_of_the_kind(session: Session) -> None:

@@ -5,7 +5,7 @@ Trains a few iterations with the real engine for each of many settings, on model
 whose shapes are those of SmolLM2-135M, Qwen2-0.5B, InternLM2-1.8B and others: memory depends on
 shapes alone. Several train at once; each process counts its own.
 
-Run on a host with a GPU: `python -m benchmarks.gpu_memory TOKENIZER_FOLDER RESULTS.jsonl`.
+Run on a host with a GPU: `python -m benchmarks.truth.gpu_memory TOKENIZER_FOLDER RESULTS.jsonl`.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ITERATIONS = 6  # with an update at every second: what the optimizer keeps is there from the third on
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 SHAPES: dict[str, dict[str, Any]] = {
