@@ -1,7 +1,7 @@
 """What the page of the recipe form shows: its fields, the mix in numbers, the forecast, the config."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlmodel import Session
@@ -9,7 +9,7 @@ from sqlmodel import Session
 from app.domain.errors import FieldError
 from app.domain.findings.kinds import Findings
 from app.domain.forecasts import Forecast, forecast_recipe
-from app.domain.messages import N_
+from app.domain.messages import N_, message
 from app.domain.models import Model
 from app.domain.recipes import GeneralSet, Mix, Recipe, Variables
 from app.domain.registry import find_model, list_models
@@ -97,6 +97,8 @@ def build_view(
     mix = build_mix_table(recipe.mix if recipe else Mix(), bad=bad)
     form = RecipeForm(checked.data, problems)
     forecast = _forecast(session, recipe, model) if recipe else None
+    if forecast and recipe and mix.rows is None:
+        forecast = _without_rows(forecast, recipe)
     return FormView(
         form=form,
         origin=origin,
@@ -116,6 +118,21 @@ def build_view(
 
 def _forecast(session: Session, recipe: Recipe, model: Model | None) -> Forecast:
     return forecast_recipe(recipe, session=session, model=model, device=device_of_workers(), waits=False)
+
+
+def _without_rows(known: Forecast, recipe: Recipe) -> Forecast:
+    """Leave out what depends on how many rows there are: some amount of the mix is no number."""
+    unknown = (message("How many rows there are is not known until every amount of the mix has a value."),)
+    left = replace(
+        known, rows=None, packs=None, iterations_per_epoch=None, epochs=None, tokens=None, identity_seen=(),
+        warnings=(), unknown=unknown,
+    )  # fmt: skip
+    if recipe.training.iterations is not None:
+        return left
+    return replace(
+        left, iterations=None, updates=None, checkpoints=(), saves=None, answers=None, marks=(), disk_bytes=None,
+        peak_bytes=None, training_seconds=None, answering_seconds=None, measured_on="",
+    )  # fmt: skip
 
 
 def differing_settings(recipe: Recipe, other: Recipe) -> list[str]:

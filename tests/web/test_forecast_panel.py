@@ -160,6 +160,16 @@ def test_without_a_tokenizer_the_panel_says_why(client: Any, session: Session) -
     assert text_at(page, "#loss-identity") == "–"
 
 
+def test_an_amount_that_is_no_number_leaves_nothing_made_up(client: Any, form_of: Any) -> None:
+    """Neither shares nor packs of some other mix are shown meanwhile, and the panel says why."""
+    part = preview(client, form_of(), mix__identity_count="many")
+
+    cells = {cell["hx-target"]: cell.get_text(strip=True) for cell in part.select("hx-partial")}
+    assert (cells["#loss-identity"], cells["#loss-general"]) == ("–", "–")
+    assert text_at(part, "#forecast-epoch") == text_at(part, "#forecast-iterations") == "unknown"
+    assert "until every amount of the mix has a value" in text_at(part, "#forecast-unknown")
+
+
 # ── How the model reads it ─────────────────────────────────────────────────
 
 
