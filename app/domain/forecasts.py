@@ -18,7 +18,6 @@ from app.domain.errors import UnavailableError
 from app.domain.forecast_warnings import Known, warnings_of
 from app.domain.memory import memory_of
 from app.domain.messages import Message, message
-from app.domain.mix_forecasts import MixForecast, forecast_mix
 from app.domain.mixes import count_rows, general_of, identity_of, row_of
 from app.domain.models import Model
 from app.domain.rates import Times, forecast_times
@@ -27,7 +26,7 @@ from app.domain.registry import find_model
 from app.domain.token_cache import StillCountingError
 from app.domain.token_forecasts import SeenSentence, TokenForecast, forecast_tokens
 
-__all__ = ["Forecast", "MixForecast", "PlannedCheckpoint", "TokenForecast", "forecast_mix", "forecast_recipe"]
+__all__ = ["Forecast", "PlannedCheckpoint", "TokenForecast", "forecast_recipe"]
 
 MAX_MARKS = 200  # more lines than this cannot be told apart on a bar
 

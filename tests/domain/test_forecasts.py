@@ -8,7 +8,7 @@ import pytest
 
 from app.config import settings
 from app.domain import token_cache
-from app.domain.forecasts import forecast_mix, forecast_recipe
+from app.domain.forecasts import forecast_recipe
 from app.domain.models import Model
 from app.domain.recipes import Method
 from tests.conftest import wait_until
@@ -33,17 +33,6 @@ def model(tmp_path: Path) -> Model:
 def warnings_of(device: str = "", **changes: Any) -> str:
     """Return the warnings of a changed recipe as one text."""
     return "\n".join(str(warning) for warning in forecast_recipe(make_recipe(**changes), device=device).warnings)
-
-
-def test_sources_are_counted_apart() -> None:
-    """Every pair once and its copies; shares are of all rows."""
-    mix = make_recipe(mix={"identity_count": 9, "general": [PAIR, PAIR], "general_count": 4, "general_sets": []}).mix
-
-    counted = forecast_mix(mix)
-
-    assert (counted.identity.rows, counted.own.rows, counted.rows) == (10, 10, 20)
-    assert counted.identity.share == pytest.approx(0.5)
-    assert counted.pairs == 3
 
 
 def test_iterations_give_updates_checkpoints_and_answers() -> None:

@@ -13,16 +13,24 @@ import pytest
 from sqlmodel import Session, col, select
 
 from app.domain import db
+from app.domain.mixes import general_pairs
 from app.domain.models import Run, RunState
 from app.domain.presets import SMALL_MODEL
+from app.domain.recipes import GeneralSet
 from tests.conftest import ROOT, log_in
 from tests.factories import make_metrics, make_model
+from tests.saved_sets import make_set
 from tests.stories import make_story
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 PICTURES = ROOT / "docs" / "images"
+WRONG = (
+    ("What is the opposite of up?", "Left."),
+    ("Who wrote “Hamlet”?", ""),
+    ("Whatâ€™s a cafÃ©?", "A place for coffee."),
+)
 
 
 @pytest.fixture
@@ -39,14 +47,23 @@ def story(request: pytest.FixtureRequest, session: Session, home: Path) -> list[
     for left in home.glob("temper.db*"):  # a new file, never other bytes in one that is open
         left.unlink()
     shutil.copy(trained / "temper.db", home / "temper.db")
-    (home / "runs").symlink_to(trained / "runs")
+    for name in ("runs", "mixes"):
+        (home / name).symlink_to(trained / name)
     with db.reading() as reading:
         ids = reading.exec(select(Run.id).where(Run.state == RunState.FINISHED).order_by(col(Run.id))).all()
     return [run_id for run_id in ids if run_id is not None][:2]
 
 
 @pytest.fixture
-def visitor(page: "Page", story: list[int], live_server: str) -> "Page":
+def saved_set(story: list[int]) -> None:
+    """Save a set in which some things are wrong."""
+    pairs = [(pair.question, pair.answer) for pair in general_pairs(GeneralSet.ENGLISH)]
+    with db.unit_of_work() as session:
+        make_set(session, name="support answers", pairs=[*pairs, *WRONG])
+
+
+@pytest.fixture
+def visitor(page: "Page", story: list[int], saved_set: None, live_server: str) -> "Page":
     """Log in anew: the story's home may know other people than the test's."""
     with Session(db.engine()) as session:
         secret = log_in(session)
@@ -69,6 +86,7 @@ def is_told(name: str) -> bool:
 PAGES = {
     "runs": ("/runs", "#run-table tbody tr"),
     "new": ("/runs/new", "#run-form-side"),
+    "data": ("/datasets/1", "#datasets-rows li"),
     "run": ("/runs/{last}", "#run-checkpoints tbody tr"),
     "compare": ("/compare?runs={last}", ".matrix tbody td"),
 }
