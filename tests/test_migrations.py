@@ -4,16 +4,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
-from sqlmodel import Session, SQLModel
+from sqlalchemy import MetaData, inspect, text
+from sqlmodel import Session, SQLModel, select
 
 from app.domain.db import make_engine
 from app.domain.migrate import downgrade, is_current, upgrade
-from app.domain.models import Model, ModelState
+from app.domain.models import Model, ModelState, Run, RunDataset
 from tests import databases
 
 
@@ -65,6 +66,28 @@ def test_migrating_twice_keeps_the_rows(empty_url: str) -> None:
     with engine.connect() as connection:
         assert connection.execute(text("SELECT name, state FROM model")).one() == ("kept", "ready")
     engine.dispose()
+
+
+def test_runs_of_before_keep_their_saved_sets(empty_url: str) -> None:
+    """What the recipes of an earlier version name is in the table that says which runs use a set."""
+    upgrade(empty_url, "0004")
+    files = [{"dataset": "x", "sha256": sha256} for sha256 in ("a" * 64, "b" * 64, "a" * 64)]
+    recipes: list[dict[str, Any]] = [{}, {"mix": {}}, {"mix": {"files": files}}, {"mix": {"files": files[:1]}}]
+    engine, tables = make_engine(empty_url), MetaData()
+    with engine.begin() as connection:
+        tables.reflect(connection)
+        made = Model(name="m", source="/m", template="default").model_dump(exclude={"id"})
+        connection.execute(tables.tables["model"].insert().values(made))
+        for recipe in recipes:
+            run = Run(name="r", model_id=1, recipe=recipe).model_dump(exclude={"id"})
+            connection.execute(tables.tables["run"].insert().values(run))
+
+    upgrade(empty_url)
+
+    with Session(engine) as session:
+        uses = session.exec(select(RunDataset.run_id, RunDataset.sha256)).all()
+    engine.dispose()
+    assert sorted(uses) == [(3, "a" * 64), (3, "b" * 64), (4, "a" * 64)]
 
 
 def test_two_starts_at_once_migrate_once(empty_url: str) -> None:

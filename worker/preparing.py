@@ -14,7 +14,7 @@ from app.domain import db
 from app.domain.attempts import Ending, renew_claim
 from app.domain.checkpoint_plan import plan_disk
 from app.domain.forecasts import forecast_recipe
-from app.domain.mixes import EARLIER_NAME, adopt_rows, count_rows, keep_rows, rows_file
+from app.domain.mixes import EARLIER_NAME, MissingSetError, adopt_rows, count_rows, keep_rows, rows_file, rows_kept
 from app.domain.models import Answer, Attempt, Checkpoint, Model, ReasonKind, RunState
 from app.domain.recipes import Recipe
 from app.domain.retention import remove_parts
@@ -74,13 +74,16 @@ def prepare(attempt: AttemptFolder, device: Device) -> None:
     Write what the trainer reads: the recipe, the rows and the rendered config.
 
     Raises:
-        NotStartedError: the disk is full or too small for the checkpoints to come, or cannot be written to.
+        NotStartedError: the disk is full, too small for the checkpoints to come, or cannot be written to; or a
+            saved set of the mix is not here.
     """
     try:
         with renewing(lambda: _renew(attempt)):  # a large mix takes longer to write than a claim lasts
             sources = _read_sources(attempt)
             _check_space(attempt, sources)
             _write_files(attempt, sources, device)
+    except MissingSetError as error:
+        raise NotStartedError(Ending(RunState.FAILED, ReasonKind.BAD_DATA, str(error))) from error
     except OSError as error:
         kind = ReasonKind.DISK_FULL if error.errno in {errno.ENOSPC, errno.EDQUOT} else ReasonKind.CRASHED
         raise NotStartedError(Ending(RunState.FAILED, kind, str(error))) from error
@@ -109,12 +112,16 @@ def _check_space(attempt: AttemptFolder, sources: _Sources) -> None:
 
 
 def _iterations_of(sources: _Sources) -> int:
-    """Return how long the run is; where that takes a tokenizer that is not read here, as short as can be."""
-    given = sources.recipe.training.iterations
-    if given is not None:
-        return given
+    """Return how long the run is; where that cannot be counted here, as long as it can be at most."""
+    training = sources.recipe.training
+    if training.iterations is not None:
+        return training.iterations
+    rows = count_rows(sources.recipe.mix).total
+    pinned = rows_kept(sources.mix_sha256)
     model = Model(name="", source="", path=sources.model_path, template=sources.template)
-    return forecast_recipe(sources.recipe, model=model).iterations or 1
+    counted = forecast_recipe(sources.recipe, model=model).iterations if pinned in {0, rows} else None
+    # Packs are never more than rows: each row is cut to the length of a pack.
+    return counted or max(1, -(-(pinned or rows) // training.batch_size)) * (training.epochs or 1)
 
 
 def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> None:
@@ -131,7 +138,7 @@ def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> N
         template=sources.template,
         run_folder=str(folder),
         data_file=str(rows_file(sha256)),
-        rows=count_rows(recipe.mix).total,
+        rows=rows_kept(sha256),
         device=device.kind,
     )
     (folder / "config.py").write_text(config.text, "utf-8")

@@ -14,6 +14,7 @@ from app.api.types import Id, Limit, Offset, Reply
 from app.domain.datasets import store
 from app.domain.datasets.incoming import incoming_folder
 from app.domain.datasets.kinds import Container, RowForm
+from app.domain.datasets.uses import used_by
 from app.domain.downloads import DownloadFile
 from app.domain.models import Dataset
 from app.web.deps import ReadSession, WriteSession
@@ -184,7 +185,7 @@ def get_dataset(dataset_id: Id, session: ReadSession) -> DatasetDetail:
 def _detail(session: Session, dataset: Dataset) -> DatasetDetail:
     own: dict[str, Any] = DatasetReply.model_validate(dataset).model_dump()
     versions = [DatasetReply.model_validate(version) for version in store.versions_of(session, dataset.name)]
-    return DatasetDetail(**own, versions=versions, used_by=store.used_by(session, dataset))
+    return DatasetDetail(**own, versions=versions, used_by=used_by(session, dataset))
 
 
 @router.get("/{dataset_id}/rows", summary="Read rows of a dataset", responses=documented(404))

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.errors import UnavailableError
-from app.domain.loss_shares import mix_for_share, share_of_loss
+from app.domain.loss_shares import MOST_COPIES, mix_for_share, share_of_loss
 from app.domain.messages import Message, message
-from app.domain.mixes import count_rows
+from app.domain.mixes import count_rows, rows_in_set
 from app.domain.models import Model, Run
 from app.domain.prompt_templates import prompt_template
-from app.domain.recipes import GeneralSet, Mix, Recipe
+from app.domain.recipes import MAX_ROWS, GeneralSet, Mix, Recipe
 from app.domain.runs import recipe_of
 from app.domain.token_cache import count_mix
 from app.domain.token_counts import TokenCounts
 from app.domain.tokenising import load_tokenizer
+from app.domain.training import MAX_ITERATIONS
 from app.domain.verdicts import CheckpointVerdict, Verdict
 
 DILUTED_SHARE = 1 / 6  # one identity token for five others: what the demo's good run is near to
@@ -75,7 +76,7 @@ def propose_dilution(run: Run, verdicts: Sequence[CheckpointVerdict]) -> Proposa
     if story.wrong is None:
         return Proposal(recipe, (), _why_nothing(story))
     dilution = _dilute(recipe, run.model, story)
-    about = math.ceil(story.wrong * dilution.before / max(dilution.after, LEAST_SHARE))
+    about = math.ceil(story.wrong * max(1.0, dilution.before / max(dilution.after, LEAST_SHARE)))
     found = [
         *dilution.changes,
         *_training_changes(recipe, story, about),
@@ -179,10 +180,31 @@ def _share(mix: Mix, counts: tuple[TokenCounts, ...] | None, recipe: Recipe) -> 
 def _diluted(mix: Mix, counts: tuple[TokenCounts, ...] | None, recipe: Recipe, share: float) -> Mix:
     if counts is not None:
         return mix_for_share(mix, counts, max_length=recipe.training.max_length, share=share)
+    return _diluted_by_rows(mix, share)
+
+
+def _diluted_by_rows(mix: Mix, share: float) -> Mix:
+    """Give the identity a share of all rows: by more general ones; where these would be too many, by fewer of it."""
     identity, general, *_ = count_rows(mix).sources
-    others = identity.rows * (1 - share) / share - count_rows(mix).files
-    copies = max(mix.general_count, round(others / general.distinct) - 1) if general.distinct else mix.general_count
-    return mix.model_copy(update={"general_count": copies, "identity_share": None, "general_share": None})
+    if not identity.distinct:
+        return mix
+    shares = math.fsum(file.share or 0 for file in mix.files)
+    counted = sum(rows_in_set(file.sha256) * (1 + file.count) for file in mix.files if file.share is None)
+    most = MAX_ROWS - len(mix.files)  # a set with a share may be rounded up
+    beside = 1 - share - shares  # of all rows: what the general ones and the counted sets are to be
+    most_beside = (1 + MOST_COPIES) * general.distinct + counted
+    total = min(identity.rows / share, most, most_beside / beside if beside > 0 else most)
+    n = max(1, _passes(total * share, identity.distinct))
+    wanted = max(general.rows, total * beside - counted)
+    room = most * (1 - shares) - counted - n * identity.distinct
+    m = min(max(1, _passes(min(wanted, room), general.distinct)), 1 + MOST_COPIES) if general.distinct else 1
+    return mix.model_copy(
+        update={"identity_count": n - 1, "general_count": m - 1, "identity_share": None, "general_share": None}
+    )
+
+
+def _passes(rows: float, distinct: int) -> int:
+    return int(rows / distinct + 1e-6)  # a share of a sum is not exact
 
 
 # ── Training and saving ────────────────────────────────────────────────────
@@ -193,7 +215,7 @@ def _training_changes(recipe: Recipe, story: _Story, about: int) -> Iterator[Cha
     yield Change(
         "training.learning_rate",
         training.learning_rate,
-        float(f"{training.learning_rate * GENTLER:.2g}"),
+        float(f"{training.learning_rate * GENTLER:.2g}") or training.learning_rate,
         message("A gentler rate leaves more checkpoints between not learnt and parrot."),
     )
     reason = message(
@@ -203,7 +225,7 @@ def _training_changes(recipe: Recipe, story: _Story, about: int) -> Iterator[Cha
         iterations=story.iterations,
         about=about,
     )
-    wanted = round(about * LONGER)
+    wanted = min(round(about * LONGER), MAX_ITERATIONS)
     if training.iterations is not None:
         yield Change("training.iterations", training.iterations, wanted, reason)
     elif training.epochs is not None:

@@ -5,11 +5,12 @@ Counts the tokens that carry loss after the maximum length has cut them. Leaves 
 away at the end of an epoch, which is less than one pack of a process.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.domain.mixes import count_rows
-from app.domain.recipes import Mix
+from app.domain.recipes import MAX_ROWS, Mix
 from app.domain.token_counts import TokenCounts
 
 MOST_COPIES = 1_000_000  # of the recipe's own bounds
@@ -83,7 +84,7 @@ def mix_for_share(mix: Mix, counts: Sequence[TokenCounts], *, max_length: int, s
     loss = loss_of(mix, counts, max_length=max_length)
     if not loss.identity.tokens or not (loss.general.tokens or loss.others.tokens):
         return mix
-    rows = count_rows(mix).total
+    rows = min(count_rows(mix).total, MAX_ROWS)
     n, m = min(_candidates(loss, rows, share), key=lambda pair: _cost(loss, rows, share, pair))
     return mix.model_copy(
         update={"identity_count": n, "general_count": m, "identity_share": None, "general_share": None}
@@ -110,5 +111,7 @@ def _around(exact: float) -> Iterator[int]:
 def _cost(loss: LossOfMix, rows: int, share: float, pair: tuple[int, int]) -> float:
     """Weigh how far two numbers of copies are off: a hundredth of the share counts as much as one of the rows."""
     n, m = pair
+    if loss.rows(n=n, m=m) > MAX_ROWS:
+        return math.inf
     off = abs(loss.share(n=n, m=m) - share) / min(share, 1 - share)
     return off + abs(loss.rows(n=n, m=m) - rows) / max(rows, 1)

@@ -11,10 +11,11 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from importlib.resources import files
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 
 import orjson
@@ -23,8 +24,10 @@ from app.config import settings
 from app.domain.datasets.rows import Row, row_line, turn
 from app.domain.datasets.store import dataset_file
 from app.domain.disk import put_on_disk, sha256_of
+from app.domain.errors import NotFoundError
+from app.domain.messages import message
 from app.domain.mix_rows import RowCounts, Source, plan_rows
-from app.domain.recipes import GeneralSet, Mix, Pair
+from app.domain.recipes import FileSource, GeneralSet, Mix, Pair
 
 CHUNK_BYTES = 1 << 20
 EARLIER_NAME = "mix.jsonl"  # in the run's folder: where runs of version 0.1 have their rows
@@ -65,7 +68,10 @@ def general_of(mix: Mix) -> tuple[Pair, ...]:
 
 def rows_in_set(sha256: str) -> int:
     """Count the rows of one version of a saved set; 0 where it is not here."""
-    path = dataset_file(sha256)
+    return _rows_in(dataset_file(sha256))
+
+
+def _rows_in(path: Path) -> int:
     try:
         facts = path.stat()
     except OSError:
@@ -100,6 +106,10 @@ def count_rows(mix: Mix) -> RowCounts:
 # ── Building ───────────────────────────────────────────────────────────────
 
 
+class MissingSetError(NotFoundError):
+    """A saved set of a mix is not on this machine, or is not what its name says."""
+
+
 def row_of(pair: Pair, system: str) -> Row:
     """Return a pair as a row, in xtuner's native form."""
     return {"conversation": [turn(pair.question, pair.answer, system=system)]}
@@ -111,39 +121,70 @@ def build_rows(mix: Mix) -> Iterator[Row]:
 
 
 def row_lines(mix: Mix) -> Iterator[bytes]:
-    """Yield each row of a mix as the line that is written."""
-    lines: list[Sequence[bytes] | Path] = [
+    """
+    Yield each row of a mix as the line that is written.
+
+    Raises:
+        MissingSetError: a saved set is not here, or not what its name says; maybe not before its last line.
+    """
+    lines: list[list[bytes] | FileSource] = [
         [_line(row_of(pair, mix.system)) for pair in identity_of(mix)],
         [_line(row_of(pair, mix.system)) for pair in general_of(mix)],
-        *(dataset_file(file.sha256) for file in mix.files),
+        *mix.files,
     ]
     planned = list(zip(count_rows(mix).sources, lines, strict=True))
     for source, held in planned:
-        yield from _chosen(held, source.first, of=source.distinct)
+        if isinstance(held, FileSource) and not source.distinct:
+            raise _not_here(held)
     for source, held in planned:
-        for _ in range(source.passes):
-            yield from _chosen(held, source.distinct, of=source.distinct)
-        yield from _chosen(held, source.rest, of=source.distinct)
+        read = _verified(held) if isinstance(held, FileSource) else held
+        yield from _spaced(read, source.first, of=source.distinct)
+    for source, held in planned:
+        for count in (*repeat(source.distinct, source.passes), source.rest):
+            read = _read(held) if isinstance(held, FileSource) else held
+            yield from _spaced(read, count, of=source.distinct)
 
 
 def _line(row: Row) -> bytes:
     return row_line(row["conversation"]).encode()
 
 
-def _chosen(held: Sequence[bytes] | Path, count: int, *, of: int) -> Iterator[bytes]:
-    """Yield `count` lines, evenly spaced among all."""
+def _spaced(lines: Iterable[bytes], count: int, *, of: int) -> Iterator[bytes]:
+    """Yield `count` of all lines, evenly spaced; if any, the lines are read to their end."""
     if count == 0:
         return
     wanted = (place * of // count for place in range(count))
-    if not isinstance(held, Path):
-        yield from (held[place] for place in wanted)
-        return
-    with held.open("rb") as file:
-        next_wanted = next(wanted)
-        for place, line in enumerate(file):
-            if place == next_wanted:
-                yield line
-                next_wanted = next(wanted, -1)
+    next_wanted = next(wanted)
+    for place, line in enumerate(lines):
+        if place == next_wanted:
+            yield line
+            next_wanted = next(wanted, -1)
+
+
+def _read(file: FileSource) -> Iterator[bytes]:
+    try:
+        with dataset_file(file.sha256).open("rb") as lines:
+            yield from lines
+    except FileNotFoundError:
+        raise _not_here(file) from None
+
+
+def _verified(file: FileSource) -> Iterator[bytes]:
+    """Yield the lines of a saved set, and at their end hold them against the hash that names it."""
+    digest = hashlib.sha256()
+    for line in _read(file):
+        digest.update(line)
+        yield line
+    if digest.hexdigest() != file.sha256:
+        text = message("The saved set “{name}”, version {version}, is damaged: its rows are not those that were saved.",
+                       name=file.dataset, version=file.sha256[:8])  # fmt: skip
+        raise MissingSetError(text)
+
+
+def _not_here(file: FileSource) -> MissingSetError:
+    text = message("The saved set “{name}”, version {version}, is not on this machine.",
+                   name=file.dataset, version=file.sha256[:8])  # fmt: skip
+    return MissingSetError(text)
 
 
 def write_rows(mix: Mix, path: Path) -> str:
@@ -164,28 +205,47 @@ def rows_file(sha256: str) -> Path:
     return settings().mixes_folder / f"{sha256}.jsonl"
 
 
+def rows_kept(sha256: str) -> int:
+    """Count the rows of a run that are kept; 0 where there are none of this hash."""
+    return _rows_in(rows_file(sha256))
+
+
 def keep_rows(mix: Mix) -> str:
-    """Write the rows of a mix to where they are kept, whole or not at all; return their sha256."""
+    """
+    Write the rows of a mix to where they are kept, whole or not at all; return their sha256.
+
+    Raises:
+        MissingSetError: a saved set is not here, or not what its name says.
+    """
+    with _aside() as path:
+        sha256 = write_rows(mix, path)
+        _keep(path, sha256)
+    return sha256
+
+
+@contextmanager
+def _aside() -> Iterator[Path]:
+    """Give a file of this caller's own to write to; gone afterwards, if it was not kept."""
     folder = settings().mixes_folder
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{os.getpid()}-{os.urandom(4).hex()}.part"
+    path = folder / f".{os.getpid()}-{os.urandom(4).hex()}.part"
     try:
-        sha256 = write_rows(mix, aside)
-        put_on_disk(aside)
-        aside.replace(rows_file(sha256))
-        put_on_disk(folder)
+        yield path
     finally:
-        aside.unlink(missing_ok=True)
-    return sha256
+        path.unlink(missing_ok=True)
+
+
+def _keep(path: Path, sha256: str) -> None:
+    put_on_disk(path)
+    path.replace(rows_file(sha256))
+    put_on_disk(path.parent)
 
 
 def adopt_rows(path: Path, sha256: str) -> bool:
     """Keep the rows of a run that has them in its own folder; False where they are not there, or not those."""
     if not path.is_file() or sha256_of(path) != sha256:
         return False
-    rows_file(sha256).parent.mkdir(parents=True, exist_ok=True)
-    aside = rows_file(sha256).with_suffix(".part")
-    shutil.copyfile(path, aside)
-    put_on_disk(aside)
-    aside.replace(rows_file(sha256))
+    with _aside() as copy:
+        shutil.copyfile(path, copy)
+        _keep(copy, sha256)
     return True

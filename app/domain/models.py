@@ -198,6 +198,13 @@ class Dataset(SQLModel, table=True):
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
+class RunDataset(SQLModel, table=True):
+    """Rows of saved sets that a run's recipe names, whatever the sets are called."""
+
+    run_id: int = Field(foreign_key="run.id", primary_key=True)
+    sha256: str = Field(primary_key=True, index=True)
+
+
 class Event(SQLModel, table=True):
     """One line of a run's ledger; its id is the id of the server-sent event."""
 

@@ -6,17 +6,19 @@ between fields.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import ErrorDetails
+from sqlmodel import Session
 
 from app.domain.datasets.store import dataset_file
-from app.domain.errors import FieldError
+from app.domain.datasets.uses import hold_sets
+from app.domain.errors import FieldError, InvalidError
 from app.domain.messages import Message, message
 from app.domain.mix_rows import counted_rows, plan_rows, shares_fit, sum_of_shares
 from app.domain.mixes import NAME, sources_of
-from app.domain.recipes import MAX_ROWS, Mix, Recipe
+from app.domain.recipes import MAX_ROWS, FileSource, Mix, Recipe
 
 VARIABLE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 SHOWN_LENGTH = 40  # characters of a wrong value: what fits beside a field on a phone
@@ -63,10 +65,19 @@ def _check_variables(mix: Mix) -> Iterator[FieldError]:
 def _check_files(mix: Mix) -> Iterator[FieldError]:
     for number, file in enumerate(mix.files):
         if not dataset_file(file.sha256).is_file():
-            text = message(
-                "There is no saved set “{name}” in this version. Choose one of those saved.", name=file.dataset
-            )
-            yield FieldError(f"mix.files.{number}.sha256", text)
+            yield _no_such_set(file, number)
+
+
+def check_saved(session: Session, files: Sequence[FileSource]) -> None:
+    """See that sets are saved, so that nobody deletes one before this transaction ends; InvalidError if not."""
+    saved = hold_sets(session, {file.sha256 for file in files})
+    if problems := [_no_such_set(file, number) for number, file in enumerate(files) if file.sha256 not in saved]:
+        raise InvalidError(problems)
+
+
+def _no_such_set(file: FileSource, number: int) -> FieldError:
+    text = message("There is no saved set “{name}” in this version. Choose one of those saved.", name=file.dataset)
+    return FieldError(f"mix.files.{number}.sha256", text)
 
 
 def _check_shares(mix: Mix) -> Iterator[FieldError]:
@@ -179,6 +190,7 @@ _SENTENCES: dict[str, _Sentence] = {
         "This text is too long; {limit} characters fit.", limit=bounds["max_length"]
     ),
     "not_storable": lambda _, __: message("This text holds a zero character, which cannot be stored. Delete it."),
+    "string_unicode": lambda _, __: message("This text holds half a character, which cannot be stored. Delete it."),
     "string_type": lambda _, __: message("Give a text."),
     "too_long": lambda _, bounds: message("These are too many; {limit} fit.", limit=bounds["max_length"]),
     "enum": lambda value, bounds: message("“{value}” is none of {choices}.", value=value, choices=bounds["expected"]),

@@ -1,5 +1,7 @@
 """What every part of a recipe is made of: how a setting describes itself, and what texts may hold."""
 
+import re
+from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
@@ -7,6 +9,8 @@ from pydantic_core import PydanticCustomError
 
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=120, strip_whitespace=True)]
 LongText = Annotated[str, StringConstraints(min_length=1, max_length=8_000, strip_whitespace=True)]
+
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 class RecipePart(BaseModel):
@@ -17,9 +21,13 @@ class RecipePart(BaseModel):
     @field_validator("*")
     @classmethod
     def _is_storable(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the field holds
-        """Refuse the one character that Postgres cannot store in a text."""
-        if isinstance(value, str) and "\x00" in value:
-            raise PydanticCustomError("not_storable", "This text holds a zero character.")
+        """Refuse what no database stores in a text: a zero character in Postgres, half of one anywhere."""
+        texts = chain.from_iterable(value.items()) if isinstance(value, dict) else (value,)
+        for text in texts:
+            if isinstance(text, str) and "\x00" in text:
+                raise PydanticCustomError("not_storable", "This text holds a zero character.")
+            if isinstance(text, str) and _HALF_CHARACTER.search(text):
+                raise PydanticCustomError("string_unicode", "This text holds half a character.")
         return value
 
 

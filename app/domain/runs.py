@@ -15,10 +15,12 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
 from app.domain.columns import utc_now
+from app.domain.datasets.uses import note_uses
 from app.domain.errors import ConflictError, NotFoundError
 from app.domain.messages import message
 from app.domain.models import Answer, Checkpoint, Dataset, Event, Model, Run, RunProbe, RunState
 from app.domain.queue import enqueue
+from app.domain.recipe_checks import check_saved
 from app.domain.recipes import Recipe
 from app.domain.registry import model_to_train
 from app.domain.waiting import next_rank
@@ -52,13 +54,14 @@ def create_run(
         request_key: the caller's own name of this request; a second one with it gets the first one's run.
 
     Raises:
-        InvalidError: the recipe names a model that is not registered, or not ready.
+        InvalidError: the recipe names a model that is not registered, or not ready, or a set that is not saved.
         NotFoundError: there is no run to wait for.
     """
     if request_key is not None and (made := _made_by(session, request_key)):
         return made
     if after_run_id is not None:
         get_run(session, after_run_id)
+    check_saved(session, recipe.mix.files)
     run = Run(
         name=recipe.name,
         model_id=id_of(model_to_train(session, recipe.model)),
@@ -91,6 +94,7 @@ def _store(session: Session, run: Run, recipe: Recipe) -> Run:
     session.add(run)
     session.flush()  # the probes and the message need the run's id
     _store_probes(session, id_of(run), recipe)
+    note_uses(session, id_of(run), {file.sha256 for file in recipe.mix.files})
     record_state(session, run)
     enqueue("runs.train", run_id=id_of(run))
     return run

@@ -5,6 +5,8 @@ from enum import StrEnum
 from app.domain.messages import N_
 from app.domain.recipe_parts import RecipePart, setting
 
+MAX_ITERATIONS = 1_000_000
+
 
 class Precision(StrEnum):
     """The number format of the weights that are not quantised, and of the arithmetic."""
@@ -125,7 +127,7 @@ class Training(RecipePart):
         title=N_("Iterations"),
         help=N_("Micro-batches; takes the place of epochs."),
         ge=1,
-        le=1_000_000,
+        le=MAX_ITERATIONS,
     )
     batch_size: int = setting(
         1,

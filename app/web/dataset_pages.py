@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from sqlalchemy import String, cast
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from app.config import settings
 from app.domain.datasets import store
 from app.domain.datasets.kinds import Container, RowForm
 from app.domain.datasets.rows import Row
+from app.domain.datasets.uses import runs_with, used_by, uses_of
 from app.domain.errors import NotFoundError
 from app.domain.findings.kinds import Findings
 from app.domain.messages import N_, Message
@@ -83,10 +83,9 @@ def build_datasets_page(
 ) -> DatasetsPage:
     """Read a page of the list."""
     found = store.list_datasets(session, query=words, offset=(page - 1) * PAGE_SIZE, limit=PAGE_SIZE)
-    rows = [
-        DatasetRow(dataset, len(store.versions_of(session, dataset.name)), store.used_by(session, dataset))
-        for dataset in found.datasets
-    ]
+    versions = store.count_versions(session, (dataset.name for dataset in found.datasets))
+    uses = uses_of(session, found.datasets)
+    rows = [DatasetRow(each, versions[each.name], uses[each.sha256]) for each in found.datasets]
     return DatasetsPage(
         rows=rows,
         total=found.total,
@@ -211,8 +210,8 @@ def build_dataset_page(
     return DatasetPage(
         dataset=dataset,
         versions=store.versions_of(session, dataset.name),
-        runs=_runs_with(session, dataset),
-        runs_total=store.used_by(session, dataset),
+        runs=runs_with(session, dataset, limit=RUNS_SHOWN),
+        runs_total=used_by(session, dataset),
         part=build_rows(dataset, row=row),
         checked=known_part(dataset, may_change=may_change),
         not_deleted=trouble,
@@ -220,8 +219,3 @@ def build_dataset_page(
         form_words=FORM_WORDS,
         container_words=CONTAINER_WORDS,
     )
-
-
-def _runs_with(session: Session, dataset: Dataset) -> Sequence[Run]:
-    named = cast(col(Run.recipe), String).contains(dataset.sha256)
-    return session.exec(select(Run).where(named).order_by(col(Run.id).desc()).limit(RUNS_SHOWN)).all()

@@ -227,7 +227,7 @@ def start_run(request: Request, session: WriteSession, form: SentForm) -> Respon
     key = str(form.get("request_key", ""))[:200] or None
     try:
         run = create_run(session, checked.valid, cloned_from_id=origin.run_id, after_run_id=after, request_key=key)
-    except InvalidError as error:  # the model went between the check and this
+    except InvalidError as error:  # the model or a set went between the check and this
         return _show_again(request, session, checked, origin=origin, problems=error.fields, sent=form)
     return RedirectResponse(f"/runs/{id_of(run)}", status_code=HTTPStatus.SEE_OTHER)
 

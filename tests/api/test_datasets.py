@@ -1,7 +1,6 @@
 """Datasets over the REST API: uploads of every kind, and what is refused before, while and after they are read."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from app.domain import accounts
 from app.domain.models import Role
 from tests.conftest import forget_settings
 from tests.domain.datasets.files import CONTAINERS, FORMS, PAIRS, jsonl
-from tests.factories import make_run
+from tests.factories import make_recipe, make_run
 
 ROWS = jsonl(PAIRS)
 
@@ -239,22 +238,16 @@ def test_a_set_is_taken_away_byte_for_byte(api: TestClient) -> None:
 
 def test_a_set_is_deleted(api: TestClient, session: Session) -> None:
     """Unless a run was made from it."""
-    dataset = upload(api).json()
+    used, dataset = upload(api).json(), upload(api, jsonl(PAIRS[:1])).json()
+    make_run(session, recipe=make_recipe(mix={"files": [{"dataset": "set", "sha256": used["sha256"]}]}))
     path = f"/api/v1/datasets/{dataset['id']}"
-    run = make_run(session)
-    plain, using = run.recipe, json.loads(json.dumps(run.recipe))
-    using["mix"]["files"] = [{"dataset": "set", "sha256": dataset["sha256"]}]
-    run.recipe = using
-    session.commit()
 
-    kept = api.delete(path)
+    kept = api.delete(f"/api/v1/datasets/{used['id']}")
     assert (kept.status_code, kept.json()["error"]["kind"]) == (409, "conflict")
-    assert api.get(path).json()["used_by"] == 1
-    run.recipe = plain
-    session.commit()
+    assert api.get(f"/api/v1/datasets/{used['id']}").json()["used_by"] == 1
 
     assert api.delete(path).status_code == 204
-    assert stored_files() == []
+    assert {each.stem for each in stored_files()} == {used["sha256"]}
     for gone in (api.get(path), api.get(f"{path}/rows"), api.get(f"{path}/download"), api.delete(path)):
         assert gone.status_code == 404
 

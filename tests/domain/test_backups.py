@@ -133,20 +133,48 @@ def test_everything_comes_back(full: Path, session: Session, move: Move, tmp_pat
 
 @pytest.mark.usefixtures("full")
 def test_rows_and_saved_sets_come_back_beside_those_that_are_there(move: Move, tmp_path: Path) -> None:
-    """Named by their hashes, they are added; what a file of that name holds already is left as it is."""
-    saved = [folder / f"{letter * 64}.jsonl" for folder in (Path("mixes"), Path("datasets")) for letter in "ab"]
+    """Named by their hashes, they are added with their indexes; a file that is not what its name says is replaced."""
+    rows = {hashlib.sha256(text.encode()).hexdigest(): text for text in ("one\n", "two\n")}
+    saved = [Path(folder) / f"{sha256}.jsonl" for folder in ("mixes", "datasets") for sha256 in rows]
     for path in saved:
-        write(settings().home / path, str(path))
-    made = make_backup(tmp_path / "backup")
+        write(settings().home / path, rows[path.stem])
+        write((settings().home / path).with_suffix(".index"), "index")
+    make_backup(tmp_path / "backup")
     home = move()
-    write(home / saved[0], "there already")
+    write(home / saved[0], "six")  # of another size
+    write(home / saved[2], "owt\n")  # and of the same
+    write((home / saved[3]).with_suffix(".index"), "xedni")
+    write(home / saved[3], rows[saved[3].stem])
+    untouched = (home / saved[3]).stat().st_ino
     write(home / "mixes" / "other.jsonl", "other")
 
     restore_backup(tmp_path / "backup", replace=True)
 
-    assert len(made.manifest.files_in("mixes")) == len(made.manifest.files_in("datasets")) == 2
-    assert [(home / path).read_text() for path in saved] == ["there already", *map(str, saved[1:])]
-    assert hashes_of(home / "mixes").keys() == {*(path.name for path in saved[:2]), "other.jsonl"}
+    assert [(home / path).read_text() for path in saved] == [*rows.values()] * 2
+    assert [(home / path).with_suffix(".index").read_text() for path in saved] == ["index"] * 4
+    assert (home / saved[3]).stat().st_ino == untouched
+    assert len(hashes_of(home / "mixes")) == 2 * 2 + 1
+
+
+@pytest.mark.usefixtures("full")
+def test_uploads_under_way_and_what_is_made_again_stay_out(move: Move, tmp_path: Path) -> None:
+    """Of saved sets the rows and their indexes are saved; what else an earlier version saved is not put back."""
+    name = hashlib.sha256(b"rows").hexdigest()
+    left_out = [f"{name}.findings.json", f"{name}.questions.npy", f"{name}.taught.json", "incoming/x/rows.jsonl"]
+    for each in (f"{name}.jsonl", *left_out, f"incoming/x/{name}.jsonl"):
+        write(settings().datasets_folder / each, "rows")
+    made = make_backup(tmp_path / "backup")
+    assert [file.path for file in made.manifest.files_in("datasets")] == [f"datasets/{name}.jsonl"]
+    earlier = [files.describe_file(settings().datasets_folder / each, f"datasets/{each}") for each in left_out]
+    manifest = made.manifest.model_copy(update={"files": (*made.manifest.files, *earlier)})
+    (made.folder / "manifest.json").write_text(manifest.model_dump_json())
+    for each in left_out:
+        write(made.folder / "datasets" / each, "rows")
+    home = move()
+
+    restore_backup(made.folder)
+
+    assert hashes_of(home / "datasets") == {f"{name}.jsonl": name}
 
 
 def write(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from sqlmodel import Session
 
 from app.domain.dilution import propose_dilution
+from app.domain.mixes import count_rows
 from app.domain.models import Run, RunState
 from app.domain.recipe_checks import check_recipe
 from app.domain.recipes import Recipe
@@ -53,6 +54,33 @@ def test_a_parrot_is_diluted_one_to_five(session: Session, tmp_path: Path, has_t
     assert all(str(change.reason) for change in proposal.changes)
     assert list(check_recipe(proposal.recipe)) == []
     assert "Iteration".lower() in str(proposal.summary)
+
+
+@pytest.mark.parametrize("has_tokenizer", [True, False])
+@pytest.mark.parametrize(
+    "mix",
+    [
+        {"identity_count": 400_000, "general_count": 0},
+        {"identity_count": 1_000_000, "general": [], "general_count": 1_000_000},
+        {"identity_count": 999_990, "general_count": 999_990},
+        {"identity_share": 0.9, "general_count": 150_000},
+        {"identity": [], "identity_count": 3},
+    ],
+)
+def test_a_proposal_is_within_the_bounds_of_a_recipe(
+    session: Session, tmp_path: Path, mix: dict[str, Any], has_tokenizer: bool
+) -> None:
+    """However long the run and large its mix: copies of the identity are taken away instead of added to the rest."""
+    training = {"iterations": 1_000_000, "learning_rate": 1e-323}
+    path = write_tokenizer(tmp_path) if has_tokenizer else tmp_path
+    run = make_story(session, path, mix=mix, training=training)
+    before = count_rows(make_recipe(mix=mix).mix)
+
+    proposal = propose_dilution(run, verdicts((900_000, Verdict.PARROT)))
+
+    after = count_rows(proposal.recipe.mix)
+    assert list(check_recipe(proposal.recipe)) == []
+    assert not before.identity or after.identity / after.total < before.identity / before.total / 2 + 0.01
 
 
 def test_changes_are_what_differs_and_nothing_else(session: Session, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from app.domain.datasets.store import dataset_file
 from app.domain.mixes import (
+    MissingSetError,
     adopt_rows,
     build_rows,
     count_rows,
@@ -182,6 +185,32 @@ def test_the_rows_of_a_run_are_kept_under_their_hash(home: Path) -> None:
     assert hashlib.sha256(rows_file(digest).read_bytes()).hexdigest() == digest
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_mix_whose_saved_set_is_gone_gives_no_rows(home: Path, damage: Callable[[Path], object]) -> None:
+    """What is left is not trained on instead: the set is named, and nothing is kept."""
+    sha256 = save_rows(["a", "b"])
+    mix = TUTORIAL.model_copy(update={"files": (FileSource(dataset="pets", sha256=sha256),)})
+    damage(dataset_file(sha256))
+
+    with pytest.raises(MissingSetError, match=f"“pets”, version {sha256[:8]}, is not on this machine"):
+        keep_rows(mix)
+
+    assert list(rows_file(sha256).parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [{"count": 1}, {"share": 0.01}])
+def test_a_saved_set_that_is_not_what_its_name_says_is_refused(home: Path, count: dict[str, Any]) -> None:
+    """As many rows, of another content: the hash of what is read is not the set's, whichever rows are taken."""
+    sha256 = save_rows(["a", "b"])
+    file = FileSource.model_validate({"dataset": "pets", "sha256": sha256, **count})
+    dataset_file(sha256).write_bytes(dataset_file(sha256).read_bytes().replace(b'"b"', b'"c"'))
+
+    with pytest.raises(MissingSetError, match=f"“pets”, version {sha256[:8]}, is damaged"):
+        keep_rows(TUTORIAL.model_copy(update={"files": (file,)}))
+
+    assert list(rows_file(sha256).parent.iterdir()) == []
+
+
 def test_rows_in_a_run_s_own_folder_are_adopted_only_if_they_are_those(home: Path, tmp_path: Path) -> None:
     """What a run of an earlier version was trained on is kept from then on; anything else is left alone."""
     digest = write_rows(TUTORIAL, tmp_path / "mix.jsonl")
@@ -189,6 +218,7 @@ def test_rows_in_a_run_s_own_folder_are_adopted_only_if_they_are_those(home: Pat
     assert not adopt_rows(tmp_path / "mix.jsonl", "0" * 64)
     assert adopt_rows(tmp_path / "mix.jsonl", digest)
     assert rows_file(digest).read_bytes() == (tmp_path / "mix.jsonl").read_bytes()
+    assert len(list(rows_file(digest).parent.iterdir())) == 1
 
 
 @pytest.mark.parametrize("name", GeneralSet)

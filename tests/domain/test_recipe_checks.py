@@ -95,6 +95,10 @@ BAD_VALUES: list[tuple[dict[str, Any], str, str]] = [
     ({"probes": [{"question": "?", "group": "trick"}]}, "probes.0.group", "none of"),
     ({"name": "a\x00b"}, "name", "cannot be stored"),
     ({"mix": {"system": "a\x00b"}}, "mix.system", "cannot be stored"),
+    ({"mix": {"variables": {"maker": "a\x00b"}}}, "mix.variables", "cannot be stored"),
+    ({"mix": {"variables": {"a\x00b": "x"}}}, "mix.variables", "cannot be stored"),
+    ({"mix": {"variables": {"maker": "\ud83d"}}}, "mix.variables.maker", "half a character"),
+    ({"mix": {"variables": {"\ud83d": "x"}}}, "mix.variables", "half a character"),
     ({"probes": [{"question": "?", "reference": "\x00"}]}, "probes.0.reference", "cannot be stored"),
 ]
 

@@ -14,6 +14,7 @@ from sqlmodel import Session, col, select
 from app.config import settings
 from app.domain import db
 from app.domain.attempts import Ending, end_attempt
+from app.domain.datasets.store import dataset_file
 from app.domain.events import metrics_of
 from app.domain.mixes import rows_file
 from app.domain.models import Answer, Attempt, Checkpoint, Event, ReasonKind, Run, RunState
@@ -22,6 +23,7 @@ from app.processes import adopt_orphans
 from tests.conftest import forget_settings, wait_until
 from tests.factories import attempt_of, make_checkpoint, make_recipe, make_run
 from tests.faults.processes import working_in
+from tests.saved_sets import make_set
 from worker import leaving
 from worker.gpus import Device
 from worker.preparing import AttemptFolder, NotStartedError, prepare, start_trainer
@@ -101,6 +103,38 @@ def test_a_later_attempt_trains_on_the_rows_of_the_first(session: Session) -> No
     with pytest.raises(NotStartedError) as error:
         prepare(attempt, Device("cpu", "cpu-0", "CPU"))
     assert error.value.ending.reason is ReasonKind.BAD_DATA
+
+
+def test_a_run_whose_saved_set_is_gone_does_not_train_on_the_rest(session: Session) -> None:
+    """The set is named. A run that has its rows goes on from these, and the config tells their number."""
+    dataset = make_set(session)
+    source = {"dataset": "pets", "sha256": dataset.sha256}
+    runs = [make_run(session, state=RunState.RUNNING, recipe=make_recipe(mix={"files": [source]})) for _ in range(2)]
+    first, second = (AttemptFolder(id_of(run), attempt_of(session, run).id or 0, 1) for run in runs)
+    prepare(first, Device("cpu", "cpu-0", "CPU"))
+    config = (first.run_folder / "config.py").read_text()
+    dataset_file(dataset.sha256).unlink()
+
+    prepare(first, Device("cpu", "cpu-0", "CPU"))
+    with pytest.raises(NotStartedError, match=r"“pets”, version .{8}, is not on this machine") as error:
+        prepare(second, Device("cpu", "cpu-0", "CPU"))
+
+    assert (first.run_folder / "config.py").read_text() == config
+    assert error.value.ending.reason is ReasonKind.BAD_DATA
+
+
+def test_a_run_in_epochs_needs_room_for_as_long_as_it_may_be(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the tokenizer is not read, nobody counts packs: each row may be one."""
+    asked: list[int] = []
+    monkeypatch.setattr("worker.preparing.plan_disk", lambda *_, iterations: asked.append(iterations))
+    training = {"iterations": None, "epochs": 3, "batch_size": 2}
+    run = make_run(session, state=RunState.RUNNING, recipe=make_recipe(training=training))
+
+    prepare(AttemptFolder(id_of(run), attempt_of(session, run).id or 0, 1), Device("cpu", "cpu-0", "CPU"))
+
+    assert asked == [4 * 3]  # seven rows, two in an iteration
 
 
 @pytest.mark.parametrize(

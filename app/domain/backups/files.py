@@ -2,13 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from app.domain.backups.manifest import BackupError, StoredFile
 from app.domain.disk import put_on_disk
 
 CHUNK_BYTES = 1 << 20
+HASHED_NAME = re.compile(r"[0-9a-f]{64}\.(?:jsonl|index)")
 UNFINISHED = ".part"  # how the name of whatever is still being written ends
 
 
@@ -39,8 +41,18 @@ def describe_file(path: Path, name: str) -> StoredFile:
 
 def copy_tree(source: Path, target: Path) -> list[StoredFile]:
     """Copy the regular files under a folder that are finished; those that vanish meanwhile are left out."""
+    return _copy(_finished_files(source), source, target)
+
+
+def copy_hashed(source: Path, target: Path) -> list[StoredFile]:
+    """Copy the files of a folder that are named by their hash, and their indexes: not what is made from them."""
+    hashed = (path for path in _finished_files(source) if path.parent == source and HASHED_NAME.fullmatch(path.name))
+    return _copy(hashed, source, target)
+
+
+def _copy(paths: Iterable[Path], source: Path, target: Path) -> list[StoredFile]:
     copied = []
-    for path in _finished_files(source):
+    for path in paths:
         place = target / path.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         try:

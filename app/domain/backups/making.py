@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.config import settings
 from app.domain.backups.databases import database_in_force, telling
-from app.domain.backups.files import UNFINISHED, copy_tree, describe_tree, put_folders_on_disk
+from app.domain.backups.files import UNFINISHED, copy_hashed, copy_tree, describe_tree, put_folders_on_disk
 from app.domain.backups.manifest import DATABASE, DATASETS, MIXES, NAME, RUNS, BackupError, Manifest, make_manifest
 from app.domain.disk import put_on_disk
 
@@ -80,8 +80,8 @@ def _fill(folder: Path, *, with_runs: bool) -> Manifest:
     files = describe_tree(folder / DATABASE)
     if with_runs:
         files += copy_tree(settings().runs_folder, folder / RUNS)
-        files += copy_tree(settings().mixes_folder, folder / MIXES)
-        files += copy_tree(settings().datasets_folder, folder / DATASETS)
+        files += copy_hashed(settings().mixes_folder, folder / MIXES)
+        files += copy_hashed(settings().datasets_folder, folder / DATASETS)
     manifest = make_manifest(database.kind, revision, files, has_runs=with_runs)
     with (folder / NAME).open("x", encoding="utf-8") as file:
         file.write(manifest.model_dump_json(indent=2))

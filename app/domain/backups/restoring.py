@@ -2,7 +2,7 @@
 Putting a backup in force.
 
 Everything is made ready beside what is in force, and every hash checked on the way; then folders
-and database change places by renaming. Nothing is deleted.
+and database change places by renaming. Nothing is deleted but files that are not what their names say.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from app.config import settings
 from app.domain import presence
 from app.domain.backups.databases import Database, database_in_force, telling
-from app.domain.backups.files import UNFINISHED, copy_file, describe_file, put_folders_on_disk
+from app.domain.backups.files import HASHED_NAME, UNFINISHED, copy_file, describe_file, put_folders_on_disk
 from app.domain.backups.making import time_stamp
 from app.domain.backups.manifest import (
     DATABASE,
@@ -124,21 +124,30 @@ def _copy_checked(folder: Path, files: Sequence[StoredFile], target: Path) -> No
 
 
 def _add_hashed(folder: Path, files: Sequence[StoredFile], place: Path) -> None:
-    """Add the files that are not here yet: their names are their hashes, so those that are here are the same."""
+    """Add the files that are not here yet, and put them in the place of those that are damaged here."""
     for file in files:
-        target = place / PurePosixPath(file.path).name
-        if target.exists():
+        _, *names = PurePosixPath(file.path).parts
+        if len(names) != 1 or not HASHED_NAME.fullmatch(names[0]):
+            continue  # backups of earlier versions hold uploads that were under way, and what was made from the rows
+        target = place / names[0]
+        if target.is_file() and _is_whole(target, file):
             continue
         place.mkdir(parents=True, exist_ok=True)
         aside = target.with_suffix(UNFINISHED)
         aside.unlink(missing_ok=True)  # what an interrupted restore left
         try:
             _compare(folder, file, copy_file(_there(folder, file), aside, file.path))
-            aside.rename(target)
+            aside.replace(target)
         finally:
             aside.unlink(missing_ok=True)
     if files:
         put_folders_on_disk(place)
+
+
+def _is_whole(path: Path, saved: StoredFile) -> bool:
+    """Whether a file here holds what its name says; of an index, what was saved."""
+    here = describe_file(path, saved.path)
+    return here.sha256 == path.stem or here == saved
 
 
 def _checked(folder: Path, files: Sequence[StoredFile]) -> list[Path]:

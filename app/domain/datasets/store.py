@@ -5,12 +5,13 @@ A file is named by its hash and never changed. It is put in its place before its
 committed, and removed after the row that named it last is gone for good.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from sqlalchemy import String, cast, event, text
+from sqlalchemy import event
 from sqlmodel import Session, col, func, select
 
 from app.config import settings
@@ -19,14 +20,14 @@ from app.domain.datasets.intake import Intake
 from app.domain.datasets.isolation import read_apart
 from app.domain.datasets.kinds import Container, RowForm
 from app.domain.datasets.rows import Row, RowWriter, index_file, read_rows, turn
+from app.domain.datasets.uses import take_turns, used_by
 from app.domain.disk import put_on_disk
 from app.domain.errors import ConflictError, FieldError, InvalidError, NotFoundError
 from app.domain.messages import message
-from app.domain.models import Dataset, Run
+from app.domain.models import Dataset
 from app.domain.recipes import Pair
 
 MOST_NAME = 120  # characters; a recipe names a set, and has room for these
-ONE_AT_A_TIME = 7_352_002  # a number of our own: who holds Postgres' advisory lock of it puts or removes a file
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,12 @@ def versions_of(session: Session, name: str) -> Sequence[Dataset]:
     return session.exec(select(Dataset).where(Dataset.name == name).order_by(col(Dataset.id).desc())).all()
 
 
+def count_versions(session: Session, names: Iterable[str]) -> Counter[str]:
+    """Count the versions of each of some names."""
+    name = col(Dataset.name)
+    return Counter(dict(session.exec(select(name, func.count()).where(name.in_(set(names))).group_by(name)).all()))
+
+
 def rows_of(dataset: Dataset, *, offset: int = 0, limit: int = 25) -> list[Row]:
     """Return some rows of a version; however far `offset` is, they are there within milliseconds."""
     return list(islice(read_rows(whole_file(dataset), start=offset), limit))
@@ -108,12 +115,6 @@ def download_name(dataset: Dataset) -> str:
     """Return what the file of a version is called when it is taken away: no part of a path."""
     name = "".join(letter if letter.isalnum() or letter in " ._-" else "_" for letter in dataset.name).strip(" .")
     return f"{name or 'dataset'}-{dataset.sha256[:8]}.jsonl"
-
-
-def used_by(session: Session, dataset: Dataset) -> int:
-    """Count the runs whose recipe names this content."""
-    names_it = cast(col(Run.recipe), String).contains(dataset.sha256)  # 64 digits of a hash stand for nothing else
-    return session.exec(select(func.count()).select_from(Run).where(names_it)).one()
 
 
 # ── Storing ────────────────────────────────────────────────────────────────
@@ -176,7 +177,7 @@ def store_rows(
 
 def keep_version(session: Session, *, name: str, intake: Intake, rows: Path, source_name: str = "") -> StoredVersion:
     """Store rows that were read as the newest version of a name; the same content again is the same version."""
-    _take_turns(session)
+    take_turns(session)
     same = select(Dataset).where(Dataset.name == name, Dataset.sha256 == intake.sha256)
     known = session.exec(same).first()
     if known is None or not dataset_file(intake.sha256).exists():
@@ -220,12 +221,6 @@ def _put_in_place(rows: Path, target: Path) -> None:
     put_on_disk(target.parent)
 
 
-def _take_turns(session: Session) -> None:
-    """Let one transaction at a time put or remove files; on SQLite each transaction does so anyway."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": ONE_AT_A_TIME})
-
-
 # ── Deleting ───────────────────────────────────────────────────────────────
 
 
@@ -237,7 +232,7 @@ def delete_dataset(session: Session, dataset_id: int) -> None:
         NotFoundError: there is no such version.
         ConflictError: the recipe of a run names it.
     """
-    _take_turns(session)
+    take_turns(session)
     dataset = get_dataset(session, dataset_id)
     runs = used_by(session, dataset)
     if runs:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier
 
 import pytest
 from sqlmodel import Session, select
@@ -13,11 +15,13 @@ from app.domain.datasets import incoming, store
 from app.domain.datasets.incoming import incoming_folder
 from app.domain.datasets.kinds import Container, RowForm
 from app.domain.datasets.rows import ROWS_PER_MARK, index_file, read_rows, turn
+from app.domain.datasets.uses import runs_with, used_by, uses_of
 from app.domain.errors import ConflictError, InvalidError, NotFoundError
 from app.domain.models import Dataset
 from app.domain.recipes import Pair
+from app.domain.runs import count_runs, create_run
 from tests.domain.datasets.files import PAIRS, jsonl
-from tests.factories import make_run
+from tests.factories import make_model, make_recipe, make_run
 
 ROWS = jsonl(PAIRS)
 
@@ -126,19 +130,66 @@ def test_uploads_at_once_are_one_version(session: Session) -> None:
 def test_a_set_that_a_run_was_made_from_stays(session: Session) -> None:
     """Any name of its content counts; other sets can be deleted."""
     used, free = add(session), add(session, jsonl(PAIRS[:1]))
-    run = make_run(session)
-    run.recipe = run.recipe | {"mix": run.recipe["mix"] | {"files": [{"dataset": "x", "sha256": used.sha256}]}}
-    session.commit()
+    files_of_run = [{"dataset": "x", "sha256": used.sha256, "count": count} for count in (0, 1)]
+    run = make_run(session, recipe=make_recipe(mix={"files": files_of_run}))
 
     with pytest.raises(ConflictError, match="runs were made from these rows"):
         store.delete_dataset(session, used.id or 0)
     store.delete_dataset(session, free.id or 0)
     session.commit()
 
-    assert store.used_by(session, used) == 1
+    assert used_by(session, used) == 1
+    assert runs_with(session, used, limit=5) == [run]
+    assert uses_of(session, [used, free]) == {used.sha256: 1}
     assert files() == {f"{used.sha256}.jsonl", f"{used.sha256}.index"}
     with pytest.raises(NotFoundError):
         store.get_dataset(session, free.id or 0)
+
+
+def test_no_run_is_made_from_a_set_that_was_deleted(session: Session) -> None:
+    """A file that its deletion has not removed yet is no set; the set is named, and no run is left."""
+    dataset = add(session)
+    session.delete(dataset)
+    session.commit()
+    wanted = make_recipe(mix={"files": [{"dataset": "pets", "sha256": dataset.sha256}]})
+    make_model(session, name=wanted.model)
+
+    with pytest.raises(InvalidError) as refused:
+        create_run(session, wanted)
+
+    assert [(each.field, str(each.message)[:29]) for each in refused.value.fields] == [
+        ("mix.files.0.sha256", "There is no saved set “pets” ")
+    ]
+    assert count_runs(session) == 0
+
+
+def test_making_a_run_and_deleting_its_set_at_once(database_url: str) -> None:
+    """Whoever is first makes the other see it: a run that is there has its set."""
+    with db.unit_of_work() as unit:
+        dataset = add(unit)
+        dataset_id = dataset.id or 0
+        make_model(unit)
+    recipe = make_recipe(mix={"files": [{"dataset": "set", "sha256": dataset.sha256}]})
+    both = Barrier(2)
+
+    def make() -> str:
+        both.wait()
+        with suppress(InvalidError), db.unit_of_work() as unit:
+            create_run(unit, recipe)
+            return "made"
+        return "refused"
+
+    def delete() -> str:
+        both.wait()
+        with suppress(ConflictError), db.unit_of_work() as unit:
+            store.delete_dataset(unit, dataset_id)
+            return "deleted"
+        return "kept"
+
+    with ThreadPoolExecutor(2) as pool:
+        outcome = [pool.submit(make), pool.submit(delete)]
+
+    assert {one.result() for one in outcome} in ({"made", "kept"}, {"refused", "deleted"})
 
 
 def test_a_file_is_removed_with_its_last_name_and_not_before_the_commit(database_url: str) -> None:
