@@ -212,6 +212,16 @@ def test_numbers_that_depend_on_a_bad_amount_are_not_shown(client: Any, page: An
     assert cells["#rows-english"] == "100"
 
 
+def test_a_clone_has_the_share_of_its_run(client: Any, session: Session, page: Any) -> None:
+    """To the last digit, whatever its digits: a clone that nobody changed differs in nothing."""
+    mix = {"identity_share": 1 / 3}
+    run = make_run(session, recipe=make_recipe(model=SMALL_MODEL, mix=mix))
+
+    clone = soup_of(client.get(f"/runs/new?clone={run.id}"))
+
+    assert started(client, session, fields_of(clone)).mix.identity_share == 1 / 3
+
+
 # ── Variables ──────────────────────────────────────────────────────────────
 
 
