@@ -57,6 +57,8 @@ class FormView:
     """Within the mix; None while there is none."""
     is_sent: bool
     """The form was sent and refused: from now on texts not written yet are mistakes too."""
+    asks: str = ""
+    """A change of the mix that somebody asked for, and by which something would be lost; empty mostly."""
 
     @property
     def is_unfinished(self) -> bool:
