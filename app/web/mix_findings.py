@@ -4,10 +4,10 @@ What is wrong within the mix of a form: its pairs against each other, and all so
 Saved sets are searched in children. The form never waits for one: it asks again every two seconds.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from app.domain.datasets.store import dataset_file
 from app.domain.errors import AppError, TooLargeError
@@ -78,7 +78,7 @@ def find_in_form(mix: Mix) -> MixFindings:
 def _searched(name: str, path: Path, answers: Sequence[str], *, is_new: bool) -> Findings | Message:
     """Begin to search a set, or go on: return what identity answers it holds, or why nobody can say."""
     failure = _failures.get(path)
-    if failure is not None and time.monotonic() < failure.again_at:
+    if failure is not None and monotonic() < failure.again_at:
         return failure.why
     try:
         if is_new:
@@ -89,7 +89,7 @@ def _searched(name: str, path: Path, answers: Sequence[str], *, is_new: bool) ->
         why, is_hopeless = error.message, isinstance(error, TooLargeError)
     except (RuntimeError, OSError):  # the child ended as it should not have: the log has the rest
         why, is_hopeless = BROKE_OFF, False
-    _failures[path] = _Failure(why, float("inf") if is_hopeless else time.monotonic() + TRY_AGAIN_SECONDS)
+    _failures[path] = _Failure(why, float("inf") if is_hopeless else monotonic() + TRY_AGAIN_SECONDS)
     return why
 
 

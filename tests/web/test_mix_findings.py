@@ -29,7 +29,7 @@ NOTHING_FOUND = "Nothing was found: no conflict, no duplicate, no empty text, no
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Begin with no search remembered, at a time that stands still until a test moves it."""
     now = [100.0]
-    monkeypatch.setattr(mix_findings.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(mix_findings, "monotonic", lambda: now[0])
     yield now
     for remembered in (mix_findings._failures, mix_findings._asked, form_pairs._remembered):
         remembered.clear()

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rapidfuzz import process
 
-from app.domain.findings import form_pairs, near, taught_runs
+from app.domain.findings import form_pairs, taught_runs
 from app.domain.findings.kinds import FindingKind
 from app.domain.findings.mixes import find_in_mix
 from app.domain.findings.taught_runs import TaughtRuns, squeezed
@@ -31,13 +32,13 @@ def _forgotten() -> Iterator[None]:
 def compared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Note the product of the lengths of each two texts that are compared."""
     noted: list[int] = []
-    compare = near.process.cpdist
+    compare = process.cpdist
 
     def count(texts: list[str], others: list[str], **options: Any) -> Any:
         noted.extend(len(one) * len(other) for one, other in zip(texts, others, strict=True))
         return compare(texts, others, **options)
 
-    monkeypatch.setattr(near.process, "cpdist", count)
+    monkeypatch.setattr(process, "cpdist", count)
     return noted
 
 
@@ -132,7 +133,12 @@ def test_a_text_that_repeats_itself_is_no_way_round_the_work(monkeypatch: pytest
     """Each place at which a piece stands costs something too."""
     noted: list[int] = []
     around = taught_runs._run_around
-    monkeypatch.setattr(taught_runs, "_run_around", lambda *given: noted.append(len(given[0])) or around(*given))
+
+    def note(said: str, *rest: Any) -> str:
+        noted.append(len(said))
+        return around(said, *rest)
+
+    monkeypatch.setattr(taught_runs, "_run_around", note)
     same = [Pair(question=f"q{number}", answer="x" * (5_000 + number)) for number in range(12)]
 
     found = find_in_mix(identity=same, general=same)
