@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=ROOT / "build" / "models" / "SmolLM2-135M-Instruct")
     parser.add_argument("--only", choices=["lengths", "runs", "times"])
     options = parser.parse_args()
+    options.model = options.model.resolve()  # trainers work in folders of their own
     failed = False
     if not (options.model / "tokenizer.json").is_file():
         print(f"not measured: {options.model} is not there; `make demo` fetches it")

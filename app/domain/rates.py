@@ -51,11 +51,13 @@ class Measured:
     seconds: float
     """Of an iteration."""
     loading: float
-    """Until the first iteration, without answering, and what its end takes."""
+    """What is neither of these: loading above all."""
     saving: float
     """Of a checkpoint."""
     answering: float | None
     """Of a checkpoint's probes."""
+    answering_base: float | None
+    """Of the base model's: it stops sooner or later than what was tuned."""
 
 
 def forecast_times(
@@ -144,10 +146,10 @@ def _answering(recipe: Recipe, other: Recipe, measured: Measured, saves: int) ->
     """Return the seconds of all answers: as many tokens as they may have, at the pace of the measured run's."""
     if not (recipe.checkpoints.evaluate and recipe.probes):
         return 0.0
-    if measured.answering is None or not other.probes:
+    if measured.answering is None or measured.answering_base is None or not other.probes:
         return None
     bound, measured_bound = (len(each.probes) * each.checkpoints.max_new_tokens for each in (recipe, other))
-    return (saves + 1) * measured.answering * bound / measured_bound
+    return (measured.answering_base + saves * measured.answering) * bound / measured_bound
 
 
 # ── What one run took ──────────────────────────────────────────────────────
@@ -159,13 +161,13 @@ def measure(session: Session, run: Run) -> Measured | None:
     seconds = [data["seconds"] for _, data in iterations if data["iteration"] > WARM_UP]
     if len(seconds) < LEAST_MEASURED - WARM_UP:
         return None
-    phases = _newest(session, run, "phase", "checkpoint", limit=MOST_PHASES)
-    return Measured(
-        seconds=_mean(seconds),
-        loading=_loading(session, run) + _around(session, run),
-        saving=_saving(phases),
-        answering=_answers(run),
-    )
+    each = _mean(seconds)
+    saving = _saving(_newest(session, run, "phase", "checkpoint", limit=MOST_PHASES))
+    answering, answering_base = _answers(run)
+    loading = _rest(session, run, seconds=each, saving=saving)
+    if loading is None:
+        loading = _loading(session, run)
+    return Measured(each, loading, saving, answering, answering_base)
 
 
 def _newest(session: Session, run: Run, *kinds: str, limit: int) -> Sequence[tuple[str, Mapping[str, Any]]]:
@@ -185,17 +187,19 @@ def _mean(seconds: Sequence[float]) -> float:
     return fmean(min(each, most) for each in seconds)
 
 
-def _around(session: Session, run: Run) -> float:
-    """Return the seconds of a finished run before its trainer's first word and after its last."""
+def _rest(session: Session, run: Run, *, seconds: float, saving: float) -> float | None:
+    """Return what a finished run took beside iterations, saves and answers, so that all of it adds up again."""
     attempt = next((each for each in run.attempts if each.number == run.attempt), None)
     if attempt is None or attempt.ended_at is None or run.state is not RunState.FINISHED:
-        return 0.0
-    ends = select(func.min(Event.id), func.max(Event.id)).where(
-        Event.run_id == run.id, Event.attempt == run.attempt, col(Event.kind).in_(["phase", "end"])
-    )
-    times = [session.get_one(Event, at).data["time"] for at in session.exec(ends).one() if at is not None]
-    said = times[-1] - times[0] if times else 0.0
-    return max(0.0, (attempt.ended_at - attempt.started_at).total_seconds() - said)
+        return None
+    of_attempt = (Event.run_id == run.id, Event.attempt == run.attempt)
+    counted = select(Event.kind, func.count()).where(*of_attempt).group_by(col(Event.kind))
+    counts = dict(session.exec(counted).all())
+    answered = session.exec(select(Event.data).where(*of_attempt, Event.kind == "answers")).all()
+    told = counts.get("metric", 0) * seconds + counts.get("checkpoint", 0) * saving
+    total = (attempt.ended_at - attempt.started_at).total_seconds()
+    answering: float = sum(data["seconds"] for data in answered)
+    return max(0.0, total - told - answering)
 
 
 def _loading(session: Session, run: Run) -> float:
@@ -229,8 +233,9 @@ def _saving(events: Sequence[tuple[str, Mapping[str, Any]]]) -> float:
     return median(seconds) if seconds else 0.0
 
 
-def _answers(run: Run) -> float | None:
-    """Return the seconds that a tuned checkpoint's answers take; the base model's say less of them."""
+def _answers(run: Run) -> tuple[float | None, float | None]:
+    """Return the seconds that the answers of a tuned checkpoint take, and those of the base model."""
     times = {row.iteration: row.answered_seconds for row in run.checkpoints if row.answered_seconds is not None}
-    tuned = [seconds for iteration, seconds in times.items() if iteration] or list(times.values())
-    return fmean(tuned) if tuned else None
+    tuned = [seconds for iteration, seconds in times.items() if iteration]
+    mean = fmean(tuned or times.values()) if times else None
+    return mean, times.get(0, mean)

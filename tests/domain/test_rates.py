@@ -52,13 +52,13 @@ def test_a_run_is_measured_without_what_is_no_measure(session: Session) -> None:
 
 
 def test_what_a_run_takes_around_its_training_counts(session: Session) -> None:
-    """From the claim to the trainer's first word, and from its last to the end: here 3 s of 38."""
+    """A finished run's parts add up to what it took from its claim to its end: so does the same run's forecast."""
     run = make_measured_run(session)
     attempt = attempt_of(session, run)
-    attempt.ended_at = attempt.started_at + timedelta(seconds=103)
+    attempt.ended_at = attempt.started_at + timedelta(seconds=250)
     session.commit()
 
-    assert measure(session, run).loading == pytest.approx(30 + 103 - 100)
+    assert measure(session, run).loading == pytest.approx(250 - 20 * 2 - 4 * 1.5 - 5)
 
 
 def test_a_machine_that_slept_is_no_measure(session: Session) -> None:
@@ -79,7 +79,7 @@ def test_times_are_those_of_the_newest_run_of_the_kind(session: Session) -> None
     times = times_of(session)
 
     assert times.training == pytest.approx(30 + 100 * 2 + 20 * 1.5)
-    assert times.answering == pytest.approx(21 * 4)
+    assert times.answering == pytest.approx(9 + 20 * 4)
     assert times.measured_on == f"#{run.id} {run.name}, {H100}"
     assert times.scaled_by is None
 
@@ -127,7 +127,7 @@ def test_answers_take_as_long_as_there_may_be_tokens(session: Session) -> None:
     make_measured_run(session)
 
     longer = times_of(session, checkpoints={"max_new_tokens": 48})
-    assert longer.answering == pytest.approx(2 * 21 * 4)
+    assert longer.answering == pytest.approx(2 * (9 + 20 * 4))
     assert times_of(session, checkpoints={"evaluate": False}).answering == 0
 
 

@@ -415,7 +415,7 @@ def test_a_log_that_grows_without_end_is_cut(session: Session, monkeypatch: pyte
 
     log = settings().runs_folder / str(run.id) / "attempts" / "1" / "trainer.log"
     assert log.stat().st_size < 64 << 20
-    assert log.read_bytes().startswith(b"[the log was too long")
+    assert b"[the log was too long" in log.read_bytes()  # what the trainer writes meanwhile may stand before it
 
 
 def test_a_process_that_left_the_group_is_ended_too(session: Session) -> None:
