@@ -14,8 +14,8 @@ from typing import Any
 
 from app.domain.memory import gpu_bytes
 from app.domain.recipes import Method, Recipe
-from benchmarks.forecast_truth import write_page
 from benchmarks.truth.gpu_memory import HELD_OUT, NAMES, SHAPES, recipe_of
+from benchmarks.truth.pages import write_page
 
 MEASURED = Path(__file__).parent / "truth" / "gpu_memory.jsonl"
 MOST_OFF = 0.1

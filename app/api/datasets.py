@@ -3,28 +3,23 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from pydantic import ConfigDict, JsonValue
 from sqlmodel import Session
 
 from app.api.errors import documented
 from app.api.types import Id, Limit, Offset, Reply
 from app.domain.datasets import store
-from app.domain.datasets.incoming import incoming_folder
 from app.domain.datasets.kinds import Container, RowForm
 from app.domain.datasets.uses import used_by
 from app.domain.downloads import DownloadFile
 from app.domain.models import Dataset
+from app.web.dataset_uploads import keep_upload, received
 from app.web.deps import ReadSession, WriteSession
 from app.web.downloads import send_file
-from app.web.uploads import receive_upload, uploaded_name
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
-READ_AT_ONCE = 2  # files: each may take a core and `intake_memory_bytes`
-_readers = CapacityLimiter(READ_AT_ONCE)
 EXAMPLE: dict[str, JsonValue] = {
     "id": 3,
     "name": "support answers",
@@ -145,17 +140,8 @@ async def upload_dataset(
     """
     if name:
         store.checked_name(name)  # before gigabytes come for nothing
-    async with contextmanager_in_threadpool(incoming_folder()) as folder:
-        upload = await receive_upload(request, folder)
-        source_name = filename or upload.file_name
-        wanted = store.checked_name(uploaded_name(name or upload.fields.get("name", ""), source_name))
-        intake = await to_thread.run_sync(store.read_upload, upload.path, limiter=_readers)
-
-        def keep() -> store.StoredVersion:
-            rows = store.rows_beside(upload.path)
-            return store.keep_version(session, name=wanted, intake=intake, rows=rows, source_name=source_name)
-
-        kept = await run_in_threadpool(keep)
+    async with received(request) as upload:
+        kept = await keep_upload(session, upload, name=name, file_name=filename)
     response.status_code = 201 if kept.is_new else 200
     response.headers["Location"] = f"/api/v1/datasets/{kept.dataset.id}"
     return DatasetReply.model_validate(kept.dataset)

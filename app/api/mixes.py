@@ -19,7 +19,7 @@ router = APIRouter(prefix="/mixes", tags=["mixes"])
 
 
 class PieceReply(Reply):
-    """Tokens in a row that are alike, as one text."""
+    """Tokens in a row that are alike, as one text; a special token is alone."""
 
     text: str
     is_special: bool

@@ -143,7 +143,7 @@ def _texts_of(row: Row, template: PromptTemplate) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class TokenPiece:
-    """Tokens in a row that are alike, as one text."""
+    """Tokens in a row that are alike, as one text; a special token is alone."""
 
     text: str
     is_special: bool
@@ -166,14 +166,14 @@ class RowAsRead:
 
 
 def read_row(row: Row, *, tokenizer: TextTokenizer, template: PromptTemplate, max_length: int) -> RowAsRead:
-    """Return one row token by token, those that are alike put together."""
+    """Return one row token by token, those that are alike put together; special ones stay apart."""
     pieces: list[TokenPiece] = []
     place = 0
     for text, is_special, has_loss in _tokens_of(row, tokenizer, template):
         is_cut = place >= max_length
         place += 1
         last = pieces[-1] if pieces else None
-        if last and (last.is_special, last.has_loss, last.is_cut) == (is_special, has_loss, is_cut):
+        if last and not is_special and (last.is_special, last.has_loss, last.is_cut) == (is_special, has_loss, is_cut):
             pieces[-1] = TokenPiece(last.text + text, is_special, has_loss, is_cut, last.tokens + 1)
         else:
             pieces.append(TokenPiece(text, is_special, has_loss, is_cut, 1))

@@ -1,6 +1,7 @@
-"""A file that somebody sends through a page: received, read apart, kept as a version of a set."""
+"""A file that somebody sends, to a page or to the API: received, read apart, kept as a version of a set."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -16,7 +17,7 @@ from app.domain.messages import Message
 from app.domain.models import Dataset
 from app.web.uploads import FILE_PART, Upload, receive_upload, uploaded_name
 
-READ_AT_ONCE = 2  # files: each may take a core and `intake_memory_bytes`
+READ_AT_ONCE = 2  # files, of pages and of the API together: each may take a core and `intake_memory_bytes`
 _readers = CapacityLimiter(READ_AT_ONCE)
 
 
@@ -33,14 +34,42 @@ class UploadForm:
         return next((problem.message for problem in self.problems if problem.field == field), None)
 
 
+@asynccontextmanager
+async def received(request: Request) -> AsyncIterator[Upload]:
+    """Write the file of a request into a folder that is there for a while; fails as `receive_upload` does."""
+    async with contextmanager_in_threadpool(incoming_folder()) as folder:
+        yield await receive_upload(request, folder)
+
+
+async def keep_upload(session: Session, upload: Upload, *, name: str = "", file_name: str = "") -> store.StoredVersion:
+    """
+    Read an upload apart and keep it as the newest version of a set.
+
+    Args:
+        name: of the set; what stands in the form without it, and then the file's own.
+        file_name: what the file is called, where no form says it.
+
+    Raises:
+        InvalidError: at `file` or `name`.
+    """
+    source_name = file_name or upload.file_name
+    wanted = store.checked_name(uploaded_name(name or upload.fields.get("name", ""), source_name))
+    intake = await to_thread.run_sync(store.read_upload, upload.path, limiter=_readers)
+    rows = store.rows_beside(upload.path)
+
+    def keep() -> store.StoredVersion:
+        return store.keep_version(session, name=wanted, intake=intake, rows=rows, source_name=source_name)
+
+    return await run_in_threadpool(keep)
+
+
 async def receive_dataset(request: Request, session: Session) -> Dataset | UploadForm:
     """Keep what a page's form sends; or return the form with its mistakes, and keep nothing."""
     name = ""
     try:
-        async with contextmanager_in_threadpool(incoming_folder()) as folder:
-            upload = await receive_upload(request, folder)
+        async with received(request) as upload:
             name = upload.fields.get("name", "")
-            return await _kept(session, upload, name)
+            return (await keep_upload(session, upload)).dataset
     except InvalidError as error:
         problems = [problem if problem.field == "name" else FieldError(FILE_PART, problem.message)
                     for problem in error.fields]  # fmt: skip
@@ -51,14 +80,3 @@ async def receive_dataset(request: Request, session: Session) -> Dataset | Uploa
 
 def _at_file(error: AppError) -> Sequence[FieldError]:
     return (FieldError(FILE_PART, error.message),)
-
-
-async def _kept(session: Session, upload: Upload, name: str) -> Dataset:
-    wanted = store.checked_name(uploaded_name(name, upload.file_name))
-    intake = await to_thread.run_sync(store.read_upload, upload.path, limiter=_readers)
-    rows = store.rows_beside(upload.path)
-
-    def keep() -> Dataset:
-        return store.keep_version(session, name=wanted, intake=intake, rows=rows, source_name=upload.file_name).dataset
-
-    return await run_in_threadpool(keep)

@@ -7,7 +7,6 @@ from typing import Any
 from sqlmodel import Session
 
 from app.domain.errors import FieldError
-from app.domain.findings.kinds import Findings
 from app.domain.forecasts import Forecast, forecast_recipe
 from app.domain.messages import N_, message
 from app.domain.models import Model
@@ -20,7 +19,7 @@ from app.web.dilution_view import Dilution, build_dilution
 from app.web.form_fields import LENGTH_PATHS, OTHER_NAMES, RecipeForm
 from app.web.forms import CheckedForm
 from app.web.mix_files import FileRow, FoundSets, file_rows, find_sets
-from app.web.mix_findings import find_in_form, found_in_form
+from app.web.mix_findings import MixFindings, find_in_form
 from app.web.mix_table import MixTable, build_mix_table
 from app.web.recipe_settings import setting
 from app.web.workers import device_of_workers
@@ -54,10 +53,12 @@ class FormView:
     model: Model | None
     models: Sequence[Model]
     dilution: Dilution | None
-    findings: Findings | None
+    findings: MixFindings | None
     """Within the mix; None while there is none."""
     is_sent: bool
     """The form was sent and refused: from now on texts not written yet are mistakes too."""
+    asks: str = ""
+    """A change of the mix that somebody asked for, and by which something would be lost; empty mostly."""
 
     @property
     def is_unfinished(self) -> bool:
@@ -68,7 +69,7 @@ class FormView:
     @property
     def found(self) -> Sequence[FoundKind]:
         """What is wrong within the mix, by kind."""
-        return found_in_form(self.findings)
+        return self.findings.found if self.findings else ()
 
     @property
     def tokens(self) -> TokenForecast | None:

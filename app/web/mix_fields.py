@@ -6,13 +6,14 @@ from 0 to 1, and the share wins. Variables are rows of name and value here, and 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from app.domain.errors import FieldError
 from app.domain.messages import message
 
 BY, SHARE, COPIES = "by", "share", "copies"
-PERCENT = 100
+DIGITS = 2  # that a percentage is longer than its share: shifted in decimal, it reads back as the same number
 VARIABLES = "mix.variables"
 
 
@@ -35,16 +36,19 @@ def _read_share(fields: dict[str, Any], *, share: str, kind: str) -> None:
 
 def _fraction(text: Any) -> Any:  # noqa: ANN401 - a text
     try:
-        return float(str(text).strip().removesuffix("%")) / PERCENT
-    except ValueError:
+        return float(Decimal(str(text).strip().removesuffix("%")).scaleb(-DIGITS))
+    except (ArithmeticError, ValueError):
         return text
 
 
 def percent_text(share: Any) -> str:  # noqa: ANN401 - a share, or what was typed for one
-    """Write a share as it is typed."""
+    """Write a share as it is typed, with all of its digits and no more."""
     if share is None:
         return ""
-    return f"{share * PERCENT:.6g}" if isinstance(share, float) else str(share)
+    if not isinstance(share, float):
+        return str(share)
+    is_share = 0 < share < 1
+    return f"{Decimal(repr(share)).scaleb(DIGITS).normalize():f}" if is_share else f"{share * 10**DIGITS:.6g}"
 
 
 def in_percent(problem: FieldError, typed: Any) -> FieldError:  # noqa: ANN401 - whatever stands there

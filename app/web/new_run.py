@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
@@ -158,7 +158,7 @@ def find_configs(query: str) -> FoundConfigs:
 @router.post("/runs/new/preview", name="new_run.preview")
 def preview_form(request: Request, session: ReadSession, form: SentForm) -> Response:
     """Answer with what the form as it stands would do; what is being typed is not touched."""
-    view = _view_of(session, form)
+    view = view_of(session, form)
     shown = {path for path in form.getlist("shown") if isinstance(path, str) and _PATH.fullmatch(path)}
     solved = [(path, setting_or_none(path)) for path in sorted(shown - view.form.problems.keys())]
     return render(request, "runs/_form_preview.html", PreviewPart(view, SET_TITLES, solved))
@@ -169,21 +169,31 @@ def translate_form(request: Request, session: ReadSession, form: SentForm) -> Re
     """Show the form as it stands in another language, and remember that one."""
     chosen = str(form.get("language", ""))
     i18n.speak(chosen)
-    view = _view_of(session, form)
-    reply = render(
-        request, "runs/new.html", build_page(session, view, find_configs(""), _notes_on(view.origin), sent=form)
-    )
+    reply = show_sent(request, session, form, view_of(session, form))
     i18n.remember(reply, chosen)
     return reply
 
 
-def _view_of(session: Session, form: FormData) -> FormView:
-    checked = check_form(session, recipe_data_from_form(form))
+def view_of(session: Session, form: FormData, *, data: dict[str, Any] | None = None) -> FormView:
+    """Return what a sent form shows; with `data` in place of what was sent, where a button changed it."""
+    checked = check_form(session, recipe_data_from_form(form) if data is None else data)
     is_sent = bool(form.get("is_sent"))
-    problems = checked.problems if is_sent else tuple(without_unwritten(checked))
-    origin = origin_of(session, form.get("origin"), form.get("cloned_from"), checked)
-    diluted_from = str(form.get("diluted_from", ""))
-    return build_view(session, checked, origin=origin, problems=problems, is_sent=is_sent, diluted_from=diluted_from)
+    return build_view(
+        session,
+        checked,
+        origin=origin_of(session, form.get("origin"), form.get("cloned_from"), checked),
+        problems=checked.problems if is_sent else tuple(without_unwritten(checked)),
+        is_sent=is_sent,
+        diluted_from=str(form.get("diluted_from", "")),
+    )
+
+
+def show_sent(
+    request: Request, session: Session, form: FormData, view: FormView, *, status: int = HTTPStatus.OK
+) -> Response:
+    """Show the whole page again as it was sent: nothing that is no part of the recipe is forgotten either."""
+    page = build_page(session, view, find_configs(""), _notes_on(view.origin), sent=form)
+    return render(request, "runs/new.html", page, status)
 
 
 def _notes_on(origin: Origin) -> Sequence[Message]:
@@ -222,25 +232,24 @@ def start_run(request: Request, session: WriteSession, form: SentForm) -> Respon
     checked = check_form(session, recipe_data_from_form(form))
     origin = origin_of(session, form.get("origin"), form.get("cloned_from"), checked)
     if checked.valid is None:
-        return _show_again(request, session, checked, origin=origin, problems=checked.problems, sent=form)
+        return _show_again(request, session, form, checked=checked, origin=origin, problems=checked.problems)
     after = _run_id(form.get("after"))
     key = str(form.get("request_key", ""))[:200] or None
     try:
         run = create_run(session, checked.valid, cloned_from_id=origin.run_id, after_run_id=after, request_key=key)
     except InvalidError as error:  # the model or a set went between the check and this
-        return _show_again(request, session, checked, origin=origin, problems=error.fields, sent=form)
+        return _show_again(request, session, form, checked=checked, origin=origin, problems=error.fields)
     return RedirectResponse(f"/runs/{id_of(run)}", status_code=HTTPStatus.SEE_OTHER)
 
 
 def _show_again(
     request: Request,
     session: Session,
-    checked: CheckedForm,
+    form: FormData,
     *,
+    checked: CheckedForm,
     origin: Origin,
     problems: Sequence[FieldError],
-    sent: FormData,
 ) -> Response:
     view = build_view(session, checked, origin=origin, problems=problems, is_sent=True)
-    page = build_page(session, view, find_configs(""), sent=sent)
-    return render(request, "runs/new.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return show_sent(request, session, form, view, status=HTTPStatus.UNPROCESSABLE_ENTITY)

@@ -1,19 +1,21 @@
 """The mix of the form: its buttons, the search among saved sets, and its rows as the model reads them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from sqlmodel import Session
+from starlette.datastructures import FormData
 
 from app.domain.registry import find_model
 from app.web.deps import ReadSession
 from app.web.dilution_view import dilute_data
-from app.web.form_page import SET_TITLES, build_view
-from app.web.forms import SentForm, check_form, recipe_data_from_form, without_unwritten
-from app.web.mix_changes import change_mix
+from app.web.form_page import SET_TITLES, FormView
+from app.web.forms import SentForm, check_form, recipe_data_from_form
+from app.web.mix_changes import change_mix, loses_own
 from app.web.mix_files import FoundSets, find_sets
-from app.web.new_run import PreviewPart, build_page, find_configs, origin_of
+from app.web.new_run import PreviewPart, show_sent, view_of
 from app.web.reading import build_reading
 from app.web.render import is_fragment, render
 
@@ -22,15 +24,24 @@ router = APIRouter(include_in_schema=False)
 
 @router.post("/runs/new/mix", name="new_run.mix")
 def change_form(request: Request, session: ReadSession, form: SentForm) -> Response:
-    """Change the mix as a button says, and show it with all that follows; whatever was typed stays."""
-    data = change_mix(session, recipe_data_from_form(form), str(form.get("change", "")))
-    checked = check_form(session, data)
-    origin = origin_of(session, form.get("origin"), form.get("cloned_from"), checked)
-    diluted_from = str(form.get("diluted_from", ""))
-    view = build_view(session, checked, origin=origin, problems=without_unwritten(checked), diluted_from=diluted_from)
+    """
+    Change the mix as a button says, and show it with all that follows.
+
+    Whatever was typed stays, but for what the button takes out. One that replaces what somebody
+    made of the mix asks first, and does it when it is pressed again in the question.
+    """
+    data, change = recipe_data_from_form(form), str(form.get("change", ""))
+    if loses_own(data, change):
+        view = replace(view_of(session, form), asks=change)
+    else:
+        view = view_of(session, form, data=change_mix(session, data, change))
+    return _show(request, session, form, view=view, part="runs/_form_mix_reply.html")
+
+
+def _show(request: Request, session: Session, form: FormData, *, view: FormView, part: str) -> Response:
     if not is_fragment(request):
-        return render(request, "runs/new.html", build_page(session, view, find_configs("")))
-    return render(request, "runs/_form_mix_reply.html", PreviewPart(view, SET_TITLES, ()))
+        return show_sent(request, session, form, view)
+    return render(request, part, PreviewPart(view, SET_TITLES, ()))
 
 
 @dataclass(frozen=True)
@@ -59,10 +70,5 @@ def read_rows_of_form(request: Request, session: ReadSession, form: SentForm) ->
 def dilute_form(request: Request, session: ReadSession, form: SentForm) -> Response:
     """Set n and m so that the identity has the wanted share of what is learnt, and show what follows."""
     data = dilute_data(session, recipe_data_from_form(form), str(form.get("identity_loss_share", "")))
-    checked = check_form(session, data)
-    origin = origin_of(session, form.get("origin"), form.get("cloned_from"), checked)
-    diluted_from = str(form.get("diluted_from", ""))
-    view = build_view(session, checked, origin=origin, problems=without_unwritten(checked), diluted_from=diluted_from)
-    if not is_fragment(request):
-        return render(request, "runs/new.html", build_page(session, view, find_configs("")))
-    return render(request, "runs/_form_dilution_reply.html", PreviewPart(view, SET_TITLES, ()))
+    view = view_of(session, form, data=data)
+    return _show(request, session, form, view=view, part="runs/_form_dilution_reply.html")

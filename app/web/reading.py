@@ -1,20 +1,15 @@
 """Rows of a form's mix, each twice: as a person reads it, and as the model does, token by token."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 
-from app.domain.datasets.rows import Row, read_rows
-from app.domain.datasets.store import dataset_file
 from app.domain.errors import AppError
 from app.domain.messages import N_, Message, message
-from app.domain.mixes import GENERAL, IDENTITY, general_of, identity_of, row_of, sources_of
+from app.domain.mix_reading import source_as_read
+from app.domain.mixes import GENERAL, IDENTITY, sources_of
 from app.domain.models import Model
-from app.domain.prompt_templates import prompt_template
-from app.domain.recipes import Mix, Recipe
-from app.domain.token_counts import RowAsRead, TokenPiece, read_row
-from app.domain.tokenising import load_tokenizer
+from app.domain.recipes import Recipe
+from app.domain.token_counts import RowAsRead, TokenPiece
 from app.web.dataset_pages import ShownRow, shown_row
 
 ROWS_SHOWN = 3
@@ -23,7 +18,7 @@ TITLES = {IDENTITY: N_("Identity"), GENERAL: N_("General")}
 
 
 @dataclass(frozen=True)
-class ReadRow:
+class ShownTwice:
     """One row, twice."""
 
     shown: ShownRow
@@ -51,7 +46,7 @@ class ReadingPart:
     sources: Sequence[ReadSource]
     key: str
     offset: int
-    rows: Sequence[ReadRow]
+    rows: Sequence[ShownTwice]
     max_length: int
     template: str
     trouble: Message | None = None
@@ -91,26 +86,12 @@ def build_reading(recipe: Recipe | None, model: Model | None, wanted: str) -> Re
     last = (chosen.rows - 1) // ROWS_SHOWN * ROWS_SHOWN
     offset = min(int(number), last) if number.isdecimal() and len(number) < len(str(2**63)) else 0
     try:
-        rows = list(_read(recipe, model, chosen.key, offset))
+        read = source_as_read(recipe, model, chosen.key, offset=offset, limit=ROWS_SHOWN)
     except AppError as error:
         return ReadingPart(sources, chosen.key, offset, (), recipe.training.max_length, model.template, error.message)
+    rows = [ShownTwice(shown_row(each.row, each.place + 1), each.as_read) for each in read]
     return ReadingPart(sources, chosen.key, offset, rows, recipe.training.max_length, model.template)
 
 
 def _none(trouble: Message) -> ReadingPart:
     return ReadingPart((), "", 0, (), 0, "", trouble)
-
-
-def _read(recipe: Recipe, model: Model, key: str, offset: int) -> Iterator[ReadRow]:
-    tokenizer, template = load_tokenizer(Path(model.path)), prompt_template(model.template)
-    for number, row in enumerate(_rows_from(recipe.mix, key, offset), offset + 1):
-        read = read_row(row, tokenizer=tokenizer, template=template, max_length=recipe.training.max_length)
-        yield ReadRow(shown_row(row, number), read)
-
-
-def _rows_from(mix: Mix, key: str, offset: int) -> Iterator[Row]:
-    if key.startswith("files."):
-        sha256 = mix.files[int(key.removeprefix("files."))].sha256
-        return islice(read_rows(dataset_file(sha256), start=offset), ROWS_SHOWN)
-    pairs = identity_of(mix) if key == IDENTITY else general_of(mix)
-    return (row_of(pair, mix.system) for pair in pairs[offset : offset + ROWS_SHOWN])

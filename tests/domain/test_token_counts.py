@@ -99,6 +99,15 @@ def test_a_row_is_read_piece_by_piece(tokenizer: TextTokenizer) -> None:
     assert (read.tokens, read.loss_tokens, read.loses_end) == (10, 2, True)
 
 
+def test_special_tokens_side_by_side_stay_apart(tokenizer: TextTokenizer) -> None:
+    """Each is a piece of its own; what is not special is put together."""
+    read = read_row(row(("<|im_start|><|im_end|>ab", "c", True)), tokenizer=tokenizer, template=PLAIN, max_length=99)
+
+    specials = [(each.text, each.tokens) for each in read.pieces if each.is_special]
+    assert specials[:3] == [("<|endoftext|>", 1), ("<|im_start|>", 1), ("<|im_end|>", 1)]
+    assert "abA" in [each.text for each in read.pieces]
+
+
 def test_a_template_that_needs_an_end_needs_a_tokenizer_that_has_one(tmp_path: Path) -> None:
     """With a suffix of its own it does not."""
     endless = load_tokenizer(write_tokenizer(tmp_path, eos_token=None))

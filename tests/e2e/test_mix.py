@@ -218,3 +218,21 @@ def test_a_run_is_trained_on_a_file_of_one_s_own(page: "Page", session: Session,
     assert len(rows) == 180
     first_block = rows[: 2 + 50 + 30]  # each row of each source once, the saved set's last
     assert json.loads(first_block[-1])["conversation"][0]["input"] == "Question 30?"
+
+
+def test_a_mix_of_one_s_own_is_replaced_only_when_asked(page: "Page", session: Session, tmp_path: Path) -> None:
+    """In place, without a reload; kept, it stands as it was."""
+    open_form(page, session, tmp_path)
+    page.fill("#mix-system", "Be brief.")
+    page.get_by_role("button", name="The tutorial's mix").click()
+
+    question = page.get_by_role("alert").filter(has_text="Replace your mix?")
+    question.get_by_role("button", name="Keep mine").click()
+    expect(question).to_have_count(0)
+    expect(page.locator("#mix-system")).to_have_value("Be brief.")
+
+    page.get_by_role("button", name="The tutorial's mix").click()
+    question.get_by_role("button", name="Replace it").click()
+    expect(page.locator("#rows-total")).to_have_text("12,003")
+    expect(page.locator("#mix-system")).to_have_value("")
+    assert is_still_here(page)

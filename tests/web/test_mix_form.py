@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import Session, select
 
-from app.domain.models import Run
+from app.domain.models import Run, RunState
 from app.domain.presets import SMALL_MODEL, TUTORIAL
 from app.domain.runs import recipe_of
 from tests.factories import make_recipe, make_run
@@ -212,6 +212,16 @@ def test_numbers_that_depend_on_a_bad_amount_are_not_shown(client: Any, page: An
     assert cells["#rows-english"] == "100"
 
 
+def test_a_clone_has_the_share_of_its_run(client: Any, session: Session, page: Any) -> None:
+    """To the last digit, whatever its digits: a clone that nobody changed differs in nothing."""
+    mix = {"identity_share": 1 / 3}
+    run = make_run(session, recipe=make_recipe(model=SMALL_MODEL, mix=mix))
+
+    clone = soup_of(client.get(f"/runs/new?clone={run.id}"))
+
+    assert started(client, session, fields_of(clone)).mix.identity_share == 1 / 3
+
+
 # ── Variables ──────────────────────────────────────────────────────────────
 
 
@@ -261,6 +271,61 @@ def test_one_click_gives_the_tutorial_s_mix(client: Any, session: Session, page:
 
     assert mix == TUTORIAL.recipe.mix.model_copy(update={"name": "阿达"})
     assert text_at(shown, "#rows-total") == "12,003"
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"mix__system": "Be brief."},
+        variables([("maker", "Ada")]),
+        {"mix__identity__0__answer": "I am nobody."},
+        {"mix__general__0__question": "Why?", "mix__general__0__answer": "Why not."},
+    ],
+)
+def test_the_tutorial_s_mix_asks_before_it_replaces_what_is_one_s_own(
+    client: Any, page: Any, own: dict[str, str]
+) -> None:
+    """Nothing is lost by asking; said yes to, all but the name goes."""
+    asked = change(client, page, "tutorial", mix__name="Ada", **own)
+
+    assert "Replace your mix?" in text_at(asked, "#run-form-asks")
+    kept = {name: value for name, value in fields_of(asked).items() if name != "change"}
+    assert all(kept[name.replace("__", ".")] == [value] for name, value in own.items())
+    assert change(client, asked, "").select_one("#run-form-asks") is None
+    replaced = change(client, asked, "tutorial-anyway")
+    assert replaced.select_one("#run-form-asks") is None
+    assert text_at(replaced, "#rows-total") == "12,003"
+    assert replaced.select_one("#mix-name")["value"] == "Ada"
+
+
+def test_the_tutorial_s_mix_asks_before_it_takes_a_saved_set_out(client: Any, session: Session, page: Any) -> None:
+    """In a page as in a part of it."""
+    with_set = change(client, page, f"add:{make_set(session).id}")
+
+    reply = client.post("/runs/new/mix", data={**fields_of(with_set), "change": "tutorial"}, headers=HTMX)
+
+    assert soup_of(reply).select_one("#run-form-asks")
+    assert soup_of(reply).select_one("[name='mix.files.0.dataset']")["value"] == "pets"
+
+
+# ── After a refusal ────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("address", ["/runs/new/mix", "/runs/new/dilution"])
+def test_a_button_forgets_nothing_of_a_form_that_was_refused(
+    client: Any, session: Session, page: Any, address: str
+) -> None:
+    """Neither that it was, nor its errors elsewhere, nor the run that it waits for."""
+    first = make_run(session, state=RunState.QUEUED)
+    fields = filled(page, name="", after=str(first.id))
+    refused = soup_of(client.post("/runs", data=fields))
+
+    shown = soup_of(client.post(address, data={**filled(refused, after=str(first.id)), "change": ["tutorial"]}))
+
+    assert shown.select_one("[name='is_sent']")
+    assert shown.select_one("#name-help.error")
+    assert shown.select_one("[name='after'] option[selected]")["value"] == str(first.id)
+    assert shown.select_one("#recipe-form[data-typed]")
 
 
 # ── The slider ─────────────────────────────────────────────────────────────

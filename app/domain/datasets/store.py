@@ -120,23 +120,6 @@ def download_name(dataset: Dataset) -> str:
 # ── Storing ────────────────────────────────────────────────────────────────
 
 
-def add_dataset(session: Session, *, name: str, path_of_upload: Path, source_name: str = "") -> Dataset:
-    """
-    Read an upload and store it as the newest version of a name.
-
-    Args:
-        path_of_upload: a file in a folder of `incoming_folder`; it is neither changed nor removed.
-
-    Raises:
-        InvalidError: at `file` or `name`.
-    """
-    name = checked_name(name)
-    intake = read_upload(path_of_upload)
-    return keep_version(
-        session, name=name, intake=intake, rows=rows_beside(path_of_upload), source_name=source_name
-    ).dataset
-
-
 def read_upload(path_of_upload: Path) -> Intake:
     """Read an upload into rows beside it; takes as long as the file is large, and no database."""
     return read_apart(path_of_upload, rows_beside(path_of_upload))

@@ -15,6 +15,7 @@ from app.domain.findings.keys import EMPTY, Keys, chained, text_keys
 from app.domain.findings.kinds import Field, FindingKind, RepairAction
 from app.domain.findings.table import Numbers, Suspect, Table
 from app.domain.findings.taught_runs import TaughtRuns
+from app.domain.findings.work import Work
 
 NOTHING = -1
 FIELDS, ACTIONS = tuple(Field), tuple(RepairAction)
@@ -44,9 +45,9 @@ def find_hits(table: Table, find_near: FindNear) -> Hits:
     return {kind: hits for kind, hits in found.items() if len(hits)}
 
 
-def find_taught(answers: Iterable[Suspect], taught: TaughtRuns) -> Hits:
-    """Search answers for what the identity pairs teach."""
-    hits = _text_hits((answer, _DROP) for answer in answers if taught.run_in(answer.text))
+def find_taught(answers: Iterable[Suspect], taught: TaughtRuns, work: Work | None = None) -> Hits:
+    """Search answers for what the identity pairs teach, as long as there is work left."""
+    hits = _text_hits((answer, _DROP) for answer in answers if taught.run_in(answer.text, work))
     return {FindingKind.TAUGHT_IN_GENERAL: hits} if len(hits) else {}
 
 

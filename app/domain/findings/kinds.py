@@ -103,6 +103,8 @@ class Findings:
     examples: tuple[Finding, ...] = ()
     unread: tuple[str, ...] = ()
     """Sources that were not searched yet."""
+    is_partial: bool = False
+    """The texts are too many and too long to be held against each other while somebody types: not all were."""
 
     @property
     def total(self) -> int:
@@ -148,7 +150,8 @@ def merged(parts: Iterable[Findings]) -> Findings:
         rows=sum(part.rows for part in parts),
         counts={kind: count for kind, count in counts.items() if count},
         examples=tuple(each for kind in FindingKind for each in examples[kind]),
-        unread=tuple(name for part in parts for name in part.unread),
+        unread=tuple(dict.fromkeys(name for part in parts for name in part.unread)),
+        is_partial=any(part.is_partial for part in parts),
     )
 
 

@@ -20,12 +20,13 @@ import numpy as np
 from rapidfuzz import fuzz, process
 
 from app.domain.findings.keys import Keys
+from app.domain.findings.work import Work, steps_of_pairs
 
 Indices = np.ndarray[Any, np.dtype[Any]]
 
 NEAR = 95.0  # rapidfuzz's ratio, 0 to 100
 NEAR_APART = 100 - NEAR  # insertions and deletions, in hundredths of both lengths
-ALL_PAIRS_UP_TO = 2_000  # questions: 2 million pairs take some 20 ms
+ALL_PAIRS_UP_TO = 2_000  # questions: 2 million pairs take some 20 ms where few are alike
 MOST_QUESTIONS = 2_000_000
 BLOCK = 256  # questions that are held against all of like length at once
 WINDOW = 8  # neighbours in each order
@@ -38,7 +39,7 @@ _STEP, _MOST = np.uint32(0x01000193), np.uint32(0xFFFFFFFF)
 class NearQuestions:
     """Questions in order of row, and for each that is nearly an earlier one, which."""
 
-    def __init__(self, texts: Sequence[str], contexts: Keys, numbers: Keys) -> None:
+    def __init__(self, texts: Sequence[str], contexts: Keys, numbers: Keys, work: Work | None = None) -> None:
         """
         Prepare to compare.
 
@@ -46,7 +47,9 @@ class NearQuestions:
             texts: normalised, each once in its context.
             contexts: key of what stands before each.
             numbers: key of the numbers in each.
+            work: what may be done; when it is over, the pairs that are left are not compared.
         """
+        self._work = work
         self.texts, self.contexts, self.numbers = texts, contexts, numbers
         self.lengths = np.fromiter(map(len, texts), np.int32, len(texts))
         self.characters, self.sketches = _looked_at(texts, self.lengths)
@@ -78,6 +81,9 @@ class NearQuestions:
         first, second = first[may], second[may]
         for start in range(0, len(first), CHUNK):
             a, b = first[start : start + CHUNK], second[start : start + CHUNK]
+            if self._work is not None:
+                done = self._work.take_first(steps_of_pairs(self.lengths[a], self.lengths[b]))
+                a, b = a[:done], b[:done]
             ratio = process.cpdist(
                 [self.texts[index] for index in a],
                 [self.texts[index] for index in b],

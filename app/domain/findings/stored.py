@@ -92,19 +92,26 @@ def find_taught_stored(
     """
     if not answers:
         return Findings()
-    target = path.with_suffix(".taught.json")
-    read = partial(_known_taught, target, answers_key(answers))
-    search = _Search(path, target, read, options=("--taught",), told=json.dumps(list(answers)).encode())
+    read = partial(known_taught, path, answers)
+    search = _Search(path, _taught_path(path), read, options=("--taught",), told=json.dumps(list(answers)).encode())
     found = _result(search, wait_seconds)
     return None if found is None else found.named(source)
 
 
-def _known_taught(target: Path, key: str) -> Findings | None:
+def known_taught(path: Path, answers: Sequence[str], *, source: str = "") -> Findings | None:
+    """Return which rows hold one of these answers, where they were the last that was asked for; None otherwise."""
+    if not answers:
+        return Findings()
     try:
-        made = json.loads(target.read_bytes())
+        made = json.loads(_taught_path(path).read_bytes())
     except (FileNotFoundError, ValueError):
         return None
-    return Findings.from_json(made) if made.get("answers") == key else None
+    found = Findings.from_json(made) if made.get("answers") == answers_key(answers) else None
+    return None if found is None else found.named(source)
+
+
+def _taught_path(path: Path) -> Path:
+    return path.with_suffix(".taught.json")
 
 
 def _result(search: _Search, wait_seconds: float) -> Findings | None:

@@ -31,9 +31,12 @@ def add(session: Session, content: bytes = ROWS, *, name: str = "set", source_na
     with incoming_folder() as folder:
         path = folder / "source"
         path.write_bytes(content)
-        dataset = store.add_dataset(session, name=name, path_of_upload=path, source_name=source_name)
+        name = store.checked_name(name)
+        intake = store.read_upload(path)
+        rows = store.rows_beside(path)
+        kept = store.keep_version(session, name=name, intake=intake, rows=rows, source_name=source_name)
         session.commit()
-    return dataset
+    return kept.dataset
 
 
 def files() -> set[str]:
@@ -115,9 +118,8 @@ def test_uploads_at_once_are_one_version(session: Session) -> None:
     """The same file uploaded many times at once is one row and one file."""
 
     def upload(_: int) -> int:
-        with incoming_folder() as folder, db.unit_of_work() as unit:
-            (folder / "source").write_bytes(jsonl(PAIRS))
-            return store.add_dataset(unit, name="set", path_of_upload=folder / "source").id or 0
+        with db.unit_of_work() as unit:
+            return add(unit).id or 0
 
     with ThreadPoolExecutor(4) as pool:
         ids = set(pool.map(upload, range(4)))

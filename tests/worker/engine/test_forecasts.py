@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from app.domain.tokenising import load_tokenizer
-from benchmarks.forecast_truth import measure_lengths
 from benchmarks.truth.cases import CASES, QUICK
+from benchmarks.truth.lengths import measure_lengths
 from tests.tokenizers_here import write_tokenizer
 
 pytestmark = pytest.mark.engine
