@@ -285,13 +285,22 @@ class TemperClient:
         return self._send(method, path, **request).json()
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own keywords
-        try:
-            reply = self._http.request(method, f"/api/v1{path}", **request)
-        except httpx.HTTPError as error:
-            raise TemperError(0, "unreachable", f"No Temper answers at {self.url}: {error}") from error
-        if not reply.is_success:
-            raise _refused(reply)
-        return reply
+        until = time.monotonic() + READING_SECONDS
+        while True:
+            try:
+                reply = self._http.request(method, f"/api/v1{path}", **request)
+            except httpx.HTTPError as error:
+                raise TemperError(0, "unreachable", f"No Temper answers at {self.url}: {error}") from error
+            if reply.is_success:
+                return reply
+            after = reply.headers.get("Retry-After", "")
+            if (
+                reply.status_code != httpx.codes.SERVICE_UNAVAILABLE
+                or not after.isdecimal()
+                or time.monotonic() > until
+            ):
+                raise _refused(reply)
+            time.sleep(int(after))  # a set is being counted: the answer is nearly there
 
 
 def _compared(checkpoints: Sequence[int], runs: Sequence[int]) -> dict[str, str]:

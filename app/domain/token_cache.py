@@ -102,6 +102,8 @@ def _remember(counted: dict[_Key, TokenCounts]) -> None:
 class StillCountingError(UnavailableError):
     """A saved set is being counted; asked again later, it is there."""
 
+    retry_seconds = 2
+
 
 _SetKey = tuple[Path, str, PromptTemplate]
 _sets: OrderedDict[_SetKey, Future[TokenCounts]] = OrderedDict()
