@@ -294,13 +294,10 @@ class TemperClient:
             if reply.is_success:
                 return reply
             after = reply.headers.get("Retry-After", "")
-            if (
-                reply.status_code != httpx.codes.SERVICE_UNAVAILABLE
-                or not after.isdecimal()
-                or time.monotonic() > until
-            ):
+            is_counting = reply.status_code == httpx.codes.SERVICE_UNAVAILABLE and after.isdecimal()
+            if not is_counting or time.monotonic() > until:
                 raise _refused(reply)
-            time.sleep(int(after))  # a set is being counted: the answer is nearly there
+            time.sleep(int(after))
 
 
 def _compared(checkpoints: Sequence[int], runs: Sequence[int]) -> dict[str, str]:

@@ -33,6 +33,9 @@ class AsReadReply(Reply):
     """A row as the model reads it."""
 
     pieces: list[PieceReply]
+    """Its beginning: at most 20,000 characters, and 200 tokens after the maximum length."""
+    more_tokens: int
+    """That come after the pieces."""
     tokens: int
     """Before it is cut."""
     loss_tokens: int

@@ -61,7 +61,7 @@ class Measured:
     """Of a checkpoint's probes."""
 
 
-def forecast_times(
+def forecast_times(  # noqa: PLR0913 - what times depend on
     session: Session,
     recipe: Recipe,
     model: Model,

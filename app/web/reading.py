@@ -18,7 +18,7 @@ from app.domain.tokenising import load_tokenizer
 from app.web.dataset_pages import ShownRow, shown_row
 
 ROWS_SHOWN = 3
-MOST_PIECES = 400  # of a row: more than this nobody reads
+MOST_PIECES = 400  # of a row: one of many short turns has more, each a mark of its own on the page
 TITLES = {IDENTITY: N_("Identity"), GENERAL: N_("General")}
 
 
@@ -33,6 +33,11 @@ class ReadRow:
     def pieces(self) -> Sequence[TokenPiece]:
         """What is shown of it."""
         return self.read.pieces[:MOST_PIECES]
+
+    @property
+    def more_tokens(self) -> int:
+        """How many tokens come after what is shown."""
+        return self.read.tokens - sum(piece.tokens for piece in self.pieces)
 
 
 @dataclass(frozen=True)

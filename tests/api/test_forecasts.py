@@ -111,7 +111,7 @@ def test_a_run_cannot_follow_one_that_is_not_there(api: TestClient, session: Ses
 
 @pytest.mark.parametrize("path", ["/forecast", "/mixes/inspect", "/runs/{run}/dilution"])
 def test_nobody_waits_for_a_set_that_is_counted(
-    api: TestClient, session: Session, model_folder: Path, monkeypatch: pytest.MonkeyPatch, path: str
+    api: TestClient, session: Session, model_folder: Path, *, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """The answer says when to ask again."""
     monkeypatch.setattr(token_cache, "SHORT_WAIT_SECONDS", 0.0)
