@@ -8,8 +8,10 @@ from app.api.errors import documented
 from app.api.runs import PostedRecipe
 from app.api.types import Id, Reply
 from app.domain.dilution import propose_dilution
+from app.domain.errors import InvalidError
 from app.domain.forecasts import Forecast, forecast_recipe
 from app.domain.messages import message
+from app.domain.recipe_checks import check_filled
 from app.domain.recipes import Method, Recipe
 from app.domain.runs import get_run, recipe_of
 from app.domain.token_cache import StillCountingError
@@ -132,10 +134,13 @@ def forecast(recipe: PostedRecipe, session: ReadSession) -> ForecastReply:
     """
     Count tokens with the model's own tokenizer, replay xtuner's packing, and plan checkpoints, disk and time.
 
-    Nothing is stored. A recipe that could not be run is forecast too, as far as that goes. While a
+    Nothing is stored. A recipe that could not be run is forecast too, as far as that goes; but not
+    one whose variables make its pairs too long. While a
     saved set is being counted, of this recipe or of the run that times are from, the answer is 503
     with `Retry-After`.
     """
+    if problems := list(check_filled(recipe.mix)):
+        raise InvalidError(problems)
     found = forecast_recipe(recipe, session=session, device=device_of_workers(), waits=False)
     if found.is_counting:
         raise StillCountingError(message("The tokens of a saved set are being counted. Look again in a moment."))

@@ -127,3 +127,13 @@ def test_nobody_waits_for_a_set_that_is_counted(
 
     assert (reply.status_code, reply.headers["Retry-After"]) == (503, "2")
     assert reply.json()["error"]["kind"] == "unavailable"
+
+
+def test_pairs_that_variables_make_too_long_are_not_forecast(api: TestClient, model_folder: Path) -> None:
+    """The field is named."""
+    mix = {"name": "x" * 120, "identity": [{"question": "Who?", "answer": "{name}" * 500}]}
+
+    reply = api.post(f"{API}/forecast", json=make_recipe_data(mix=mix))
+
+    assert reply.status_code == 422
+    assert [each["field"] for each in reply.json()["error"]["fields"]] == ["mix.identity.0.answer"]
