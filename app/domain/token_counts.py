@@ -224,7 +224,8 @@ def _pieces(tokens: Sequence[_Shown]) -> Iterator[TokenPiece]:
             texts.append(token.text[:left])  # a word that a tokenizer does not know may be as long as a row
             left -= len(token.text)
         if texts:
-            yield TokenPiece("".join(texts), *marks, len(texts))
+            is_special, has_loss, is_cut = marks
+            yield TokenPiece("".join(texts), is_special, has_loss, is_cut, len(texts))
 
 
 def _parts_of(

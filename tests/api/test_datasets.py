@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,6 @@ from sqlmodel import Session
 
 from app.config import settings
 from app.domain import accounts
-from app.domain.datasets import incoming
 from app.domain.models import Role
 from app.web import uploads
 from tests.conftest import forget_settings
@@ -197,7 +197,7 @@ def test_a_disk_that_fills_up_meanwhile_is_told(api: TestClient, monkeypatch: py
     """In the middle of a body that did not say its size; nothing of it stays."""
     free = iter([1 << 40, (64 << 20) + (1 << 20)])
     monkeypatch.setattr(uploads, "ROOM_CHECK_BYTES", 1 << 20)
-    monkeypatch.setattr(incoming.shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
     monkeypatch.setenv("TEMPER_MIN_FREE_BYTES", str(64 << 20))
     forget_settings()
 

@@ -153,7 +153,12 @@ def test_nobody_waits_for_the_tokens_of_an_earlier_run(
 ) -> None:
     """While its saved set is counted its packs are taken as full, and the times say so."""
     waits: list[float | None] = []
-    monkeypatch.setattr(Future, "result", lambda _, seconds=None: waits.append(seconds) or _time_out())
+
+    def result(_: Future[Any], seconds: float | None = None) -> None:
+        waits.append(seconds)
+        raise TimeoutError
+
+    monkeypatch.setattr(Future, "result", result)
     monkeypatch.setattr(token_cache, "_fill", lambda *_: None)
     model = make_counted_model(session, tmp_path)
     files = [{"dataset": "faq", "sha256": save_rows(["one", "two"])}]
@@ -165,7 +170,3 @@ def test_nobody_waits_for_the_tokens_of_an_earlier_run(
     assert times is not None
     assert (times.is_counting, times.scaled_by) == (True, None)
     assert None not in waits
-
-
-def _time_out() -> None:
-    raise TimeoutError
