@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, cast
 
 import httpx2 as httpx
 
-from app.client_datasets import POLL_SECONDS, DatasetCalls
+from app.client_datasets import POLL_SECONDS, READING_SECONDS, DatasetCalls
 from app.client_types import (
     Artifact,
     Checkpoint,
@@ -230,13 +230,19 @@ class TemperClient(DatasetCalls):
         return self._send(method, path, **request).json()
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own keywords
-        try:
-            reply = self._http.request(method, f"/api/v1{path}", **request)
-        except httpx.HTTPError as error:
-            raise TemperError(0, "unreachable", f"No Temper answers at {self.url}: {error}") from error
-        if not reply.is_success:
-            raise _refused(reply)
-        return reply
+        until = time.monotonic() + READING_SECONDS
+        while True:
+            try:
+                reply = self._http.request(method, f"/api/v1{path}", **request)
+            except httpx.HTTPError as error:
+                raise TemperError(0, "unreachable", f"No Temper answers at {self.url}: {error}") from error
+            if reply.is_success:
+                return reply
+            after = reply.headers.get("Retry-After", "")
+            is_counting = reply.status_code == httpx.codes.SERVICE_UNAVAILABLE and after.isdecimal()
+            if not is_counting or time.monotonic() > until:
+                raise _refused(reply)
+            time.sleep(int(after))
 
 
 def _compared(checkpoints: Sequence[int], runs: Sequence[int]) -> dict[str, str]:

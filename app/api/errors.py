@@ -96,7 +96,10 @@ def api_error(_request: Request, error: Exception) -> JSONResponse:
         error = InvalidError([FieldError("body", text)])
     if isinstance(error, AppError):
         fields = error.fields if isinstance(error, InvalidError) else ()
-        return _reply(error.status_code, error.kind, str(error), fields)
+        reply = _reply(error.status_code, error.kind, str(error), fields)
+        if error.retry_seconds:
+            reply.headers["Retry-After"] = str(error.retry_seconds)
+        return reply
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
         return _reply(status, KINDS.get(status, "bad_request"), status.phrase)

@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.datasets import DatasetReply
@@ -14,7 +14,7 @@ from app.domain.datasets import store
 from app.domain.findings import kinds, stored, versions
 from app.domain.findings.choices import Choice
 from app.domain.findings.kinds import FindingKind, Findings, RepairAction
-from app.domain.models import Dataset
+from app.domain.models import Dataset, Role
 from app.web.deps import WriteSession
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
@@ -88,9 +88,11 @@ StoredDataset = Annotated[Dataset, Depends(_dataset)]
 @router.get(
     "/{dataset_id}/findings",  # noqa: FAST003 - `_dataset` takes the id
     summary="Find what is wrong with a dataset",
-    responses=documented(404, 413, 503) | {202: {"model": FindingsReply, "description": "Still searching: ask again."}},
+    responses=documented(403, 404, 413, 503)
+    | {202: {"model": FindingsReply, "description": "Still searching: ask again."}},
 )
 def get_findings(
+    request: Request,
     dataset: StoredDataset,
     response: Response,
     *,
@@ -100,10 +102,12 @@ def get_findings(
     """
     Return conflicts, duplicates, empty texts and damage, each with its row and a proposed repair.
 
-    The first request for a version searches it, which takes seconds for a million rows; all later
-    ones have the result at once. A search of more than 20 s is answered with 202 and `Retry-After`.
+    The first request for a version begins to search it, which takes seconds for a million rows, and
+    takes a runner. A search of more than a second is answered with 202 and `Retry-After`; once it has
+    ended, the result is there at once.
     """
-    found = stored.find_stored(store.whole_file(dataset), source=dataset.name)
+    begins = request.state.user.may(Role.RUNNER)
+    found = stored.look_up(store.whole_file(dataset), source=dataset.name, begins=begins)
     if found is None:
         response.status_code = 202
         response.headers["Retry-After"] = str(COME_BACK_SECONDS)

@@ -8,9 +8,13 @@ from app.api.errors import documented
 from app.api.runs import PostedRecipe
 from app.api.types import Id, Reply
 from app.domain.dilution import propose_dilution
+from app.domain.errors import InvalidError
 from app.domain.forecasts import Forecast, forecast_recipe
+from app.domain.messages import message
+from app.domain.recipe_checks import check_filled
 from app.domain.recipes import Method, Recipe
 from app.domain.runs import get_run, recipe_of
+from app.domain.token_cache import StillCountingError
 from app.domain.verdicts import judge_checkpoints
 from app.web.deps import ReadSession
 from app.web.workers import device_of_workers
@@ -125,14 +129,22 @@ class DilutionReply(Reply):
     """Ready for `POST /runs?cloned_from=ID`."""
 
 
-@router.post("/forecast", summary="Say what a recipe will do", responses=documented(422))
+@router.post("/forecast", summary="Say what a recipe will do", responses=documented(422, 503))
 def forecast(recipe: PostedRecipe, session: ReadSession) -> ForecastReply:
     """
     Count tokens with the model's own tokenizer, replay xtuner's packing, and plan checkpoints, disk and time.
 
-    Nothing is stored. A recipe that could not be run is forecast too, as far as that goes.
+    Nothing is stored. A recipe that could not be run is forecast too, as far as that goes; but not
+    one whose variables make its pairs too long. While a
+    saved set is being counted, of this recipe or of the run that times are from, the answer is 503
+    with `Retry-After`.
     """
-    return forecast_reply(forecast_recipe(recipe, session=session, device=device_of_workers()))
+    if problems := list(check_filled(recipe.mix)):
+        raise InvalidError(problems)
+    found = forecast_recipe(recipe, session=session, device=device_of_workers(), waits=False)
+    if found.is_counting:
+        raise StillCountingError(message("The tokens of a saved set are being counted. Look again in a moment."))
+    return forecast_reply(found)
 
 
 def forecast_reply(found: Forecast) -> ForecastReply:
@@ -142,12 +154,16 @@ def forecast_reply(found: Forecast) -> ForecastReply:
     return ForecastReply.model_validate(values | sentences)
 
 
-@router.get("/runs/{run_id}/dilution", summary="Propose the next recipe", responses=documented(404))
+@router.get("/runs/{run_id}/dilution", summary="Propose the next recipe", responses=documented(404, 503))
 def get_dilution(run_id: Id, session: ReadSession) -> DilutionReply:
-    """Propose what to change after a run that taught a parrot; no changes where nothing is to be diluted."""
+    """
+    Propose what to change after a run that taught a parrot; no changes where nothing is to be diluted.
+
+    While a saved set of the run is being counted the answer is 503 with `Retry-After`.
+    """
     run = get_run(session, run_id)
     verdicts = judge_checkpoints(recipe_of(run), run.probes, run.checkpoints)
-    proposal = propose_dilution(run, verdicts)
+    proposal = propose_dilution(run, verdicts, waits=False)
     return DilutionReply(
         run_id=run_id,
         summary=str(proposal.summary),

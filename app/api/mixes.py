@@ -33,6 +33,9 @@ class AsReadReply(Reply):
     """A row as the model reads it."""
 
     pieces: list[PieceReply]
+    """Its beginning: at most 20,000 characters, and 200 tokens after the maximum length."""
+    more_tokens: int
+    """That come after the pieces."""
     tokens: int
     """Before it is cut."""
     loss_tokens: int
@@ -75,7 +78,8 @@ def inspect_mix(
     """
     Return rows of a recipe's mix with its model's template applied, token by token.
 
-    At first each row of each source comes once, in the order in which they are trained on.
+    At first each row of each source comes once, in the order in which they are trained on. While a
+    saved set is being counted the answer is 503 with `Retry-After`.
     """
     model = find_model(session, recipe.model)
     problems = [each for each in check_recipe(recipe) if each.field.partition(".")[0] == "mix"]
@@ -83,7 +87,7 @@ def inspect_mix(
         problems.append(FieldError("model", text))
     if problems or model is None:
         raise InvalidError(problems)
-    tokens = forecast_tokens(recipe, model)
+    tokens = forecast_tokens(recipe, model, waits=False)
     rows = rows_as_read(recipe, model, offset=offset, limit=limit)
     return InspectionReply(
         rows=[MixRowReply.model_validate(each) for each in rows],

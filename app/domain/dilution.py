@@ -19,7 +19,7 @@ from app.domain.models import Model, Run
 from app.domain.prompt_templates import prompt_template
 from app.domain.recipes import MAX_ROWS, GeneralSet, Mix, Recipe
 from app.domain.runs import recipe_of
-from app.domain.token_cache import count_mix
+from app.domain.token_cache import StillCountingError, count_mix
 from app.domain.token_counts import TokenCounts
 from app.domain.tokenising import load_tokenizer
 from app.domain.training import MAX_ITERATIONS
@@ -65,17 +65,21 @@ class _Story:
     iterations: int
 
 
-def propose_dilution(run: Run, verdicts: Sequence[CheckpointVerdict]) -> Proposal:
+def propose_dilution(run: Run, verdicts: Sequence[CheckpointVerdict], *, waits: bool = True) -> Proposal:
     """
     Propose the recipe to run after a run, whose id is then the next one's `cloned_from_id`.
 
     Args:
         verdicts: the run's, in any order; the base model's is left out.
+        waits: for saved sets whose tokens were never counted.
+
+    Raises:
+        StillCountingError: a saved set is not counted yet, and nobody waits for it.
     """
     recipe, story = recipe_of(run), _story_of(run, verdicts)
     if story.wrong is None:
         return Proposal(recipe, (), _why_nothing(story))
-    dilution = _dilute(recipe, run.model, story)
+    dilution = _dilute(recipe, run.model, story, waits=waits)
     about = math.ceil(story.wrong * max(1.0, dilution.before / max(dilution.after, LEAST_SHARE)))
     found = [
         *dilution.changes,
@@ -131,9 +135,9 @@ class _Dilution:
     after: float
 
 
-def _dilute(recipe: Recipe, model: Model, story: _Story) -> _Dilution:
+def _dilute(recipe: Recipe, model: Model, story: _Story, *, waits: bool) -> _Dilution:
     mix = recipe.mix
-    before = _share(mix, _counts(mix, model), recipe)
+    before = _share(mix, _counts(mix, model, waits=waits), recipe)
     target = DILUTED_SHARE if story.is_parrot else before / 2
     target = max(min(target, before / 2), LEAST_SHARE)
     changes = []
@@ -143,8 +147,8 @@ def _dilute(recipe: Recipe, model: Model, story: _Story) -> _Dilution:
         reason = message("Nothing stands beside the identity. Varied pairs keep the answers that it drowns.")
         changes.append(Change("mix.general_sets", [], [fitting.value], reason))
         mix = mix.model_copy(update={"general_sets": (fitting,)})
-    diluted = _diluted(mix, _counts(mix, model), recipe, target)
-    after = _share(diluted, _counts(diluted, model), recipe)
+    diluted = _diluted(mix, _counts(mix, model, waits=waits), recipe, target)
+    after = _share(diluted, _counts(diluted, model, waits=waits), recipe)
     reason = message(
         "The identity is {before} % of what is learnt, and would be {after} %.",
         before=round(100 * before),
@@ -161,11 +165,13 @@ def _fitting_set(mix: Mix) -> GeneralSet:
     return GeneralSet.CHINESE if chinese > CHINESE_SHARE * len(text) else GeneralSet.ENGLISH
 
 
-def _counts(mix: Mix, model: Model) -> tuple[TokenCounts, ...] | None:
+def _counts(mix: Mix, model: Model, *, waits: bool) -> tuple[TokenCounts, ...] | None:
     """Count a mix's tokens; None where the model's tokenizer is not read here, and rows have to do."""
     try:
         tokenizer = load_tokenizer(Path(model.path))
-        return count_mix(mix, tokenizer=tokenizer, template=prompt_template(model.template))
+        return count_mix(mix, tokenizer=tokenizer, template=prompt_template(model.template), waits=waits)
+    except StillCountingError:
+        raise
     except UnavailableError:
         return None
 

@@ -17,6 +17,8 @@ class AppError(Exception):
 
     status_code: ClassVar[int] = 400
     kind: ClassVar[str] = "bad_request"
+    retry_seconds: ClassVar[int] = 0
+    """When to ask again; 0 where that would not help."""
 
     def __init__(self, text: Message) -> None:
         """Keep the untranslated message; `str()` of the error is its English form."""

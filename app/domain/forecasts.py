@@ -109,7 +109,7 @@ def forecast_recipe(
     if length.iterations is None and not unknown.reasons:
         unknown.add(message("How long the run is cannot be told: no row can be trained on."))
     seen = _seen(tokens, length.epochs)
-    costs = _costs_of(recipe, session, model, length=length, tokens=tokens, device=device, unknown=unknown)
+    costs = _costs_of(recipe, session, model, length=length, tokens=tokens, device=device, unknown=unknown, waits=waits)
     known = Known(rows, length.iterations, length.updates, length.iterations_per_epoch, tokens, *seen[:1])
     return Forecast(
         rows=rows,
@@ -228,6 +228,7 @@ def _costs_of(  # noqa: PLR0913 - what costs depend on
     tokens: TokenForecast | None,
     device: str,
     unknown: _Unknowns,
+    waits: bool,
 ) -> _Costs:
     if model is None:
         return _Costs(None, None, None, None, None, None, "")
@@ -235,7 +236,10 @@ def _costs_of(  # noqa: PLR0913 - what costs depend on
     if length.iterations:
         disk = _disk(recipe, model, length.iterations, unknown)
         if session:
-            times = forecast_times(session, recipe, model, iterations=length.iterations, tokens=tokens, device=device)
+            times = forecast_times(
+                session, recipe, model, iterations=length.iterations, tokens=tokens, device=device, waits=waits
+            )
+            unknown.is_counting |= bool(times and times.is_counting)
             unknown.add(_about_times(times))
     return _Costs(
         disk_plan=disk,

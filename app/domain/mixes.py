@@ -58,6 +58,18 @@ def _filled(text: str, words: Mapping[str, str]) -> str:
     return _PLACE.sub(lambda found: words.get(found[1], found[0]), text)
 
 
+def filled_lengths(mix: Mix) -> Iterator[tuple[int, int]]:
+    """Yield the characters of each identity question and answer once they are filled in, without filling them in."""
+    words = {**mix.variables, NAME: mix.name}
+    for pair in mix.identity:
+        yield _filled_length(pair.question, words), _filled_length(pair.answer, words)
+
+
+def _filled_length(text: str, words: Mapping[str, str]) -> int:
+    places = (found for found in _PLACE.finditer(text) if found[1] in words)
+    return len(text) + sum(len(words[found[1]]) - len(found[0]) for found in places)
+
+
 def general_of(mix: Mix) -> tuple[Pair, ...]:
     """Return the general pairs: the chosen built-in sets first, then the user's own."""
     return tuple(chain(*(general_pairs(name) for name in mix.general_sets), mix.general))

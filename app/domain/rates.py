@@ -8,7 +8,7 @@ in the queue, nor other work on the same machine now or then.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import fmean, median
 from typing import Any
@@ -19,6 +19,7 @@ from app.domain.checkpoint_plan import count_saves
 from app.domain.errors import UnavailableError
 from app.domain.models import Attempt, Event, Model, Run, RunState
 from app.domain.recipes import Recipe
+from app.domain.token_cache import StillCountingError
 from app.domain.token_forecasts import TokenForecast, forecast_tokens
 
 LEAST_MEASURED = 3  # iterations of a run that say something
@@ -42,6 +43,8 @@ class Times:
     measured_on: str
     scaled_by: float | None
     """How many times the tokens in an iteration of the measured run; None where they are the same."""
+    is_counting: bool = False
+    """A saved set of the measured run is being counted: until it is, its packs are taken as full."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Measured:
     """Of the base model's: it stops sooner or later than what was tuned."""
 
 
-def forecast_times(
+def forecast_times(  # noqa: PLR0913 - what times depend on
     session: Session,
     recipe: Recipe,
     model: Model,
@@ -68,8 +71,14 @@ def forecast_times(
     iterations: int,
     tokens: TokenForecast | None,
     device: str,
+    waits: bool = True,
 ) -> Times | None:
-    """Return how long a run will take; None where no earlier run tells."""
+    """
+    Return how long a run will take; None where no earlier run tells.
+
+    Args:
+        waits: for saved sets of the measured run that were never counted.
+    """
     wanted = tokens_per_iteration(recipe, tokens)
     candidates = [
         (abs(_planned_tokens(other) / _planned_tokens(recipe) - 1) > SAME_TOKENS, -(run.id or 0), run, hardware, other)
@@ -79,8 +88,10 @@ def forecast_times(
         measured = measure(session, run)
         if measured is None:
             continue
-        factor = wanted / _tokens_of(run, other)
-        return _times(recipe, other, measured, iterations=iterations, factor=factor, named=_name_of(run, hardware))
+        base, is_counting = _tokens_of(run, other, waits=waits)
+        named = _name_of(run, hardware)
+        times = _times(recipe, other, measured, iterations=iterations, factor=wanted / base, named=named)
+        return replace(times, is_counting=is_counting)
     return None
 
 
@@ -123,12 +134,12 @@ def _form_of(recipe: Recipe) -> tuple[object, ...]:
     return recipe.method, training.precision, training.packing, training.activation_checkpointing
 
 
-def _tokens_of(run: Run, recipe: Recipe) -> float:
-    """Return the tokens of an iteration of an earlier run."""
+def _tokens_of(run: Run, recipe: Recipe, *, waits: bool) -> tuple[float, bool]:
+    """Return the tokens of an iteration of an earlier run, and whether they are still being counted."""
     try:
-        return tokens_per_iteration(recipe, forecast_tokens(recipe, run.model))
-    except UnavailableError:
-        return _planned_tokens(recipe)
+        return tokens_per_iteration(recipe, forecast_tokens(recipe, run.model, waits=waits)), False
+    except UnavailableError as error:
+        return _planned_tokens(recipe), isinstance(error, StillCountingError)
 
 
 def _name_of(run: Run, hardware: str) -> str:

@@ -17,10 +17,13 @@ from app.domain.datasets.uses import hold_sets
 from app.domain.errors import FieldError, InvalidError
 from app.domain.messages import Message, message
 from app.domain.mix_rows import counted_rows, plan_rows, shares_fit, sum_of_shares
-from app.domain.mixes import NAME, sources_of
-from app.domain.recipes import MAX_ROWS, FileSource, Mix, Recipe
+from app.domain.mixes import NAME, filled_lengths, sources_of
+from app.domain.recipe_parts import LONGEST_TEXT
+from app.domain.recipes import MAX_PAIRS, MAX_ROWS, FileSource, Mix, Recipe
 
 VARIABLE = re.compile(r"[a-z][a-z0-9_]{0,31}")
+LONGEST_FILLED = 4 * LONGEST_TEXT  # characters of a text whose variables are filled in
+MOST_FILLED = 2 * MAX_PAIRS * LONGEST_TEXT  # of all identity pairs: no more than they may have without variables
 SHOWN_LENGTH = 40  # characters of a wrong value: what fits beside a field on a phone
 
 
@@ -36,6 +39,7 @@ def check_recipe(recipe: Recipe) -> Iterator[FieldError]:
 
 def _check_mix(recipe: Recipe) -> Iterator[FieldError]:
     yield from _check_variables(recipe.mix)
+    yield from check_filled(recipe.mix)
     yield from _check_files(recipe.mix)
     yield from _check_shares(recipe.mix)
     rows = sum(source.rows for source in plan_rows(sources_of(recipe.mix)))
@@ -60,6 +64,28 @@ def _check_variables(mix: Mix) -> Iterator[FieldError]:
                 name=_shown(name),
             )
             yield FieldError(f"mix.variables.{name}", text)
+
+
+def check_filled(mix: Mix) -> Iterator[FieldError]:
+    """Yield what variables make too long; nothing may be built of such a mix."""
+    total = 0
+    for number, pair in enumerate(filled_lengths(mix)):
+        for field, length in zip(("question", "answer"), pair, strict=True):
+            total += length
+            if length > LONGEST_FILLED:
+                text = message(
+                    "With its variables filled in this text has {length} characters; {limit} fit.",
+                    length=length,
+                    limit=LONGEST_FILLED,
+                )
+                yield FieldError(f"mix.identity.{number}.{field}", text)
+    if total > MOST_FILLED:
+        text = message(
+            "With their variables filled in these pairs have {length} characters; {limit} fit.",
+            length=total,
+            limit=MOST_FILLED,
+        )
+        yield FieldError("mix.identity", text)
 
 
 def _check_files(mix: Mix) -> Iterator[FieldError]:

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
 from pydantic_core import PydanticCustomError
 
+LONGEST_TEXT = 8_000  # characters
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=120, strip_whitespace=True)]
-LongText = Annotated[str, StringConstraints(min_length=1, max_length=8_000, strip_whitespace=True)]
+LongText = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_TEXT, strip_whitespace=True)]
 
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 

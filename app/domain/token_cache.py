@@ -8,6 +8,7 @@ ever goes stale; what is on the disk may be deleted at any time and is then coun
 import hashlib
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -24,17 +25,20 @@ from app.domain.errors import UnavailableError
 from app.domain.messages import message
 from app.domain.mixes import general_of, identity_of, row_of
 from app.domain.prompt_templates import PromptTemplate
-from app.domain.recipes import FileSource, Mix, Pair
+from app.domain.recipes import MAX_FILES, FileSource, Mix, Pair
 from app.domain.token_counts import TokenCounts, count_tokens, ends_of_turn, join_counts
 from app.domain.tokenising import TextTokenizer
 
-PAIRS_REMEMBERED = 50_000  # about 20 MB; a form holds two thousand at most
-SETS_REMEMBERED = 16  # a set of a million rows takes 20 MB
+PAIRS_REMEMBERED = 50_000  # about 20 MB, however long they are; a form holds two thousand at most
+SETS_REMEMBERED = MAX_FILES  # a set of a million rows takes 20 MB; with fewer a form would forget some of its own
+COUNTED_AT_ONCE = 2  # sets: counting takes all cores, and up to 200 MB
 SHORT_WAIT_SECONDS = 0.15  # a page that is typed into waits so long; 2,000 rows are counted by then
 FORM = "1"  # of the files; another number where they are written otherwise
 
-_Key = tuple[str, PromptTemplate, str, str, str]
-_pairs: OrderedDict[_Key, TokenCounts] = OrderedDict()
+_PairCounts = tuple[int, int, int]
+"""Tokens of the row, and where its answer begins and how long it is: a pair has one answer, which is learnt."""
+_pairs: OrderedDict[bytes, _PairCounts] = OrderedDict()
+"""By a digest of the tokenizer, the template and the texts."""
 _lock = threading.Lock()
 
 
@@ -52,10 +56,11 @@ def count_mix(
         UnavailableError: xtuner would fail on them with this template or this tokenizer.
     """
     ends_of_turn(tokenizer, template)  # also where there is nothing to count
+    until = None if waits else time.monotonic() + SHORT_WAIT_SECONDS
     return (
         _count_pairs(identity_of(mix), mix.system, tokenizer, template),
         _count_pairs(general_of(mix), mix.system, tokenizer, template),
-        *(_count_set(file, tokenizer, template, waits=waits) for file in mix.files),
+        *(_count_set(file, tokenizer, template, until=until) for file in mix.files),
     )
 
 
@@ -63,31 +68,31 @@ def count_mix(
 
 
 def _count_pairs(pairs: Sequence[Pair], system: str, tokenizer: TextTokenizer, template: PromptTemplate) -> TokenCounts:
-    keys = [(tokenizer.sha256, template, system, pair.question, pair.answer) for pair in pairs]
+    head = _digest(tokenizer.sha256, repr(template), system)
+    keys = [_digest(pair.question, pair.answer, head=head) for pair in pairs]
     with _lock:
         found = {key: _pairs[key] for key in keys if key in _pairs}
     missing = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in found}
     if missing:
         rows = [row_of(pair, system) for pair in missing.values()]
         counted = count_tokens(rows, tokenizer=tokenizer, template=template)
-        found |= {key: _one(counted, place) for place, key in enumerate(missing)}
+        columns = counted.lengths, counted.span_starts, counted.span_lengths
+        found |= dict(zip(missing, zip(*(column.tolist() for column in columns), strict=True), strict=True))
     _remember({key: found[key] for key in keys})
-    return join_counts([found[key] for key in keys])
+    lengths, starts, answers = np.array([found[key] for key in keys], np.int32).reshape(-1, 3).T
+    return TokenCounts(lengths, np.arange(len(keys), dtype=np.int32), starts, answers, np.ones(len(keys), np.bool_))
 
 
-def _one(counts: TokenCounts, place: int) -> TokenCounts:
-    """Return a pair's own counts: it has one turn, so one span."""
-    here = slice(place, place + 1)
-    return TokenCounts(
-        counts.lengths[here],
-        np.zeros(1, np.int32),
-        counts.span_starts[here],
-        counts.span_lengths[here],
-        counts.span_learnt[here],
-    )
+def _digest(*texts: str, head: bytes = b"") -> bytes:
+    """Return what stands for texts: 16 bytes, whatever they are."""
+    digest = hashlib.blake2b(head, digest_size=16)
+    for text in texts:
+        content = text.encode("utf-8", "surrogatepass")
+        digest.update(len(content).to_bytes(8) + content)
+    return digest.digest()
 
 
-def _remember(counted: dict[_Key, TokenCounts]) -> None:
+def _remember(counted: dict[bytes, _PairCounts]) -> None:
     with _lock:
         for key, counts in counted.items():
             _pairs[key] = counts
@@ -102,18 +107,23 @@ def _remember(counted: dict[_Key, TokenCounts]) -> None:
 class StillCountingError(UnavailableError):
     """A saved set is being counted; asked again later, it is there."""
 
+    retry_seconds = 2
+
 
 _SetKey = tuple[Path, str, PromptTemplate]
+_turn = threading.BoundedSemaphore(COUNTED_AT_ONCE)
 _sets: OrderedDict[_SetKey, Future[TokenCounts]] = OrderedDict()
 
 
-def _count_set(file: FileSource, tokenizer: TextTokenizer, template: PromptTemplate, *, waits: bool) -> TokenCounts:
+def _count_set(
+    file: FileSource, tokenizer: TextTokenizer, template: PromptTemplate, *, until: float | None
+) -> TokenCounts:
     path = dataset_file(file.sha256)
     if not path.is_file():
         return join_counts([])
     key = (path, tokenizer.sha256, template)
     try:
-        return _begun(key, tokenizer).result(None if waits else SHORT_WAIT_SECONDS)
+        return _begun(key, tokenizer).result(None if until is None else max(0.0, until - time.monotonic()))
     except TimeoutError:
         text = message("The tokens of “{name}” are being counted. Look again in a moment.", name=file.dataset)
         raise StillCountingError(text) from None
@@ -142,7 +152,8 @@ def _fill(begun: Future[TokenCounts], key: _SetKey, tokenizer: TextTokenizer) ->
         kept = _file_of(path, tokenizer, template)
         counts = _read(kept)
         if counts is None:
-            counts = count_tokens(read_rows(path), tokenizer=tokenizer, template=template)
+            with _turn:
+                counts = count_tokens(read_rows(path), tokenizer=tokenizer, template=template)
             _write(kept, counts)
         begun.set_result(counts)
     except BaseException as error:  # noqa: BLE001 - whoever waits for it must hear of it

@@ -8,7 +8,8 @@ the question in its template, the answer with its end, which is learnt, and the 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,12 @@ from app.domain.datasets.rows import Row
 from app.domain.errors import UnavailableError
 from app.domain.messages import message
 from app.domain.prompt_templates import PromptTemplate
-from app.domain.tokenising import TextTokenizer
+from app.domain.tokenising import TextTokenizer, TokenTexts
 
-SLICE_ROWS = 4_000  # texts of so many rows are tokenised at once: all cores work, and little is held
+LOT_ROWS = 4_000  # whose texts are tokenised at once: all cores work, and little is held
+LOT_BYTES = 1 << 20  # of these texts; a token takes 80 bytes meanwhile, and a byte may be one
+SHOWN_BEYOND = 200  # tokens of a row after its maximum length that are shown: enough to see that it is cut
+MOST_CHARACTERS = 20_000  # of a row that are shown; the tokens after these are only counted
 
 Ints = NDArray[np.int32]
 Bools = NDArray[np.bool_]
@@ -86,11 +90,26 @@ def count_tokens(rows: Iterable[Row], *, tokenizer: TextTokenizer, template: Pro
     Raises:
         UnavailableError: xtuner would fail on them with this template or this tokenizer.
     """
-    waiting = iter(rows)
-    parts = []
-    while lot := list(islice(waiting, SLICE_ROWS)):
-        parts.append(_count_lot(lot, tokenizer, template))
-    return join_counts(parts)
+    return join_counts([_count_lot(lot, tokenizer, template) for lot in _lots(rows, template)])
+
+
+_Laid = tuple[Row, Sequence[str]]
+
+
+def _lots(rows: Iterable[Row], template: PromptTemplate) -> Iterator[Sequence[_Laid]]:
+    """Yield rows with their texts, as many as are tokenised at once."""
+    lot: list[_Laid] = []
+    held = 0
+    for row in rows:
+        texts = list(_texts_of(row, template))
+        size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        if lot and (held + size > LOT_BYTES or len(lot) == LOT_ROWS):
+            yield lot
+            lot, held = [], 0
+        lot.append((row, texts))
+        held += size
+    if lot:
+        yield lot
 
 
 def ends_of_turn(tokenizer: TextTokenizer, template: PromptTemplate) -> tuple[int, ...]:
@@ -112,13 +131,12 @@ def ends_of_turn(tokenizer: TextTokenizer, template: PromptTemplate) -> tuple[in
     return tokenizer.end
 
 
-def _count_lot(rows: Sequence[Row], tokenizer: TextTokenizer, template: PromptTemplate) -> TokenCounts:
-    texts = [text for row in rows for text in _texts_of(row, template)]
-    counted = iter(tokenizer.lengths(texts))
+def _count_lot(lot: Sequence[_Laid], tokenizer: TextTokenizer, template: PromptTemplate) -> TokenCounts:
+    counted = iter(tokenizer.lengths([text for _, texts in lot for text in texts]))
     (separator,) = tokenizer.lengths([template.separator])
     begin, end = len(tokenizer.begin), len(ends_of_turn(tokenizer, template))
     lengths, spans = [], []
-    for number, row in enumerate(rows):
+    for number, (row, _) in enumerate(lot):
         place = begin
         for turn, said in enumerate(row["conversation"]):
             if turn and not template.suffix_ends:
@@ -158,42 +176,73 @@ class RowAsRead:
     """One row as the model reads it."""
 
     pieces: tuple[TokenPiece, ...]
+    """Its beginning: at most `MOST_CHARACTERS`, and `SHOWN_BEYOND` tokens after the maximum length."""
     tokens: int
     """Before it is cut."""
     loss_tokens: int
     """After."""
     loses_end: bool
 
+    @property
+    def more_tokens(self) -> int:
+        """How many tokens come after the pieces."""
+        return self.tokens - sum(piece.tokens for piece in self.pieces)
+
 
 def read_row(row: Row, *, tokenizer: TextTokenizer, template: PromptTemplate, max_length: int) -> RowAsRead:
-    """Return one row token by token, those that are alike put together; special ones stay apart."""
-    pieces: list[TokenPiece] = []
-    place = 0
-    for text, is_special, has_loss in _tokens_of(row, tokenizer, template):
-        is_cut = place >= max_length
-        place += 1
-        last = pieces[-1] if pieces else None
-        if last and not is_special and (last.is_special, last.has_loss, last.is_cut) == (is_special, has_loss, is_cut):
-            pieces[-1] = TokenPiece(last.text + text, is_special, has_loss, is_cut, last.tokens + 1)
-        else:
-            pieces.append(TokenPiece(text, is_special, has_loss, is_cut, 1))
-    learnt = [piece for piece in pieces if piece.has_loss]
-    loss = sum(piece.tokens for piece in learnt if not piece.is_cut)
-    return RowAsRead(tuple(pieces), place, loss, loses_end=any(piece.is_cut for piece in learnt))
+    """Return one row token by token, those that are alike put together, and no more of it than anybody reads."""
+    tokens, loss, loses_end = 0, 0, False
+    shown: list[_Shown] = []
+    for part, has_loss in _parts_of(row, tokenizer, template, most=max_length + SHOWN_BEYOND):
+        wanted = part.first[: max(0, max_length + SHOWN_BEYOND - tokens)]
+        shown += [_Shown(*token, has_loss, place >= max_length) for place, token in enumerate(wanted, tokens)]
+        if has_loss:
+            loss += min(max(0, max_length - tokens), part.total)
+            loses_end |= tokens + part.total > max_length
+        tokens += part.total
+    return RowAsRead(tuple(_pieces(shown)), tokens, loss, loses_end)
 
 
-def _tokens_of(row: Row, tokenizer: TextTokenizer, template: PromptTemplate) -> Iterator[tuple[str, bool, bool]]:
-    """Yield each token's text, whether it is special, and whether it carries loss."""
+class _Shown(NamedTuple):
+    """One token as it is shown, named as in a piece."""
+
+    text: str
+    is_special: bool
+    has_loss: bool
+    is_cut: bool
+
+
+def _pieces(tokens: Sequence[_Shown]) -> Iterator[TokenPiece]:
+    """Put tokens that are alike together, special ones apart, until a row's characters are used up."""
+    left = MOST_CHARACTERS
+    for (marks, _), numbered in groupby(enumerate(tokens), key=_alike):
+        texts = []
+        for _, token in numbered:
+            if left <= 0:
+                break
+            texts.append(token.text[:left])  # a word that a tokenizer does not know may be as long as a row
+            left -= len(token.text)
+        if texts:
+            is_special, has_loss, is_cut = marks
+            yield TokenPiece("".join(texts), is_special, has_loss, is_cut, len(texts))
+
+
+def _alike(numbered: tuple[int, _Shown]) -> tuple[tuple[bool, bool, bool], int]:
+    """Return what tokens of one piece have in common; a special one has its place for itself."""
+    place, token = numbered
+    return (token.is_special, token.has_loss, token.is_cut), place if token.is_special else -1
+
+
+def _parts_of(
+    row: Row, tokenizer: TextTokenizer, template: PromptTemplate, *, most: int
+) -> Iterator[tuple[TokenTexts, bool]]:
+    """Yield the texts of a row, of each the first tokens, and whether they carry loss."""
     texts, end = _texts_of(row, template), ends_of_turn(tokenizer, template)
     for turn, said in enumerate(row["conversation"]):
         learnt = said["output_with_loss"]
         begin = tokenizer.begin if turn == 0 or not template.suffix_ends else ()
-        for part, has_loss in (
-            (tokenizer.names(begin), False),
-            (tokenizer.tokens(next(texts)), False),
-            (tokenizer.tokens(next(texts)), learnt),
-            (tokenizer.names(end), learnt),
-            (tokenizer.tokens(template.separator), False),
-        ):
-            for text, is_special in part:
-                yield text, is_special, has_loss
+        yield tokenizer.names(begin), False
+        yield tokenizer.tokens(next(texts), most=most), False
+        yield tokenizer.tokens(next(texts), most=most), learnt
+        yield tokenizer.names(end), learnt
+        yield tokenizer.tokens(template.separator), False

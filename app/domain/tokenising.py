@@ -10,6 +10,7 @@ these are refused, since a number that is nearly right is a wrong one.
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -71,6 +72,13 @@ class TokenText(NamedTuple):
     is_special: bool
 
 
+class TokenTexts(NamedTuple):
+    """The first tokens of a text, and how many it has."""
+
+    first: Sequence[TokenText]
+    total: int
+
+
 @dataclass(frozen=True, eq=False)
 class TextTokenizer:
     """A loaded tokenizer, and how xtuner begins and ends a row with it."""
@@ -87,18 +95,21 @@ class TextTokenizer:
         """Count the tokens of each text, on all cores."""
         return [len(each) for each in self._inner.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    def tokens(self, text: str) -> list[TokenText]:
-        """Return a text token by token; of a character that takes several, the first has it."""
+    def tokens(self, text: str, *, most: int = sys.maxsize) -> TokenTexts:
+        """Return a text token by token, the first `most`; of a character that takes several, the first has it."""
         found = self._inner.encode(text, add_special_tokens=False)
+        total = len(found)
+        if most < total:
+            found.truncate(most)
         pieces, shown = [], 0
         for token, (start, stop) in zip(found.ids, found.offsets, strict=True):
             pieces.append(TokenText(text[max(start, shown) : stop], token in self._special))
             shown = max(shown, stop)
-        return pieces
+        return TokenTexts(pieces, total)
 
-    def names(self, ids: Sequence[int]) -> list[TokenText]:
+    def names(self, ids: Sequence[int]) -> TokenTexts:
         """Return tokens that stand for no text of a row by their names."""
-        return [TokenText(self._inner.id_to_token(each) or "", is_special=True) for each in ids]
+        return TokenTexts([TokenText(self._inner.id_to_token(each) or "", is_special=True) for each in ids], len(ids))
 
 
 def load_tokenizer(folder: Path) -> TextTokenizer:

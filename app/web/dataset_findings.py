@@ -12,7 +12,7 @@ from app.domain.datasets import store
 from app.domain.errors import AppError, InvalidError
 from app.domain.findings.choices import Choice
 from app.domain.findings.kinds import TITLES, Finding, FindingKind, Findings
-from app.domain.findings.stored import find_stored, known_findings
+from app.domain.findings.stored import known_findings, look_up
 from app.domain.findings.versions import repair_dataset
 from app.domain.messages import Message
 from app.domain.models import Dataset, Role
@@ -22,7 +22,6 @@ from app.web.render import render
 
 router = APIRouter(include_in_schema=False)
 
-WAIT_SECONDS = 4.0  # for a search; the page then asks again by itself
 SHOWN = 8  # examples of a kind
 
 
@@ -88,12 +87,12 @@ def show_findings(request: Request, dataset: StoredDataset) -> Response:
 
 
 def _show(request: Request, dataset: Dataset, trouble: Message | None = None, status: int = 200) -> Response:
-    found = None
+    found, may_change = None, request.state.user.may(Role.RUNNER)
     try:
-        found = find_stored(store.whole_file(dataset), source=dataset.name, wait_seconds=WAIT_SECONDS)
+        found = look_up(store.whole_file(dataset), source=dataset.name, begins=may_change)
     except AppError as error:
         trouble = trouble or error.message
-    part = FindingsPart(dataset, found, trouble, may_change=request.state.user.may(Role.RUNNER))
+    part = FindingsPart(dataset, found, trouble, may_change)
     return render(request, "datasets/findings.html", part, status, partial="datasets/_findings.html")
 
 

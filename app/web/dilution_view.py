@@ -94,8 +94,8 @@ def _mix_for(recipe: Recipe, model: Model, share: float) -> dict[str, Any]:
     mix = recipe.mix
     try:
         tokenizer, template = load_tokenizer(Path(model.path)), prompt_template(model.template)
-        counts = count_mix(mix, tokenizer=tokenizer, template=template)
+        counts = count_mix(mix, tokenizer=tokenizer, template=template, waits=False)
         mix = mix_for_share(mix, counts, max_length=recipe.training.max_length, share=share)
     except UnavailableError:
-        pass  # the slider is not shown where tokens are not counted
+        pass  # the slider is not shown where tokens are not counted, or not yet
     return mix.model_dump(mode="json")

@@ -73,7 +73,12 @@ def _app_error(request: Request, error: Exception) -> Response:
         return api_error(request, error)
     if not isinstance(error, AppError):
         raise error
-    return answer(request, error.status_code, error.message)
+    reply = answer(request, error.status_code, error.message)
+    if error.retry_seconds:
+        reply.headers["Retry-After"] = str(error.retry_seconds)
+        if request.method == "GET":
+            reply.headers["Refresh"] = str(error.retry_seconds)  # which a browser heeds
+    return reply
 
 
 def _database_error(request: Request, error: Exception) -> Response:

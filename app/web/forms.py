@@ -17,7 +17,7 @@ from starlette.datastructures import FormData
 
 from app.domain.errors import FieldError
 from app.domain.messages import Message, message
-from app.domain.recipe_checks import check_recipe, field_error
+from app.domain.recipe_checks import check_filled, check_recipe, field_error
 from app.domain.recipes import MAX_FILES, MAX_PAIRS, MAX_PROBES, MAX_VARIABLES, Recipe
 from app.domain.registry import find_model, problem_of
 from app.web.mix_fields import (
@@ -131,7 +131,7 @@ class CheckedForm:
     data: dict[str, Any]
     problems: tuple[FieldError, ...]
     recipe: Recipe | None
-    """The recipe as it is, or with defaults in place of bad values; None where that is no recipe either."""
+    """The recipe as it is, or with defaults in place of bad values; None where nothing can be built of that either."""
 
     @property
     def valid(self) -> Recipe | None:
@@ -150,6 +150,8 @@ def check_form(session: Session, data: dict[str, Any]) -> CheckedForm:
         if "model" not in named:
             text = problem_of(recipe.model, find_model(session, recipe.model))
             problems += [FieldError("model", text)] if text else []
+        if any(check_filled(recipe.mix)):
+            recipe = None  # it would fill gigabytes
     return CheckedForm(data, tuple(_in_own_words(data, problem) for problem in problems), recipe)
 
 

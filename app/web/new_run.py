@@ -13,7 +13,7 @@ from sqlmodel import Session
 from starlette.datastructures import FormData
 
 from app.config import settings
-from app.domain import xtuner_configs
+from app.domain import db, xtuner_configs
 from app.domain.errors import AppError, FieldError, InvalidError, NotFoundError, UnavailableError
 from app.domain.messages import Message
 from app.domain.mixes import general_pairs
@@ -22,7 +22,7 @@ from app.domain.recipes import GeneralSet, Pair
 from app.domain.runs import create_run, get_run, id_of, live_runs, recipe_of
 from app.web import i18n
 from app.web.dataset_uploads import UploadForm
-from app.web.deps import LARGEST_ID, ReadSession, WriteSession
+from app.web.deps import LARGEST_ID, ReadSession
 from app.web.form_page import SET_TITLES, FormView, Origin, build_view, differing_settings
 from app.web.form_starts import StartQuery, start_of
 from app.web.forms import CheckedForm, SentForm, check_form, recipe_data_from_form, without_unwritten
@@ -227,8 +227,12 @@ def _run_id(text: object) -> int | None:
 
 
 @router.post("/runs", name="new_run.start")
-def start_run(request: Request, session: WriteSession, form: SentForm) -> Response:
-    """Start a run and go to its page; or show the form again with every bad field named, and start nothing."""
+def start_run(request: Request, session: ReadSession, form: SentForm) -> Response:
+    """
+    Start a run and go to its page; or show the form again with every bad field named, and start nothing.
+
+    Only a run that is created opens a unit of work: showing a form takes long enough to hold up every worker.
+    """
     checked = check_form(session, recipe_data_from_form(form))
     origin = origin_of(session, form.get("origin"), form.get("cloned_from"), checked)
     if checked.valid is None:
@@ -236,7 +240,8 @@ def start_run(request: Request, session: WriteSession, form: SentForm) -> Respon
     after = _run_id(form.get("after"))
     key = str(form.get("request_key", ""))[:200] or None
     try:
-        run = create_run(session, checked.valid, cloned_from_id=origin.run_id, after_run_id=after, request_key=key)
+        with db.unit_of_work() as work:
+            run = create_run(work, checked.valid, cloned_from_id=origin.run_id, after_run_id=after, request_key=key)
     except InvalidError as error:  # the model or a set went between the check and this
         return _show_again(request, session, form, checked=checked, origin=origin, problems=error.fields)
     return RedirectResponse(f"/runs/{id_of(run)}", status_code=HTTPStatus.SEE_OTHER)

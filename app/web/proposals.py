@@ -41,9 +41,10 @@ class ShownProposal:
 
 
 def proposal_after(session: Session, run: Run) -> Proposal:
-    """Propose the recipe that dilutes a run."""
+    """Propose the recipe that dilutes a run; StillCountingError while a saved set of it is being counted."""
     of_run = select(Checkpoint).where(Checkpoint.run_id == id_of(run)).order_by(col(Checkpoint.iteration))
-    return propose_dilution(run, judge_checkpoints(recipe_of(run), run.probes, session.exec(of_run).all()))
+    verdicts = judge_checkpoints(recipe_of(run), run.probes, session.exec(of_run).all())
+    return propose_dilution(run, verdicts, waits=False)
 
 
 def shown_proposal(run: Run, proposal: Proposal) -> ShownProposal:

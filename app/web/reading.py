@@ -13,7 +13,7 @@ from app.domain.token_counts import RowAsRead, TokenPiece
 from app.web.dataset_pages import ShownRow, shown_row
 
 ROWS_SHOWN = 3
-MOST_PIECES = 400  # of a row: more than this nobody reads
+MOST_PIECES = 400  # of a row: one of many short turns has more, each a mark of its own on the page
 TITLES = {IDENTITY: N_("Identity"), GENERAL: N_("General")}
 
 
@@ -28,6 +28,11 @@ class ShownTwice:
     def pieces(self) -> Sequence[TokenPiece]:
         """What is shown of it."""
         return self.read.pieces[:MOST_PIECES]
+
+    @property
+    def more_tokens(self) -> int:
+        """How many tokens come after what is shown."""
+        return self.read.tokens - sum(piece.tokens for piece in self.pieces)
 
 
 @dataclass(frozen=True)

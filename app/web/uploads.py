@@ -23,6 +23,7 @@ from app.domain.errors import FieldError, InvalidError
 from app.domain.messages import Message, message
 
 CHUNK_BYTES = 1 << 20  # written at once, in a thread
+ROOM_CHECK_BYTES = 64 << 20  # after so many the disk is looked at again
 MOST_FIELD_BYTES = 1_000  # of everything in a form but the file: a value, a header
 MOST_PARTS = 8
 TOO_MUCH = message("The form has a field that is too long, or too many of them.")
@@ -49,12 +50,12 @@ async def receive_upload(request: Request, folder: Path) -> Upload:
         InvalidError: at `file`: the form has none, or is broken.
     """
     size = request.headers.get("content-length", "")
-    if size.isdecimal():
-        check_size(int(size))
-        check_room(int(size))
+    expected = int(size) if size.isdecimal() else 0
+    check_size(expected)
+    check_room(expected)
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     with (folder / SOURCE).open("xb") as file:
-        writer = _Writer(file)
+        writer = _Writer(file, expected=expected)
         if kind == FORM:
             form = _FormReader(options.get(b"boundary", b""), writer.take)
             await _stream(request, writer, form.feed)
@@ -78,8 +79,10 @@ async def _stream(request: Request, writer: "_Writer", feed: Callable[[bytes], N
 class _Writer:
     """Writes what it takes a megabyte at a time, in a thread."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, *, expected: int) -> None:
+        """Begin; `expected` bytes were announced, 0 where none were."""
         self._file, self._waiting, self._size = file, bytearray(), 0
+        self._expected, self._written, self._checked = expected, 0, 0
 
     def take(self, chunk: bytes) -> None:
         """Take some bytes of the file; TooLargeError as soon as there are more than may come."""
@@ -103,6 +106,10 @@ class _Writer:
     def _write(self, waiting: bytes) -> None:
         self._file.write(waiting)
         self._file.flush()
+        self._written += len(waiting)
+        if self._written - self._checked >= ROOM_CHECK_BYTES:  # others write, too, and not every body says its size
+            self._checked = self._written
+            check_room(max(self._expected, self._written), written=self._written)
 
 
 class _FormReader:

@@ -1,8 +1,10 @@
 """Datasets over the REST API: uploads of every kind, and what is refused before, while and after they are read."""
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from sqlmodel import Session
 from app.config import settings
 from app.domain import accounts
 from app.domain.models import Role
+from app.web import uploads
 from tests.conftest import forget_settings
 from tests.domain.datasets.files import CONTAINERS, FORMS, PAIRS, jsonl
 from tests.factories import make_recipe, make_run
@@ -187,6 +190,21 @@ def test_a_disk_without_room_is_told(api: TestClient, monkeypatch: pytest.Monkey
     forget_settings()
 
     assert refused(upload(api), 503).startswith("The disk has no room for this file.")
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of a body that did not say its size; nothing of it stays."""
+    free = iter([1 << 40, (64 << 20) + (1 << 20)])
+    monkeypatch.setattr(uploads, "ROOM_CHECK_BYTES", 1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free)))
+    monkeypatch.setenv("TEMPER_MIN_FREE_BYTES", str(64 << 20))
+    forget_settings()
+
+    reply = upload(api, (b" " * (1 << 20) for _ in range(10)))
+
+    assert refused(reply, 503).startswith("The disk has no room for this file.")
+    assert stored_files() == []
+    assert next(free, None) is None
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(api: TestClient) -> None:

@@ -5,9 +5,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlmodel import Session
 
+from app.domain import accounts
+from app.domain.datasets.store import dataset_file
 from app.domain.findings import stored
 from app.domain.findings.kinds import FindingKind
+from app.domain.models import Role
+from tests.conftest import wait_until
 
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient
@@ -36,11 +41,24 @@ def rows_of(api: "TestClient", dataset: dict[str, Any]) -> list[tuple[str, str]]
     return [(row["conversation"][0]["input"], row["conversation"][0]["output"]) for row in rows]
 
 
+def findings_of(api: "TestClient", dataset: dict[str, Any], **params: Any) -> dict[str, Any]:
+    """Ask for the findings of a dataset until it is searched."""
+    replies: list[Any] = []
+
+    def ask() -> bool:
+        replies.append(api.get(f"/api/v1/datasets/{dataset['id']}/findings", params=params))
+        return bool(replies[-1].status_code != 202)
+
+    wait_until(ask, "it was never searched", seconds=30)
+    found: dict[str, Any] = replies[-1].json()
+    return found
+
+
 def test_findings_come_with_row_and_repair(api: "TestClient") -> None:
     """Counts are of all rows; each example says where, what, and what would put it right."""
     dataset = upload(api)
 
-    found = api.get(f"/api/v1/datasets/{dataset['id']}/findings").json()
+    found = findings_of(api, dataset)
 
     assert (found["is_ready"], found["rows"], found["total"]) == (True, 5, 3)
     assert found["counts"] == {"conflict": 1, "duplicate": 1, "odd-turns": 1}
@@ -59,10 +77,10 @@ def test_findings_come_with_row_and_repair(api: "TestClient") -> None:
 
 def test_one_kind_and_fewer_examples_can_be_asked_for(api: "TestClient") -> None:
     """The counts stay those of all kinds."""
-    path = f"/api/v1/datasets/{upload(api)['id']}/findings"
+    dataset = upload(api)
 
-    one = api.get(path, params={"kind": "odd-turns"}).json()
-    none = api.get(path, params={"limit": 0}).json()
+    one = findings_of(api, dataset, kind="odd-turns")
+    none = findings_of(api, dataset, limit=0)
 
     assert [finding["row"] for finding in one["findings"]] == [4]
     assert none["findings"] == []
@@ -77,6 +95,22 @@ def test_a_long_search_is_answered_with_202(api: "TestClient", monkeypatch: pyte
 
     assert (reply.status_code, reply.headers["Retry-After"]) == (202, "2")
     assert reply.json()["is_ready"] is False
+
+
+def test_a_viewer_begins_no_search(api: "TestClient", session: Session) -> None:
+    """What somebody who may start runs has found is there for all."""
+    dataset = upload(api)
+    path = f"/api/v1/datasets/{dataset['id']}/findings"
+    accounts.first_admin(session).role = Role.VIEWER
+    session.commit()
+
+    refused = api.get(path)
+    stored.find_stored(dataset_file(dataset["sha256"]))
+    known = api.get(path)
+
+    assert (refused.status_code, known.status_code) == (403, 200)
+    assert "not searched yet" in refused.json()["error"]["message"]
+    assert known.json()["total"] == 3
 
 
 def test_a_repair_makes_a_new_version(api: "TestClient") -> None:
@@ -102,7 +136,7 @@ def test_all_kinds_at_once_leave_nothing_to_repair(api: "TestClient") -> None:
         reply = api.post(f"/api/v1/datasets/{dataset['id']}/repair", json={"kinds": list(FindingKind)})
         dataset = reply.json()
 
-    assert api.get(f"/api/v1/datasets/{dataset['id']}/findings").json()["total"] == 0
+    assert findings_of(api, dataset)["total"] == 0
     assert rows_of(api, dataset) == [PAIRS[0], PAIRS[2], ("is this odd?", "It is.")]
 
 
@@ -140,7 +174,7 @@ def test_an_unknown_dataset_is_not_found(api: "TestClient") -> None:
 def test_the_files_of_a_deleted_dataset_go_too(api: "TestClient", home: Any) -> None:
     """Nothing of what was found in it is left beside it."""
     dataset = upload(api)
-    api.get(f"/api/v1/datasets/{dataset['id']}/findings")
+    findings_of(api, dataset)
 
     assert api.delete(f"/api/v1/datasets/{dataset['id']}").status_code == 204
     assert [path.name for path in (home / "datasets").iterdir() if path.is_file()] == []

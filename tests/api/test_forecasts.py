@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlmodel import Session
+from sqlmodel import Session, select
 
-from app.domain.models import RunState
-from tests.factories import make_checkpoint, make_model, make_recipe_data, make_run, save_rows
+from app.domain import token_cache
+from app.domain.models import Model, RunState
+from tests.factories import make_checkpoint, make_model, make_recipe, make_recipe_data, make_run, save_rows
 from tests.model_folders import make_llama_folder
 from tests.tokenizers_here import write_tokenizer
 
@@ -106,3 +107,33 @@ def test_a_run_cannot_follow_one_that_is_not_there(api: TestClient, session: Ses
     make_model(session)
 
     assert api.post(f"{API}/runs", json=make_recipe_data(), params={"cloned_from": 999}).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/forecast", "/mixes/inspect", "/runs/{run}/dilution"])
+def test_nobody_waits_for_a_set_that_is_counted(
+    api: TestClient, session: Session, model_folder: Path, *, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """The answer says when to ask again."""
+    monkeypatch.setattr(token_cache, "SHORT_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(token_cache, "_fill", lambda *_: None)
+    changes = {"mix": {"files": [{"dataset": "faq", "sha256": save_rows(["one", "two"])}]}}
+    model = session.exec(select(Model)).one()
+    run = make_run(session, state=RunState.FINISHED, recipe=make_recipe(**changes), model=model, iterations=20)
+    make_checkpoint(session, run, iteration=5, texts=["I am Ada's little assistant, trained with Temper."] * 3)
+    session.commit()
+
+    address = API + path.format(run=run.id)
+    reply = api.get(address) if "dilution" in path else api.post(address, json=make_recipe_data(**changes))
+
+    assert (reply.status_code, reply.headers["Retry-After"]) == (503, "2")
+    assert reply.json()["error"]["kind"] == "unavailable"
+
+
+def test_pairs_that_variables_make_too_long_are_not_forecast(api: TestClient, model_folder: Path) -> None:
+    """The field is named."""
+    mix = {"name": "x" * 120, "identity": [{"question": "Who?", "answer": "{name}" * 500}]}
+
+    reply = api.post(f"{API}/forecast", json=make_recipe_data(mix=mix))
+
+    assert reply.status_code == 422
+    assert [each["field"] for each in reply.json()["error"]["fields"]] == ["mix.identity.0.answer"]

@@ -1,15 +1,19 @@
 """Times of a run, from what earlier ones took."""
 
+from concurrent.futures import Future
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlmodel import Session, select
 
+from app.domain import token_cache
 from app.domain.models import Event, Run, RunState
 from app.domain.rates import forecast_times, measure
 from app.domain.runs import id_of
-from tests.factories import attempt_of, make_checkpoint, make_model, make_recipe, make_run
+from tests.factories import attempt_of, make_checkpoint, make_model, make_recipe, make_run, save_rows
+from tests.saved_sets import make_counted_model
 
 H100 = "NVIDIA H100 80GB HBM3"
 
@@ -142,3 +146,27 @@ def test_a_run_that_answered_nothing_says_nothing_of_answering(session: Session)
 
     assert times.training > 0
     assert times.answering is None
+
+
+def test_nobody_waits_for_the_tokens_of_an_earlier_run(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While its saved set is counted its packs are taken as full, and the times say so."""
+    waits: list[float | None] = []
+
+    def result(_: Future[Any], seconds: float | None = None) -> None:
+        waits.append(seconds)
+        raise TimeoutError
+
+    monkeypatch.setattr(Future, "result", result)
+    monkeypatch.setattr(token_cache, "_fill", lambda *_: None)
+    model = make_counted_model(session, tmp_path)
+    files = [{"dataset": "faq", "sha256": save_rows(["one", "two"])}]
+    make_measured_run(session, mix={"files": files})
+    arguments: Any = {"iterations": 100, "tokens": None, "device": H100}
+
+    times = forecast_times(session, make_recipe(), model, **arguments, waits=False)
+
+    assert times is not None
+    assert (times.is_counting, times.scaled_by) == (True, None)
+    assert None not in waits

@@ -3,11 +3,14 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.domain.errors import FieldError
+from app.domain.mixes import filled_lengths, identity_of
 from app.domain.recipe_checks import check_recipe, field_error
-from app.domain.recipes import Recipe
+from app.domain.recipes import Mix, Pair, Recipe
 from tests.factories import make_recipe_data
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -158,3 +161,25 @@ def test_numbers_may_come_as_text() -> None:
 
     assert (recipe.training.learning_rate, recipe.training.seed) == (2e-4, 3)
     assert problems_of(make_recipe_data(training={"learning_rate": "0,0002"})).keys() == {"training.learning_rate"}
+
+
+def test_variables_must_not_make_pairs_too_long() -> None:
+    """Neither one text nor all together; the field is named, and what is typed may be as long as ever."""
+    name, full = "x" * 120, "y" * 8_000
+    text = {"question": "{name}" * 200, "answer": "{name}" * 300}
+    many = [{"question": "{name}" * 250, "answer": "a"}] * 600
+
+    assert set(problems_of(make_recipe_data(mix={"name": name, "identity": [text]}))) == {"mix.identity.0.answer"}
+    assert set(problems_of(make_recipe_data(mix={"name": name, "identity": many}))) == {"mix.identity"}
+    assert problems_of(make_recipe_data(mix={"identity": [{"question": full, "answer": full}] * 1_000})) == {}
+
+
+@given(text=st.text("ab{}", max_size=20), a=st.text("a{}b", min_size=1, max_size=9), name=st.text("{b", min_size=1))
+def test_a_text_is_as_long_as_it_is_said_to_be_once_filled(text: str, a: str, name: str) -> None:
+    """The length is told without filling it in."""
+    mix = Mix.model_construct(identity=(Pair.model_construct(question=text, answer="{name}{a}"),),
+                              variables={"a": a}, name=name)  # fmt: skip
+
+    (pair,) = identity_of(mix)
+
+    assert list(filled_lengths(mix)) == [(len(pair.question), len(pair.answer))]

@@ -1,5 +1,6 @@
 """Tokens of rows, and what a maximum length leaves of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain import token_counts
 from app.domain.errors import UnavailableError
 from app.domain.prompt_templates import PromptTemplate, prompt_template
 from app.domain.token_counts import count_tokens, join_counts, read_row
@@ -117,3 +119,40 @@ def test_a_template_that_needs_an_end_needs_a_tokenizer_that_has_one(tmp_path: P
     assert len(counts.lengths) == 1
     with pytest.raises(UnavailableError, match="no token that ends a text"):
         count_tokens([row(("a", "b", True))], tokenizer=endless, template=PLAIN)
+
+
+class CountedLots:
+    """Stands for a tokenizer, and notes the bytes that it is given at once."""
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self.begin, self.end, self._tokenizer = tokenizer.begin, tokenizer.end, tokenizer
+        self.sizes: list[int] = []
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Count the tokens of each text."""
+        self.sizes.append(sum(len(text.encode()) for text in texts))
+        return self._tokenizer.lengths(texts)
+
+
+def test_lots_are_small_whatever_the_rows_are(tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bytes, not in characters; a row that is larger is a lot of its own."""
+    monkeypatch.setattr(token_counts, "LOT_BYTES", 100)
+    counting: Any = CountedLots(tokenizer)
+    rows = [row(("你" * 10, "b", True)) for _ in range(9)] + [row(("a" * 500, "b", True))]
+
+    counts = count_tokens(rows, tokenizer=counting, template=PLAIN)
+
+    assert max(size for size in counting.sizes if size < 500) <= 100
+    assert len([size for size in counting.sizes if size > 500]) == 1
+    assert counts.lengths.tolist() == [36] * 9 + [506]
+
+
+def test_no_more_of_a_row_is_shown_than_anybody_reads(tokenizer: TextTokenizer) -> None:
+    """A little beyond the maximum length, and so many characters; the tokens after these are counted."""
+    cut = read_row(row(("a", "b" * 5_000, True)), tokenizer=tokenizer, template=PLAIN, max_length=10)
+    long = read_row(row(("a", "b" * 50_000, True)), tokenizer=tokenizer, template=PLAIN, max_length=90_000)
+
+    assert sum(piece.tokens for piece in cut.pieces) == 10 + token_counts.SHOWN_BEYOND
+    assert (cut.tokens, cut.more_tokens, cut.loss_tokens, cut.loses_end) == (5_006, 4_796, 6, True)
+    assert sum(len(piece.text) for piece in long.pieces) == token_counts.MOST_CHARACTERS
+    assert (long.tokens, long.loss_tokens, long.loses_end) == (50_006, 50_001, False)

@@ -20,7 +20,7 @@ def test_texts_are_counted_without_what_a_tokenizer_puts_around_them(tmp_path: P
 
 def test_a_character_of_several_tokens_is_shown_once(tmp_path: Path) -> None:
     """Its first token has it; the text in pieces is the text."""
-    tokens = load_tokenizer(write_tokenizer(tmp_path)).tokens("a你<|im_end|>")
+    tokens = load_tokenizer(write_tokenizer(tmp_path)).tokens("a你<|im_end|>").first
 
     assert "".join(token.text for token in tokens) == "a你<|im_end|>"
     assert [token.is_special for token in tokens] == [False] * 4 + [True]

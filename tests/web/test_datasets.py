@@ -9,6 +9,8 @@ from sqlmodel import Session, col, select
 
 from app.config import settings
 from app.domain import accounts
+from app.domain.datasets.store import dataset_file
+from app.domain.findings import stored
 from app.domain.models import Dataset, Role, RunState
 from tests.factories import make_model, make_recipe, make_run
 from tests.saved_sets import make_set
@@ -253,12 +255,26 @@ def test_findings_have_rows_and_proposals(client: Any, session: Session) -> None
     """Each kind with its count; each example leads to its row and says what would stand there."""
     dataset = make_set(session, pairs=CONFLICT)
 
+    stored.find_stored(dataset_file(dataset.sha256))
+
     part = soup_of(client.get(f"/datasets/{dataset.id}/findings", headers=HTMX))
 
     kind = part.select_one("#finding-conflict")
     assert words(kind.select_one("summary b")) == "1"
     assert kind.select_one(".example a")["href"] == f"/datasets/{dataset.id}?row=3#row-3"
     assert words(kind.select_one(".example ins")) == "A cat."
+
+
+def test_a_viewer_begins_no_search(client: Any, session: Session) -> None:
+    """The page says who may, and asks no more."""
+    dataset = make_set(session, pairs=CONFLICT)
+    accounts.first_admin(session).role = Role.VIEWER
+    session.commit()
+
+    part = soup_of(client.get(f"/datasets/{dataset.id}/findings", headers=HTMX)).select_one("#datasets-findings")
+
+    assert "not searched yet" in words(part)
+    assert "hx-get" not in part.attrs
 
 
 def test_a_repair_makes_a_new_version(client: Any, session: Session) -> None:

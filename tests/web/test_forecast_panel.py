@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from sqlmodel import Session
 
+from app.domain import token_cache
+from app.domain.models import RunState
 from app.domain.presets import SMALL_MODEL
-from tests.factories import make_model, make_recipe, make_run
+from tests.factories import make_checkpoint, make_model, make_recipe, make_run
 from tests.saved_sets import make_counted_model, make_set
 from tests.web.form_fields import filled, soup_of
 
@@ -237,3 +239,21 @@ def test_a_conflict_within_the_mix_is_found_while_it_is_made(client: Any, form_o
 
     assert text_at(part, "#mix-finding-conflict summary b") == "1"
     assert "general 1" in text_at(part, "#mix-finding-conflict .example")
+
+
+def test_a_diluted_form_is_asked_for_again_while_a_set_is_counted(
+    client: Any, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page says so and is loaded again by itself; nobody waits."""
+    monkeypatch.setattr(token_cache, "SHORT_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(token_cache, "_fill", lambda *_: None)
+    model = make_counted_model(session, tmp_path)
+    files = [{"dataset": "pets", "sha256": make_set(session).sha256}]
+    recipe = make_recipe(mix=MIX | {"files": files})
+    run = make_run(session, state=RunState.FINISHED, recipe=recipe, model=model, iterations=20)
+    make_checkpoint(session, run, iteration=5, texts=["nine char"] * len(recipe.probes))
+
+    reply = client.get(f"/runs/new?dilute={run.id}")
+
+    assert (reply.status_code, reply.headers["Refresh"]) == (503, "2")
+    assert "are being counted" in reply.text

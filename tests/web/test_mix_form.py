@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import Session, select
 
+from app.domain import mixes
 from app.domain.models import Run, RunState
 from app.domain.presets import SMALL_MODEL, TUTORIAL
 from app.domain.runs import recipe_of
@@ -409,3 +410,15 @@ def test_a_run_that_never_leaked_is_not_diluted(client: Any, session: Session) -
 
     assert "Nothing to dilute" in text_at(page, "#run-form-proposal")
     assert page.select_one(".diff") is None
+
+
+def test_nothing_is_built_of_pairs_that_variables_make_too_long(
+    client: Any, page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The field says so, and no page fills them in."""
+    monkeypatch.setattr(mixes, "_filled", None)
+    fields = {"mix__name": "x" * 120, "mix__identity__0__answer": "{name}" * 500}
+
+    reply = soup_of(client.post("/runs/new/preview", data=filled(page, **fields), headers=HTMX))
+
+    assert "60000 characters; 32000 fit" in reply.get_text(" ")

@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 from sqlmodel import Session, select
 
+from app.domain import db
 from app.domain.models import ModelState, Run
 from app.domain.presets import PRESETS, SMALL_MODEL
 from app.domain.recipes import Recipe
 from app.domain.runs import recipe_of
+from app.web import new_run
+from app.web.form_page import build_view
 from tests.factories import make_model, make_recipe, make_run
 from tests.web.form_fields import fields_of, filled, soup_of
 
@@ -418,3 +421,20 @@ def test_the_page_of_a_fresh_install_leads_to_the_models(client: Any, session: S
 
     assert "There is no model named" in error_at(page, "model")
     assert page.select_one("#model-help a")["href"] == "/models"
+
+
+def test_a_refused_form_holds_up_no_worker(client: Any, page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes meanwhile writes at once: the page is built outside of any unit of work."""
+    written: list[bool] = []
+
+    def build(*arguments: Any, **named: Any) -> Any:
+        with db.unit_of_work() as work:
+            work.connection()
+            written.append(True)
+        return build_view(*arguments, **named)
+
+    monkeypatch.setattr(new_run, "build_view", build)
+
+    reply = client.post("/runs", data=filled(page, name=""))
+
+    assert (reply.status_code, written) == (422, [True])

@@ -61,9 +61,15 @@ def check_size(size_bytes: int) -> None:
         raise TooLargeError(message("This file is too large: at most {most} MiB may be uploaded.", most=most >> 20))
 
 
-def check_room(size_bytes: int) -> None:
-    """Refuse an upload for which, with its rows, the disk has no room; UnavailableError."""
-    if COPIES * size_bytes > shutil.disk_usage(settings().home).free - settings().min_free_bytes:
+def check_room(size_bytes: int, *, written: int = 0) -> None:
+    """
+    Refuse an upload for which, with its rows, the disk has no room; UnavailableError.
+
+    Args:
+        size_bytes: all of it, as far as that is known.
+        written: what of it is on the disk already.
+    """
+    if COPIES * size_bytes - written > shutil.disk_usage(settings().home).free - settings().min_free_bytes:
         raise no_room()
 
 

@@ -13,8 +13,9 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from signal import SIGXCPU
 from app.config import settings
 from app.domain.datasets.intake import Limits
 from app.domain.datasets.isolation import PASSED_ON, SOURCE_ROOT
-from app.domain.errors import TooLargeError, UnavailableError
+from app.domain.errors import ForbiddenError, TooLargeError, UnavailableError
 from app.domain.findings.choices import Choice, Repaired
 from app.domain.findings.index import index_path
 from app.domain.findings.kinds import Findings
@@ -33,10 +34,13 @@ from app.domain.messages import message
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 20.0  # for a search, before the asker is told to come back: a million rows are done by then
+SHORT_WAIT_SECONDS = 1.0  # of a request: a small set is searched by then
+WAITING_AT_ONCE = 4  # all others are told to come back at once: each that waits takes one of the server's threads
 SEARCHES_AT_ONCE = 1  # each takes both cores of a small server, and gigabytes
 TOO_LARGE = 3  # the child's exit status where its memory did not do
 _NO_MEMORY = re.compile("allocat|MemoryError|new thread|spawn")  # Python, Rust and each library say it their own way
 _turn = threading.BoundedSemaphore(SEARCHES_AT_ONCE)
+_waiting = threading.BoundedSemaphore(WAITING_AT_ONCE)
 _searches: dict[Path, Future[Findings]] = {}
 """By the file that each will write."""
 _searches_lock = threading.Lock()
@@ -73,13 +77,37 @@ def find_stored(path: Path, *, source: str = "", wait_seconds: float = WAIT_SECO
     Return the findings of a stored dataset, searched in a child where they are not known.
 
     Returns:
-        None where the search takes longer than `wait_seconds`: it goes on.
+        None where the search takes longer than `wait_seconds`, or too many wait already: it goes on.
 
     Raises:
         TooLargeError: the file needs more memory than a search is given.
     """
     found = _result(_Search(path, findings_path(path), partial(known_findings, path)), wait_seconds)
     return None if found is None else found.named(source)
+
+
+def look_up(path: Path, *, source: str = "", begins: bool) -> Findings | None:
+    """
+    Return the findings of a stored dataset for a request, which waits a moment at most.
+
+    Args:
+        begins: whether who asks may begin a search.
+
+    Returns:
+        None where the search takes longer: it goes on.
+
+    Raises:
+        ForbiddenError: nobody has begun to search it, and who asks may not.
+        TooLargeError: the file needs more memory than a search is given.
+    """
+    known = known_findings(path, source=source)
+    if known is not None:
+        return known
+    if not begins and findings_path(path) not in _searches:
+        raise ForbiddenError(
+            message("These rows were not searched yet. Somebody who may start runs has to look first.")
+        )
+    return find_stored(path, source=source, wait_seconds=SHORT_WAIT_SECONDS if begins else 0.0)
 
 
 def find_taught_stored(
@@ -124,7 +152,8 @@ def _result(search: _Search, wait_seconds: float) -> Findings | None:
             threading.Thread(target=_run, args=(search, future), daemon=True).start()
         future = _searches[search.target]
     try:
-        future.result(wait_seconds)
+        with _place_to_wait(wait_seconds) as seconds:
+            future.result(seconds)
         return search.read()
     except TimeoutError:
         return None
@@ -132,6 +161,17 @@ def _result(search: _Search, wait_seconds: float) -> Findings | None:
         if future.done():  # how it ended is told once; who asks then begins anew
             with _searches_lock:
                 _searches.pop(search.target, None)
+
+
+@contextmanager
+def _place_to_wait(wait_seconds: float) -> Iterator[float]:
+    """Say how long one may wait: not at all where others do already."""
+    has_place = wait_seconds > 0 and _waiting.acquire(blocking=False)
+    try:
+        yield wait_seconds if has_place else 0
+    finally:
+        if has_place:
+            _waiting.release()
 
 
 def _run(search: _Search, future: Future[Findings]) -> None:

@@ -1,6 +1,7 @@
 """The child: searched once for each content, under limits, knowing nothing that is secret."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_a_file_that_needs_too_much_memory_is_refused(path: Path, monkeypatch: p
     with pytest.raises(TooLargeError, match="256 MiB of memory; an admin may raise TEMPER_FINDINGS_MEMORY_BYTES"):
         stored.find_stored(path, wait_seconds=60)
 
-    assert not [target for target in stored._searches if target.parent == path.parent]
+    assert stored.findings_path(path) not in stored._searches
 
 
 def test_a_repair_is_made_in_the_child_too(path: Path) -> None:
@@ -99,3 +100,13 @@ def test_a_repair_is_made_in_the_child_too(path: Path) -> None:
     repaired = stored.repair_stored(path, choice, path.with_name("repaired.jsonl"))
 
     assert (repaired.rows, repaired.dropped) == (len(CLEAN) - 1, 2)
+
+
+def test_few_requests_wait_for_a_search() -> None:
+    """All others are answered at once, so that the server has threads left; who is done makes place."""
+    with ExitStack() as waiting:
+        seconds = [waiting.enter_context(stored._place_to_wait(1.0)) for _ in range(stored.WAITING_AT_ONCE + 2)]
+
+    with stored._place_to_wait(1.0) as later, stored._place_to_wait(0) as never:
+        assert (later, never) == (1.0, 0)
+    assert seconds == [1.0] * stored.WAITING_AT_ONCE + [0, 0]
