@@ -18,7 +18,8 @@ _TEXTS: dict[ReasonKind, Message] = {
         "The model could not be loaded. Check its folder on the Models page: a file is missing or does not fit."
     ),
     ReasonKind.BAD_DATA: message(
-        "No row of the mix survived tokenising. Raise the maximum length, and check that the answers are not empty."
+        "The rows of the mix cannot be trained on. Raise the maximum length and check that answers are not empty; "
+        "upload a saved set that is missing again."
     ),
     ReasonKind.LOSS_NOT_FINITE: message(
         "The loss became infinite or not a number. Lower the learning rate, or take bfloat16 instead of float16."
