@@ -33,6 +33,10 @@ class DatasetCalls(Connection, Protocol):
         with path.open("rb") as file:
             return cast("Dataset", self._ask("POST", "/datasets", params=asked, content=file, timeout=READING_SECONDS))
 
+    def save_mix(self, mix: Mapping[str, Any], *, name: str) -> Dataset:
+        """Store the pairs of a mix, each once, as the newest version of a name."""
+        return cast("Dataset", self._ask("POST", "/mixes", params={"name": name}, json=dict(mix)))
+
     def datasets(self, *, query: str = "", offset: int = 0, limit: int = 25) -> DatasetList:
         """Return one page of sets, each at its newest version."""
         asked = {"q": query, "offset": offset, "limit": limit}

@@ -14,6 +14,7 @@ from app.cli import app
 from app.domain import accounts
 from tests.conftest import forget_settings
 from tests.domain.datasets.files import ALPACA, FORMS, PAIRS, jsonl
+from tests.factories import make_recipe_data
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +128,30 @@ def test_a_set_that_is_not_there_is_told(command: str) -> None:
 
     assert named.stderr.startswith("Error: There is no dataset named “nothing”.")
     assert (numbered.exit_code, numbered.stderr) == (1, "Error: There is no dataset 999.\n")
+
+
+def test_the_pairs_of_a_recipe_are_saved_as_a_set(tmp_path: Path) -> None:
+    """Each once, with its variables filled in, whatever its copies; the same again is the same version."""
+    recipe = tmp_path / "recipe.json"
+    data = make_recipe_data(mix={"variables": {"maker": "Example Lab"}, "name": "Ada"})
+    data["mix"]["identity"] = [{"question": "Who made you?", "answer": "{maker} made {name}."}]
+    recipe.write_text(json.dumps(data), "utf-8")
+
+    saved = read("save", str(recipe), "--name", "who made it")
+    again = read("save", str(recipe), "--name", "who made it")
+
+    assert (saved["rows"], saved["form"], saved["container"]) == (2, "pairs", "form")
+    assert again["id"] == saved["id"]
+    shown = read("show", "who made it", "--rows", "1")
+    assert shown["first_rows"][0]["conversation"][0]["output"] == "Example Lab made Ada."
+
+
+def test_a_recipe_without_pairs_saves_nothing(tmp_path: Path) -> None:
+    """It is said; no version is made."""
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text("{}", "utf-8")
+
+    result = mix("save", str(recipe), "--name", "nothing")
+
+    assert result.exit_code == 1
+    assert "There are no rows to save" in result.output

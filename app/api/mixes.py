@@ -1,19 +1,23 @@
-"""A mix looked at: its rows as text and as tokens, their lengths, and each source's share."""
+"""A mix looked at: its rows as text and as tokens, their lengths, and each source's share; and its pairs saved."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
+from app.api.datasets import DatasetReply
 from app.api.errors import documented
 from app.api.forecasts import BinReply, SourceReply
 from app.api.runs import PostedRecipe
 from app.api.types import LARGEST_ID, Reply
+from app.domain.datasets import store
 from app.domain.errors import FieldError, InvalidError
 from app.domain.mix_reading import MOST_READ, rows_as_read
-from app.domain.recipe_checks import check_recipe
+from app.domain.mixes import general_of, identity_of
+from app.domain.recipe_checks import check_filled, check_recipe
+from app.domain.recipes import Mix
 from app.domain.registry import find_model, problem_of
 from app.domain.token_forecasts import forecast_tokens
-from app.web.deps import ReadSession
+from app.web.deps import ReadSession, WriteSession
 
 router = APIRouter(prefix="/mixes", tags=["mixes"])
 
@@ -97,3 +101,23 @@ def inspect_mix(
         offset=offset,
         limit=limit,
     )
+
+
+@router.post("", status_code=201, summary="Save the pairs of a mix as a dataset", responses=documented(422))
+def save_mix(
+    mix: Mix,
+    session: WriteSession,
+    response: Response,
+    name: Annotated[str, Query(min_length=1, max_length=1_000, description="Of the set.")],
+) -> DatasetReply:
+    """
+    Store the identity and general pairs of a mix, each once, as the newest version of a name.
+
+    Variables are filled in. Saved sets that the mix names are not copied: they are sets already.
+    """
+    problems = list(check_filled(mix))
+    if problems:
+        raise InvalidError(problems)
+    dataset = store.store_pairs(session, name=name, pairs=[*identity_of(mix), *general_of(mix)])
+    response.headers["Location"] = f"/api/v1/datasets/{dataset.id}"
+    return DatasetReply.model_validate(dataset)

@@ -8,6 +8,7 @@ import typer
 
 from app.cli.listings import Listing, plain
 from app.cli.output import AsJson, ago, connected, console, fail, shown, size, write_json
+from app.cli.runs import read_recipe
 from app.client import TemperClient
 from app.client_types import Dataset, DatasetRow
 
@@ -36,6 +37,23 @@ def upload_dataset(
         fail(f"{file} {kind}. Give the path of a file of rows.")
     with connected() as client:
         dataset = client.upload_dataset(file, name=name)
+    if as_json:
+        write_json(dataset)
+    else:
+        console().print(plain(_words(dataset)))
+
+
+@mix.command("save")
+def save_mix(
+    recipe: Annotated[Path, typer.Argument(help="A recipe in JSON or TOML; - reads JSON from standard input.")],
+    name: Annotated[str, typer.Option(help="What to call the set.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Save the identity and general pairs of a recipe's mix as a set, each once, to use them in other runs."""
+    wanted = read_recipe(recipe).get("mix")
+    with connected() as client:
+        dataset = client.save_mix(wanted if isinstance(wanted, dict) else {}, name=name)
     if as_json:
         write_json(dataset)
     else:
