@@ -86,7 +86,7 @@ def is_told(name: str) -> bool:
 PAGES = {
     "runs": ("/runs", "#run-table tbody tr"),
     "new": ("/runs/new", "#run-form-side"),
-    "data": ("/datasets/1", "#datasets-rows li"),
+    "data": ("/datasets/1", "#datasets-findings details"),
     "run": ("/runs/{last}", "#run-checkpoints tbody tr"),
     "compare": ("/compare?runs={last}", ".matrix tbody td"),
 }
