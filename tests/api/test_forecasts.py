@@ -10,6 +10,7 @@ from app.domain import token_cache
 from app.domain.models import Model, RunState
 from tests.factories import make_checkpoint, make_model, make_recipe, make_recipe_data, make_run, save_rows
 from tests.model_folders import make_llama_folder
+from tests.saved_sets import make_set
 from tests.tokenizers_here import write_tokenizer
 
 API = "/api/v1"
@@ -116,7 +117,8 @@ def test_nobody_waits_for_a_set_that_is_counted(
     """The answer says when to ask again."""
     monkeypatch.setattr(token_cache, "SHORT_WAIT_SECONDS", 0.0)
     monkeypatch.setattr(token_cache, "_fill", lambda *_: None)
-    changes = {"mix": {"files": [{"dataset": "faq", "sha256": save_rows(["one", "two"])}]}}
+    saved = make_set(session, name="faq")
+    changes = {"mix": {"files": [{"dataset": saved.name, "sha256": saved.sha256}]}}
     model = session.exec(select(Model)).one()
     run = make_run(session, state=RunState.FINISHED, recipe=make_recipe(**changes), model=model, iterations=20)
     make_checkpoint(session, run, iteration=5, texts=["I am Ada's little assistant, trained with Temper."] * 3)

@@ -12,8 +12,8 @@ from app.domain import token_cache
 from app.domain.models import Event, Run, RunState
 from app.domain.rates import forecast_times, measure
 from app.domain.runs import id_of
-from tests.factories import attempt_of, make_checkpoint, make_model, make_recipe, make_run, save_rows
-from tests.saved_sets import make_counted_model
+from tests.factories import attempt_of, make_checkpoint, make_model, make_recipe, make_run
+from tests.saved_sets import make_counted_model, make_set
 
 H100 = "NVIDIA H100 80GB HBM3"
 
@@ -161,7 +161,8 @@ def test_nobody_waits_for_the_tokens_of_an_earlier_run(
     monkeypatch.setattr(Future, "result", result)
     monkeypatch.setattr(token_cache, "_fill", lambda *_: None)
     model = make_counted_model(session, tmp_path)
-    files = [{"dataset": "faq", "sha256": save_rows(["one", "two"])}]
+    saved = make_set(session, name="faq")
+    files = [{"dataset": saved.name, "sha256": saved.sha256}]
     make_measured_run(session, mix={"files": files})
     arguments: Any = {"iterations": 100, "tokens": None, "device": H100}
 
