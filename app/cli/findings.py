@@ -10,6 +10,7 @@ from app.cli.listings import Listing, plain
 from app.cli.mixes import Which, find_dataset
 from app.cli.output import AsJson, connected, console, write_json
 from app.client_types import DatasetFindings
+from app.domain.findings.kinds import FindingKind
 
 EXCERPT = 60  # characters
 
@@ -23,7 +24,10 @@ def check_dataset(
     which: Which,
     examples: Annotated[int, typer.Option(min=0, max=200, help="Examples of each kind.")] = 3,
     repair: Annotated[
-        list[str], typer.Option("--repair", metavar="KIND", help="Put all of this kind right, in a new version.")
+        list[str],
+        typer.Option(
+            "--repair", metavar="KIND", help=f"Put all of this kind right, in a new version: {', '.join(FindingKind)}."
+        ),
     ] = [],  # noqa: B006 - typer's own way of a repeated option
     *,
     as_json: AsJson = False,

@@ -105,8 +105,9 @@ def show_dataset(
         shown(
             {
                 "name": dataset["name"],
-                "version": f"{dataset['id']}, {dataset['sha256'][:12]}",
-                "versions": ", ".join(str(version["id"]) for version in dataset["versions"]),
+                "id": str(dataset["id"]),
+                "sha256": dataset["sha256"],
+                "ids of all versions": ", ".join(str(version["id"]) for version in dataset["versions"]),
                 "rows": f"{dataset['rows']:,}",
                 "from": f"{dataset['source_name']} ({dataset['form']}, {dataset['container']})",
                 "size": size(dataset["size_bytes"]),

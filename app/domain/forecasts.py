@@ -275,7 +275,10 @@ def _rows_bytes(recipe: Recipe) -> int:
 def _about_times(times: Times | None) -> Message | None:
     """Say why times are not known, or not as well as they might be."""
     if times is None:
-        return message("How long it takes is not known: no run of this model and method on such a device has told yet.")
+        return message(
+            "How long it takes is not known: on such a device no run of this model has told yet with this method, "
+            "precision, packing and activation checkpointing."
+        )
     if times.scaled_by is None:
         return None
     return message(

@@ -2,9 +2,10 @@
 How long a run will take, from what earlier runs of the same model on the same kind of device took.
 
 A run is a measure of another when it is of the same model, method, precision, packing and activation
-checkpointing. The newest with the same tokens in an iteration is taken; where there is none, the
-newest is scaled by them. Covers loading, iterations, saving and answering. Does not cover waiting
-in the queue, nor other work on the same machine now or then.
+checkpointing. One with the same tokens in an iteration goes before others, which are scaled by them;
+of those one that has finished, then one with as many answers, then the newest. Covers loading,
+iterations, saving and answering. Does not cover waiting in the queue, nor other work on the same
+machine now or then.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -80,11 +81,8 @@ def forecast_times(  # noqa: PLR0913 - what times depend on
         waits: for saved sets of the measured run that were never counted.
     """
     wanted = tokens_per_iteration(recipe, tokens)
-    candidates = [
-        (abs(_planned_tokens(other) / _planned_tokens(recipe) - 1) > SAME_TOKENS, -(run.id or 0), run, hardware, other)
-        for run, hardware, other in _alike(session, recipe, model, device)
-    ]
-    for _, _, run, hardware, other in sorted(candidates, key=lambda entry: entry[:2]):
+    candidates = sorted(_alike(session, recipe, model, device), key=lambda entry: _distance(recipe, entry[0], entry[2]))
+    for run, hardware, other in candidates:
         measured = measure(session, run)
         if measured is None:
             continue
@@ -93,6 +91,18 @@ def forecast_times(  # noqa: PLR0913 - what times depend on
         times = _times(recipe, other, measured, iterations=iterations, factor=wanted / base, named=named)
         return replace(times, is_counting=is_counting)
     return None
+
+
+def _distance(recipe: Recipe, run: Run, other: Recipe) -> tuple[bool, bool, bool, int]:
+    """Return how far a run is from being a measure of a recipe: of other tokens, unended, of other answers, old."""
+    differs = abs(_planned_tokens(other) / _planned_tokens(recipe) - 1) > SAME_TOKENS
+    answers = _most_answered(other) != _most_answered(recipe)
+    return differs, run.state is not RunState.FINISHED, answers, -(run.id or 0)
+
+
+def _most_answered(recipe: Recipe) -> int:
+    """Count the tokens that a checkpoint's answers may have."""
+    return len(recipe.probes) * recipe.checkpoints.max_new_tokens if recipe.checkpoints.evaluate else 0
 
 
 def tokens_per_iteration(recipe: Recipe, tokens: TokenForecast | None) -> float:
@@ -159,8 +169,8 @@ def _answering(recipe: Recipe, other: Recipe, measured: Measured, saves: int) ->
         return 0.0
     if measured.answering is None or measured.answering_base is None or not other.probes:
         return None
-    bound, measured_bound = (len(each.probes) * each.checkpoints.max_new_tokens for each in (recipe, other))
-    return (measured.answering_base + saves * measured.answering) * bound / measured_bound
+    scale = _most_answered(recipe) / _most_answered(other)
+    return (measured.answering_base + saves * measured.answering) * scale
 
 
 # ── What one run took ──────────────────────────────────────────────────────

@@ -171,3 +171,14 @@ def test_nobody_waits_for_the_tokens_of_an_earlier_run(
     assert times is not None
     assert (times.is_counting, times.scaled_by) == (True, None)
     assert None not in waits
+
+
+def test_a_small_or_unended_run_spoils_no_forecast(session: Session) -> None:
+    """A finished run with as many answers goes before a newer one with fewer, and before one that still trains."""
+    like = make_measured_run(session)
+    make_measured_run(session, seconds=9.0, checkpoints={"max_new_tokens": 2})
+    unended = make_measured_run(session, seconds=9.0)
+    unended.state = RunState.RUNNING
+    session.commit()
+
+    assert times_of(session).measured_on.startswith(f"#{like.id} ")

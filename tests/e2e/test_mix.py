@@ -236,3 +236,27 @@ def test_a_mix_of_one_s_own_is_replaced_only_when_asked(page: "Page", session: S
     expect(page.locator("#rows-total")).to_have_text("12,003")
     expect(page.locator("#mix-system")).to_have_value("")
     assert is_still_here(page)
+
+
+def test_the_slider_stays_in_hand_when_a_field_was_just_left(page: "Page", session: Session, tmp_path: Path) -> None:
+    """What the field asked for is answered while the slider moves, and must not put it back."""
+    open_form(page, session, tmp_path)
+    slider = page.locator("#identity-loss-share")
+    slider.scroll_into_view_if_needed()
+    page.locator("#mix-general_count").fill("2")
+    box = slider.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    before = int(slider.input_value())
+
+    page.mouse.move(box["x"] + box["width"] * before / 100, middle)
+    page.mouse.down()
+    with page.expect_response(re.compile("/runs/new/preview")):
+        page.mouse.move(box["x"] + box["width"] * 0.2, middle, steps=4)
+    page.mouse.move(box["x"] + box["width"] * 0.15, middle, steps=4)
+    page.mouse.up()
+
+    expect(page.locator("#run-form-dilution-words")).to_contain_text("→")
+    wanted = int(slider.input_value())
+    assert wanted < before - 10
+    expect(page.locator("#loss-identity")).to_have_text(re.compile(f"^({wanted - 1}|{wanted}|{wanted + 1})%$"))
