@@ -253,6 +253,7 @@ def live_worker(home: Path, database_url: str, redis_server: "redis.Redis") -> I
 
 # ── A browser ──────────────────────────────────────────────────────────────
 
+PAGE_MS = 20_000  # what a page does by itself has come by then, on a machine that does other things too
 CHROMIUM_FLAGS = (
     "--no-sandbox",  # containers run as root, where the sandbox cannot start
     "--disable-gpu",
@@ -273,8 +274,9 @@ def browser() -> Iterator["Browser"]:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PAGE_MS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
         yield chromium
