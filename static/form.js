@@ -79,15 +79,6 @@
     if (event.key === "Enter" && event.target.matches("[data-asks-itself]")) event.preventDefault();
   });
 
-  // What is asked because of a field that was just left is answered when the slider may be in hand already.
-  const slider = "#identity-loss-share";
-  const hold = (event) => event.target.matches?.(slider) && event.target.setAttribute("hx-morph-skip", "");
-  document.addEventListener("pointerdown", hold);
-  document.addEventListener("focusin", hold);
-  document.addEventListener("focusin", (event) => {
-    if (!event.target.matches?.(slider)) document.querySelector(slider)?.removeAttribute("hx-morph-skip");
-  });
-
   // ── A file uploaded without leaving ──────────────────────────────────────
   document.addEventListener("temper:uploaded", (event) => {
     const adding = document.getElementById("run-form-uploaded");
