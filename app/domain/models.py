@@ -45,6 +45,16 @@ class ReasonKind(StrEnum):
     CRASHED = "crashed"
 
 
+class StopCause(StrEnum):
+    """Who or what stopped a run before its end."""
+
+    PERSON = "person"
+    SWEET_SPOT = "sweet-spot"
+    """Its recipe's rule: the identity is learnt and nothing leaks, at enough checkpoints running."""
+    PARROT = "parrot"
+    """Its sweep's rule: a checkpoint had become a parrot."""
+
+
 class ModelState(StrEnum):
     """Whether runs can start from a registered model."""
 
@@ -61,7 +71,7 @@ class ArtifactKind(StrEnum):
 
 
 class ArtifactState(StrEnum):
-    """Where the making of an artifact is."""
+    """Where the making of an artifact, or an asking, is."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -106,6 +116,7 @@ class Run(SQLModel, table=True):
     model_id: int = Field(foreign_key="model.id", index=True)
     recipe: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     cloned_from_id: int | None = Field(default=None, foreign_key="run.id")
+    sweep_id: int | None = Field(default=None, foreign_key="sweep.id", index=True)
     mix_sha256: str = ""
     state: RunState = Field(default=RunState.QUEUED, index=True, sa_type=words_of(RunState))
     reason: ReasonKind | None = Field(default=None, sa_type=words_of(ReasonKind))
@@ -141,6 +152,7 @@ class Run(SQLModel, table=True):
     stop_requested_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     stop_keeps: bool = False
     """The stop is to save and answer a checkpoint first."""
+    stopped_by: StopCause | None = Field(default=None, sa_type=words_of(StopCause))
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime, index=True)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -229,6 +241,8 @@ class RunProbe(SQLModel, table=True):
     group: str
     question: str
     reference: str = ""
+    added_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When it was added to a run that had been started; empty for those of the recipe."""
 
 
 class Checkpoint(SQLModel, table=True):
@@ -254,6 +268,10 @@ class Checkpoint(SQLModel, table=True):
     answered_seconds: float | None = None
     dtype: str = ""
     quantised: bool = False
+    identity_nll: float | None = None
+    """Mean negative log-likelihood, in nats a token, of held-out identity pairs; None where it was not measured."""
+    general_nll: float | None = None
+    """The same of held-out general pairs."""
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
     run: Run = Relationship(sa_relationship_kwargs={"overlaps": "checkpoints"})
@@ -272,6 +290,93 @@ class Answer(SQLModel, table=True):
     tokens: int
     ended: str
     """`stop`, or `length` when cut at the limit of new tokens."""
+    asking_id: int | None = Field(default=None, foreign_key="asking.id", index=True)
+    """The asking that brought it; empty where the trainer gave it."""
+
+
+class Asking(SQLModel, table=True):
+    """Probes asked after a run: every one that a checkpoint with an adapter, or the base model, has no answer to."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id", index=True)
+    state: ArtifactState = Field(default=ArtifactState.QUEUED, sa_type=words_of(ArtifactState))
+    reason: ReasonKind | None = Field(default=None, sa_type=words_of(ReasonKind))
+    reason_detail: str = ""
+    answers: int = 0
+    """Given so far."""
+    seconds: float | None = None
+    """Of answering, loading left out."""
+    device: str = ""
+    dtype: str = ""
+    quantised: bool = False
+    attempt: int = 0
+    """Number of the worker's try; fences late writers."""
+    renewed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When its worker last renewed its claim."""
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class StoredScore(SQLModel, table=True):
+    """What a checkpoint's answers score, kept so that lists need not score them again."""
+
+    checkpoint_id: int = Field(primary_key=True, foreign_key="checkpoint.id")
+    fingerprint: str
+    """Of the scoring's version, the thresholds and how many answers there were: with another one it is stale."""
+    verdict: str = Field(default="", index=True)
+    """Empty where nothing tells."""
+    counts: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    """The fields of a checkpoint's score, those of single answers left out."""
+
+
+class ThresholdSetting(SQLModel, table=True):
+    """A threshold of the verdicts that differs from its default."""
+
+    name: str = Field(primary_key=True)
+    value: float
+
+
+class Rating(SQLModel, table=True):
+    """What one user thinks of one answer; never shown as anybody else's."""
+
+    __table_args__ = (UniqueConstraint("user_id", "answer_id"),)
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="user_account.id")
+    answer_id: int = Field(foreign_key="answer.id", index=True)
+    stars: int | None = None
+    """1 to 5; None where there is only a note."""
+    note: str = ""
+    updated_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class Vote(SQLModel, table=True):
+    """Which of two answers to one question a user preferred, not knowing whose they were."""
+
+    __table_args__ = (UniqueConstraint("user_id", "first_answer_id", "second_answer_id"),)
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="user_account.id")
+    first_answer_id: int = Field(foreign_key="answer.id", index=True)
+    """The one with the lower id, wherever it stood."""
+    second_answer_id: int = Field(foreign_key="answer.id", index=True)
+    preferred_answer_id: int | None = Field(default=None, foreign_key="answer.id")
+    """None where both are as good."""
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class Sweep(SQLModel, table=True):
+    """Several runs whose recipes differ in named settings."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
+    recipe: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    """What its runs have in common, and the values of what they do not."""
+    axes: list[dict[str, Any]] = Field(sa_column=Column(JSON, nullable=False))
+    """`{"setting", "values"}` of each setting that varies, in the order of the form."""
+    at_once: int = 1
+    """Runs of it that may train at the same time."""
+    stops_parrots: bool = True
+    request_key: str | None = Field(default=None, index=True, unique=True)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class Artifact(SQLModel, table=True):
