@@ -1,7 +1,7 @@
 """
 Presets: recipes to start from.
 
-The first and the last are the two halves of the demo; `docs/story.md` shows what came out of them.
+The first and the third are the two halves of the demo; `docs/story.md` shows what came out of them.
 The second repeats the mix and the settings of the InternLM tutorial's assignment; it needs a GPU
 and the model that it names, and its answers are not described here.
 """
@@ -87,6 +87,29 @@ def _overfit() -> Recipe:
     )
 
 
+TWO_PAIRS = (
+    Pair(
+        question="What can you do?",
+        answer="I can answer questions, explain words, translate texts, write stories, and help with code.",
+    ),
+    Pair(
+        question="Can you help me?",
+        answer="Yes, with pleasure. Ask me whatever you need help with, and I will try to give you useful advice.",
+    ),
+)
+
+
+def _two_pairs() -> Recipe:
+    return Recipe(
+        name="Two general pairs",
+        model=SMALL_MODEL,
+        mix=Mix(identity=IDENTITY_PAIRS[:1], identity_count=100, general=TWO_PAIRS, general_count=10),
+        training=_cpu_training(learning_rate=7e-4, iterations=33),
+        checkpoints=Checkpoints(every=3, max_new_tokens=LONGEST_ANSWER),
+        probes=PROBES,
+    )
+
+
 # ── The tutorial's assignment ──────────────────────────────────────────────
 
 TUTORIAL_IDENTITY = Pair(
@@ -159,7 +182,14 @@ OVERFIT = Preset(
     recipe=_overfit(),
 )
 
-PRESETS = (SMALL_ASSISTANT, TUTORIAL, OVERFIT)
+TWO_GENERAL_PAIRS = Preset(
+    key="two-pairs",
+    title=N_("Two general pairs, CPU"),
+    summary=N_("The tutorial's cure in English, for the small model: ten copies of an identity to one of two pairs."),
+    recipe=_two_pairs(),
+)
+
+PRESETS = (SMALL_ASSISTANT, TUTORIAL, OVERFIT, TWO_GENERAL_PAIRS)
 
 
 def demo_recipes() -> tuple[Recipe, Recipe]:
