@@ -23,6 +23,7 @@ from app.domain.recipes import Recipe
 from app.domain.runs import RESUMABLE_STATES, get_run, recipe_of
 from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict, judge_checkpoints
 from app.domain.waiting import Place, place_of
+from app.web.curves import Curves, draw_curves
 from app.web.proposals import BAD
 from app.web.run_list import MixFacts, mix_facts
 from app.web.workers import live_workers
@@ -106,6 +107,7 @@ class RunView:
     judged: Sequence[CheckpointVerdict]
     """By iteration; only those that have answered."""
     advice: Advice
+    curves: Curves
     reason: Message | None
     failure: Sequence[str]
     """The last lines of a failed run's log."""
@@ -190,6 +192,7 @@ def build_run_view(session: Session, run_id: int) -> RunView:
         ],
         judged=answered,
         advice=advice,
+        curves=draw_curves(answered, checkpoints, iterations=max(run.iterations, run.iteration), advice=advice),
         reason=reason_text(run.reason, run.reason_detail) if run.reason else None,
         failure=log[-FAILURE_LINES:] if run.state is RunState.FAILED else (),
         log=log,
