@@ -6,7 +6,7 @@ the one that forgot least, nearest to the middle, because its neighbours on both
 too. It sees one run at a time, and only what the verdicts see.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -26,7 +26,7 @@ class Advice:
     """Iteration at which something taught first appears where it was not asked for."""
 
 
-def advise(verdicts: Sequence[CheckpointVerdict]) -> Advice:
+def advise(verdicts: Sequence[CheckpointVerdict], *, gone: Container[int] = ()) -> Advice:
     """
     Recommend a checkpoint of one run.
 
@@ -36,6 +36,7 @@ def advise(verdicts: Sequence[CheckpointVerdict]) -> Advice:
 
     Args:
         verdicts: the run's, in any order; the base model's is left out.
+        gone: iterations whose files are deleted; one of them is advised only where no other will do.
     """
     tuned = sorted((each for each in verdicts if each.iteration > 0), key=lambda each: each.iteration)
     leak = next((each.iteration for each in tuned if each.score.leaks), None)
@@ -44,20 +45,21 @@ def advise(verdicts: Sequence[CheckpointVerdict]) -> Advice:
     ]
     if not windows:
         return Advice(None, None, _why_none(tuned, leak), leak)
-    window = max(windows, key=_width)
-    kept = _middle(window)
+    window = max(windows, key=lambda each: _width(each, gone))
+    kept = _middle(window, gone)
     return Advice(kept.checkpoint_id, kept.iteration, _why(kept, window, leak), leak)
 
 
-def _width(window: Sequence[CheckpointVerdict]) -> tuple[int, int, int]:
+def _width(window: Sequence[CheckpointVerdict], gone: Container[int]) -> tuple[bool, int, int, int]:
     fewest = min(each.score.forgotten for each in window)
-    return -fewest, len(window), window[-1].iteration - window[0].iteration
+    is_there = any(each.iteration not in gone for each in window)
+    return is_there, -fewest, len(window), window[-1].iteration - window[0].iteration
 
 
-def _middle(window: Sequence[CheckpointVerdict]) -> CheckpointVerdict:
-    def rank(place: int) -> tuple[int, int, float]:
+def _middle(window: Sequence[CheckpointVerdict], gone: Container[int]) -> CheckpointVerdict:
+    def rank(place: int) -> tuple[bool, int, int, float]:
         score, from_middle = window[place].score, abs(2 * place - (len(window) - 1))
-        return -score.forgotten, -from_middle, score.identity
+        return window[place].iteration not in gone, -score.forgotten, -from_middle, score.identity
 
     return window[max(range(len(window)), key=rank)]
 
