@@ -192,7 +192,7 @@ def _compared(run: Run, loaded: Stored, chosen: Collection[int]) -> ComparedRun:
     verdicts = [
         CheckpointVerdict(id_of(each), each.iteration, judge(recipe, texts[id_of(each)], base)) for each in checkpoints
     ]
-    advice = advise(verdicts)
+    advice = advise(verdicts, gone={each.iteration for each in checkpoints if each.deleted_at is not None})
     columns = tuple(
         _column(run, checkpoint, recipe=recipe, score=verdict.score, advice=advice)
         for checkpoint, verdict in zip(checkpoints, verdicts, strict=True)

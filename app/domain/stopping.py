@@ -141,7 +141,7 @@ def stop_reason(
     if cause in {None, StopCause.PERSON}:
         return None
     if not iterations:
-        return message("Stopped at the sweet spot.") if cause is StopCause.SWEET_SPOT else _PARROT
+        return message("Its rule was met.") if cause is StopCause.SWEET_SPOT else _PARROT
     values: dict[str, object] = {"first": iterations[0], "last": iterations[-1], "count": len(iterations)}
     if cause is StopCause.PARROT:
         return message("Its sweep stops parrots, and it was one at iterations {first} and {last}.", **values)
