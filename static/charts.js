@@ -176,7 +176,7 @@
       if (this.at !== null && row && row[1] !== null) this.part("#loss-chart svg").append(shape("path", { class: "dot-at", d: `M${row[0]} ${100 - (100 * row[1]) / this.top}h0` }));
       cursor.setAttribute("aria-valuemax", end);
       cursor.setAttribute("aria-valuenow", at);
-      cursor.setAttribute("aria-valuetext", [...this.root.querySelectorAll(".curve-at > :not([hidden]), .curve-keys [data-key]")].map((each) => each.textContent.trim().replace(/\s+/g, " ")).join(", "));
+      cursor.setAttribute("aria-valuetext", [...this.root.querySelectorAll(".curve-at > :not([hidden]), [data-key]")].map((each) => each.textContent.trim().replace(/\s+/g, " ")).join(", "));
     }
 
     move(at) {

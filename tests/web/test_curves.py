@@ -93,7 +93,7 @@ def test_a_picture_needs_no_script(session: Session) -> None:
     curves = curves_of(session, run, metrics=[metric(at, 3 / at) for at in range(1, 51)])
 
     macro = environment().get_template("macros/charts.html").module.curves  # type: ignore[attr-defined]
-    page = BeautifulSoup(macro(curves), "html.parser")
+    page = BeautifulSoup(macro(curves, "Curves"), "html.parser")
 
     assert {"series", "series-raw", "series-lr", "series-good", "series-leak"} <= {
         name for found in page.select("path") for name in found["class"]
