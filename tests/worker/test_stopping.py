@@ -1,6 +1,5 @@
 """Runs that are stopped by what they answer, with a fake trainer in a real child process."""
 
-import threading
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from app.config import settings
 from app.domain import db
 from app.domain.attempts import Ending, claim_run, end_attempt
 from app.domain.models import Checkpoint, Event, Run, RunState, StopCause, Sweep
-from app.domain.runs import id_of, request_stop, resume_run
+from app.domain.runs import id_of, resume_run
 from tests.conftest import wait_until
 from tests.factories import attempt_of, make_recipe, make_run
 from worker.gpus import Device
@@ -104,27 +103,6 @@ def test_a_parrot_that_is_resumed_has_two_checkpoints_more(session: Session) -> 
     assert first["iterations"] == [10, 15]
     assert min(second["iterations"]) > 15
     assert second["iterations"][0] >= before
-
-
-def test_a_person_who_stops_first_is_the_cause(session: Session) -> None:
-    """The checkpoint that the person wanted would be the sweet spot too."""
-    run = make_run(session, recipe=make_recipe(name="learns brisk", stopping=SWEET, training={"iterations": 400}))
-    thread = threading.Thread(target=train_waiting, kwargs={"worker": "test"})
-    thread.start()
-    wait_until(lambda: _iteration(session, run) >= 11, "the run did not come far enough", seconds=20)
-
-    with db.unit_of_work() as work:
-        request_stop(work, id_of(run), keep=True)
-    thread.join(20)
-
-    session.refresh(run)
-    assert (run.state, run.stopped_by) == (RunState.CANCELLED, StopCause.PERSON)
-    assert stops_of(session, run) == []
-
-
-def _iteration(session: Session, run: Run) -> int:
-    session.refresh(run)
-    return run.iteration
 
 
 def test_what_a_dead_supervisor_left_may_end_the_run(session: Session) -> None:
