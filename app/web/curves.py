@@ -9,7 +9,7 @@ live run by the same rules.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 from app.domain.advice import Advice
@@ -87,7 +87,7 @@ class Reading:
     @property
     def row(self) -> list[object]:
         """The fields in their order, as the script reads them."""
-        return [getattr(self, name) for name in self.__slots__]
+        return [getattr(self, each.name) for each in fields(self)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """When a run is stopped by what its checkpoints answer: pure rules first, then what is stored."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -91,7 +92,7 @@ def test_more_checkpoints_never_move_what_was_found(scores: list[tuple[int, int]
 # ── Stored ─────────────────────────────────────────────────────────────────
 
 
-def make_answered(session: Session, *texts: Sequence[str], recipe: Recipe | None = None, **fields: object) -> Run:
+def make_answered(session: Session, *texts: Sequence[str], recipe: Recipe | None = None, **fields: Any) -> Run:
     """Store a run that trains, with a base model and what each checkpoint said."""
     recipe = recipe or make_recipe(stopping=RULED, training={"iterations": 50})
     run = make_run(session, state=RunState.RUNNING, recipe=recipe, iterations=50, **fields)

@@ -40,7 +40,7 @@ def make_sweep(session: Session, *, stops_parrots: bool = True) -> Sweep:
 
 def stops_of(session: Session, run: Run) -> list[dict[str, Any]]:
     """Return what the ledger says of stops by a rule."""
-    return list(session.exec(select(Event.data).where(Event.run_id == run.id, Event.kind == "stop")))
+    return [dict(data) for data in session.exec(select(Event.data).where(Event.run_id == run.id, Event.kind == "stop"))]
 
 
 def files_of(session: Session, run: Run) -> dict[int, bool]:
@@ -93,11 +93,11 @@ def test_a_parrot_that_is_resumed_has_two_checkpoints_more(session: Session) -> 
 
     with db.unit_of_work() as work:
         resume_run(work, id_of(run))
-    session.refresh(run)
-    assert run.stopped_by is None
+    resumed = session.exec(select(Run.stopped_by, Run.state)).one()
     train_waiting(worker="test")
 
     session.refresh(run)
+    assert resumed == (None, RunState.QUEUED)
     assert (run.state, run.stopped_by) == (RunState.CANCELLED, StopCause.PARROT)
     first, second = stops_of(session, run)
     assert first["iterations"] == [10, 15]
