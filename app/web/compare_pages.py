@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from app.domain.answers import Cell, Column, ComparedRun, Matrix, Row
 from app.domain.diffs import Piece, diff_for_display
-from app.domain.leaks import LEAK_SHARE, Leak
+from app.domain.leaks import Leak
 from app.domain.mix_rows import RowCounts
 from app.domain.mixes import count_rows
 from app.domain.models import Run
 from app.domain.recipes import ProbeGroup
-from app.domain.verdicts import IDENTITY_HIT, Verdict
+from app.domain.thresholds import DEFAULTS, Thresholds
+from app.domain.verdicts import Verdict
 from app.web.compare_cells import CellView, cell_view, is_given, lang_of, leak_words, references_of
 from app.web.compare_columns import columns_of, limit_columns
 from app.web.compare_query import CompareQuery
@@ -88,8 +89,7 @@ class CellDetail:
     marked: tuple[str, str, str]
     """The answer before, in and after the words that were taught elsewhere."""
     leak_words: str
-    identity_threshold: float = IDENTITY_HIT
-    leak_threshold: float = LEAK_SHARE
+    thresholds: Thresholds = DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -227,6 +227,7 @@ def cell_detail(query: CompareQuery, matrix: Matrix) -> CellDetail | None:
         base_text=row.cells[base.checkpoint_id].text if base else "",
         marked=_marked(cell.text, leak),
         leak_words=leak_words(leak) if leak else "",
+        thresholds=matrix.thresholds,
     )
 
 
