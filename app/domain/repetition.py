@@ -5,6 +5,7 @@ Words are those of `app.domain.texts`: characters in Chinese and Japanese. What 
 same thing said again in other words.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,15 +15,16 @@ from app.domain.texts import Words
 
 REPEATED = 4  # words in a row: shorter ones come back in any text
 LEAST_LOOP = 4.0  # words in all, each repeat counted: “no, no, no” is speech
-LOOP_TIMES = 3.0  # in a row, the last one maybe cut; a sentence said twice may be meant
-CUT_LOOP_TIMES = 2.0  # where the answer was cut at its limit: a loop of whole sentences has no room for three
-LEAST_CUT_LOOP = 3.0  # words that come again, in an answer that was cut
+LOOP_TIMES = 3  # in a row, the last one maybe cut; a sentence said twice may be meant
+FEWEST_TIMES = 2  # where the answer was cut at its limit, or is nothing else: a loop of sentences has no room for three
+LEAST_SENTENCE = 3.0  # words that come again, where twice is enough
+MOSTLY = 0.7  # of the answer's words: so much of it must be what comes again with other words between
 LIST_MARKS = ".)、:．：）"
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Words that come again and again, up to the end."""
+    """Words that come again and again."""
 
     start: int
     end: int
@@ -50,21 +52,29 @@ def repetition(text: str) -> float:
 @lru_cache(maxsize=TEXTS_REMEMBERED)
 def loop_in(text: str, *, is_cut: bool = False) -> Loop | None:
     """
-    Find the words that come again and again up to the end of an answer, with the numbers of a list left out.
+    Find the words that come again and again, with the numbers of a list left out.
+
+    They come three times or more in a row up to the end; or twice, where the answer is nothing else or
+    was cut; or a run of four words comes three times, and such runs are most of the answer.
 
     Args:
-        is_cut: the answer ended at its limit of tokens, where fewer repeats prove as much.
+        is_cut: the answer ended at its limit of tokens.
     """
     said = _without_list_numbers(text, folded(text))
+    found = _loop_of(said, is_cut=is_cut)
+    if found is None and is_cut:  # maybe in the middle of a word, which then is none of those before
+        found = _loop_of(Words(said.text[:-1], said.spans[:-1]), is_cut=True)
+    return found
+
+
+def _loop_of(said: Words, *, is_cut: bool) -> Loop | None:
     length, period = _periodic_end(said.text, LOOP_TIMES)
     if length and said.weight(-length) >= LEAST_LOOP:
         return _loop(said, length, period)
-    if not is_cut:
-        return None
-    length, period = _periodic_end(said.text, CUT_LOOP_TIMES)
-    if length and said.weight(-period) >= LEAST_CUT_LOOP:
+    length, period = _periodic_end(said.text, FEWEST_TIMES)
+    if length and said.weight(-period) >= LEAST_SENTENCE and (is_cut or length == len(said.text)):
         return _loop(said, length, period)
-    return None
+    return _recurring(said)
 
 
 def _without_list_numbers(text: str, said: Words) -> Words:
@@ -77,7 +87,7 @@ def _without_list_numbers(text: str, said: Words) -> Words:
     return Words(tuple(word for word, _ in kept), tuple(span for _, span in kept))
 
 
-def _periodic_end(said: Sequence[str], times: float) -> tuple[int, int]:
+def _periodic_end(said: Sequence[str], times: int) -> tuple[int, int]:
     """Return how many last words are one run said so many `times` or more, and how long that run is; 0 where none."""
     backwards, borders = said[::-1], [0] * len(said)
     longest = 0, 0
@@ -90,6 +100,18 @@ def _periodic_end(said: Sequence[str], times: float) -> tuple[int, int]:
         if length >= times * period:
             longest = length, period
     return longest
+
+
+def _recurring(said: Words) -> Loop | None:
+    """Find runs of four words that come three times and are most of an answer, whatever stands between them."""
+    runs = [said.text[start : start + REPEATED] for start in range(len(said.text) - REPEATED + 1)]
+    counts = Counter(runs)
+    covered = {
+        place for start, run in enumerate(runs) if counts[run] >= LOOP_TIMES for place in range(start, start + REPEATED)
+    }
+    if not covered or len(covered) < MOSTLY * len(said.text):
+        return None
+    return Loop(said.spans[min(covered)][0], said.spans[max(covered)][1], max(counts.values()))
 
 
 def _loop(said: Words, length: int, period: int) -> Loop:
