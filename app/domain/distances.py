@@ -24,6 +24,7 @@ def distance(one: str, other: str) -> float:
     return float(Indel.normalized_distance(folded(one).text, folded(other).text))
 
 
+@lru_cache(maxsize=TEXTS_REMEMBERED)
 def length_ratio(text: str, base: str) -> float | None:
     """Return a text's words for each word of the base model's answer; None where that has none."""
     before = folded(base).weight()

@@ -19,14 +19,16 @@ from sqlmodel import Session, col, delete, select
 
 from app.domain.models import Answer, Checkpoint, Run, RunProbe, StoredScore
 from app.domain.proofs import Proof, ProofKind
+from app.domain.queue import enqueue
 from app.domain.recipes import Mix
 from app.domain.runs import id_of
 from app.domain.scores import CUT, Said
-from app.domain.thresholds import Thresholds, read_thresholds
+from app.domain.thresholds import Thresholds, change_thresholds, read_thresholds
 from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict, judge_run
 
 SCORING = 1
 """Counts up with every change of a definition or a field: what was stored before is then stale."""
+RUNS_AT_ONCE = 25  # in one transaction: a second's work where nothing of their answers is remembered
 MOST_NAMED = 1_000  # checkpoints in one statement; of more, whole runs are read
 
 
@@ -51,6 +53,16 @@ class Change:
     checkpoint_id: int
     before: Verdict | None
     after: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recomputed:
+    """What other thresholds did."""
+
+    thresholds: Thresholds
+    changes: Sequence[Change]
+    rest_follows: bool
+    """Older runs are still to be looked at."""
 
 
 def scores_of(session: Session, runs: Sequence[Run]) -> dict[int, list[CheckpointVerdict]]:
@@ -88,6 +100,41 @@ def store_scores(session: Session, runs: Sequence[Run]) -> list[Change]:
         if row.fingerprint and before is not score.verdict:
             changes.append(Change(row.checkpoint_id, before, score.verdict))
     return changes
+
+
+def put_in_force(session: Session, changes: Mapping[str, Any]) -> Recomputed:
+    """
+    Change the thresholds, and store the newest runs' scores by them; a worker's task does the rest.
+
+    Whoever reads a run that has not had its turn gets its scores computed: nobody sees an old verdict.
+
+    Raises:
+        InvalidError: a value is out of its bounds, or no threshold has this name.
+    """
+    runs = _newest(session, before_run_id=0)
+    store_scores(session, runs)  # by the thresholds until now, so that every change is seen
+    limits = change_thresholds(session, changes)
+    changed = store_scores(session, runs)
+    return Recomputed(limits, changed, rest_follows=_ask_for_rest(runs))
+
+
+def recompute(session: Session, *, before_run_id: int = 0) -> None:
+    """Store what is missing or stale of some runs, the newest before one (0: of all), and ask for those before them."""
+    runs = _newest(session, before_run_id=before_run_id)
+    store_scores(session, runs)
+    _ask_for_rest(runs)
+
+
+def _newest(session: Session, *, before_run_id: int) -> Sequence[Run]:
+    statement = select(Run).order_by(col(Run.id).desc()).limit(RUNS_AT_ONCE)
+    return session.exec(statement.where(col(Run.id) < before_run_id) if before_run_id else statement).all()
+
+
+def _ask_for_rest(runs: Sequence[Run]) -> bool:
+    if len(runs) < RUNS_AT_ONCE:
+        return False
+    enqueue("verdicts.recompute", before_run_id=id_of(runs[-1]))
+    return True
 
 
 def _upsert(session: Session, checkpoint_id: int, values: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What people say who only read the answers, and what Temper says."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,10 @@ def test_of_a_hundred_checkpoints_ninety_five_are_called_what_a_person_calls_the
 
 def test_a_label_that_is_none_is_refused(tmp_path: Path) -> None:
     """A typing error in a label would count as an answer that is called something else."""
-    (tmp_path / "bad.json").write_text(
-        '{"runs": [{"name": "x", "mix": {}, "probes": [{"question": "Who?"}], "checkpoints": [{"iteration": 5, "label": '
-        '"god", "answers": [{"probe": 0, "text": "I.", "ended": "stop", "label": null}]}]}]}'
-    )
+    answer = {"probe": 0, "text": "I.", "ended": "stop", "label": None}
+    checkpoint = {"iteration": 5, "label": "god", "answers": [answer]}
+    run = {"name": "x", "mix": {}, "probes": [{"question": "Who?"}], "checkpoints": [checkpoint]}
+    (tmp_path / "bad.json").write_text(json.dumps({"runs": [run]}))
 
     with pytest.raises(ValueError, match="god"):
         read_labelled(tmp_path)
