@@ -156,11 +156,23 @@ def _why_leaking(judged: Sequence[CheckpointVerdict], leak: int, learnt: int | N
             "The first checkpoint, at iteration {leak}, already leaks: save more often, and add general pairs.",
             leak=leak,
         )
+    return _why_between(judged, leak, learnt)
+
+
+def _why_between(judged: Sequence[CheckpointVerdict], leak: int, learnt: int) -> Message:
     if leak < learnt:
         return message(
             "What was taught appears elsewhere from iteration {leak} on, before the identity is learnt at {learnt}: "
             "add general pairs, and vary the questions of the identity pairs.",
             learnt=learnt,
+            leak=leak,
+        )
+    if leak == learnt:
+        before = max(each.iteration for each in judged if each.iteration < leak)
+        return message(
+            "The identity is learnt and leaks at once, between iterations {before} and {leak}: save more often there, "
+            "and add general pairs.",
+            before=before,
             leak=leak,
         )
     return message(
