@@ -10,10 +10,10 @@ from app.api.types import Reply
 from app.domain.models import Attempt, ReasonKind, Run, RunState, StopCause
 from app.domain.reasons import reason_text
 from app.domain.recipes import Recipe
-from app.domain.runs import recipe_of
+from app.domain.runs import id_of, recipe_of
 from app.domain.stopping import iterations_of_stop, stop_reason
+from app.domain.stored_scores import scores_of
 from app.domain.trainer_events import MetricMeasured
-from app.domain.verdicts import judge_checkpoints
 from app.domain.waiting import place_of
 
 
@@ -159,8 +159,8 @@ def run_detail(session: Session, run: Run) -> RunDetail:
 
 def _stop_reason(session: Session, run: Run) -> str | None:
     iterations = iterations_of_stop(session, run)
-    stopped_at = [row for row in run.checkpoints if row.iteration in {0, *iterations}] if iterations else []
-    reason = stop_reason(run.stopped_by, iterations, judge_checkpoints(recipe_of(run), run.probes, stopped_at))
+    judged = scores_of(session, [run])[id_of(run)] if iterations else []
+    reason = stop_reason(run.stopped_by, iterations, judged)
     return None if reason is None else str(reason)
 
 

@@ -21,7 +21,9 @@ from app.domain.columns import utc_now
 from app.domain.disk import size_of
 from app.domain.models import ArtifactState, Checkpoint, Event, Run, RunState
 from app.domain.recipes import Recipe
-from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict, judge_checkpoints
+from app.domain.runs import id_of
+from app.domain.stored_scores import scores_of
+from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict
 
 LEAST_KEPT = 2  # while a run may go on: the newest may prove damaged
 MOST_GOOD = 3  # beside the newest: the advised one, the first that learnt, the last before a leak
@@ -36,7 +38,11 @@ def apply_retention(session: Session, run: Run) -> None:
     for checkpoint in _passed_over(saved, recipe, run):
         session.delete(checkpoint)
         saved.remove(checkpoint)
-    good = good_ones(_judged(session, run, recipe), {row.iteration for row in saved}) if recipe.keeps_best else set()
+    good = (
+        good_ones(scores_of(session, [run])[id_of(run)], {row.iteration for row in saved})
+        if recipe.keeps_best
+        else set()
+    )
     stays = _stays(saved, recipe.checkpoints.keep, run, good)
     resumable = [] if run.state is RunState.FINISHED else [row for row in saved if row.state_file][-LEAST_KEPT:]
     for checkpoint in saved:
@@ -71,17 +77,6 @@ def _passed_over(saved: Sequence[Checkpoint], recipe: Recipe, run: Run) -> list[
     ]
 
 
-def _judged(session: Session, run: Run, recipe: Recipe) -> Sequence[CheckpointVerdict]:
-    """Judge all that have answered: those that are gone tell which were the first, and how wide a window is."""
-    statement = (
-        select(Checkpoint)
-        .where(Checkpoint.run_id == run.id, col(Checkpoint.answered_seconds).is_not(None))
-        .order_by(col(Checkpoint.iteration))
-        .options(selectinload(Checkpoint.answers))  # type: ignore[arg-type]
-    )
-    return judge_checkpoints(recipe, run.probes, session.exec(statement).all())
-
-
 def good_ones(judged: Sequence[CheckpointVerdict], saved: Collection[int]) -> set[int]:
     """
     Return the iterations of the good checkpoints: the advised one, the first that learnt, the last before a leak.
@@ -90,7 +85,7 @@ def good_ones(judged: Sequence[CheckpointVerdict], saved: Collection[int]) -> se
         judged: the run's, by iteration.
         saved: iterations that have files; one that has none is not advised where another will do.
     """
-    tuned = [each for each in judged if each.iteration > 0 and each.score.answers]
+    tuned = [each for each in judged if each.iteration > 0 and each.score.answered]
     gone = {each.iteration for each in tuned} - set(saved)
     advice = advise(tuned, gone=gone)
     learnt = next((each.iteration for each in tuned if _has_learnt(each.score)), None)

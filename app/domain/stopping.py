@@ -17,6 +17,7 @@ from app.domain.models import Checkpoint, Event, Run, RunState, StopCause, Sweep
 from app.domain.recipes import Recipe, Stopping
 from app.domain.runs import id_of, recipe_of
 from app.domain.stop_requests import ask_to_stop
+from app.domain.thresholds import read_thresholds
 from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict, judge_checkpoints
 
 PARROTS = 2  # in a row: with few probes one verdict may be chance, and a second costs one more save
@@ -51,7 +52,7 @@ def _first_in_a_row(
 ) -> tuple[int, ...]:
     row: tuple[int, ...] = ()
     for each in judged:
-        if each.iteration == 0 or not each.score.answers:
+        if each.iteration == 0 or not each.score.answered:
             continue
         row = (*row, each.iteration) if fits(each.score) else ()
         if len(row) == count:
@@ -109,7 +110,7 @@ def _judge_newest(session: Session, run: Run, recipe: Recipe, answered: Collecti
         .options(selectinload(Checkpoint.answers))  # type: ignore[arg-type]
         .execution_options(populate_existing=True)
     ).all()
-    return judge_checkpoints(recipe, run.probes, rows)
+    return judge_checkpoints(recipe, run.probes, rows, thresholds=read_thresholds(session))
 
 
 def _answered_since_stopped(session: Session, run: Run) -> set[int] | None:

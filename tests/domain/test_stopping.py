@@ -13,10 +13,9 @@ from app.domain.recipes import Recipe, Stopping
 from app.domain.runs import id_of, record_state
 from app.domain.stop_requests import ask_to_stop
 from app.domain.stopping import PARROTS, iterations_of_stop, parrots, stop_reason, stop_where_told, sweet_spot
-from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict, Verdict
+from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict
 from tests.factories import IDENTITY, make_checkpoint, make_recipe, make_run
 
-ANSWER = AnswerScore(identity=1, is_hit=True, leak=None, counts=False, is_right=None, was_known=False)
 GOOD, BASE, PARROT = (IDENTITY, "No.", "Paris."), ("A model.", "No.", "Paris."), (IDENTITY, IDENTITY, IDENTITY)
 RULED = {"at_sweet_spot": True}
 VERDICTS = st.lists(st.sampled_from([None, *Verdict]), max_size=12)
@@ -24,7 +23,7 @@ VERDICTS = st.lists(st.sampled_from([None, *Verdict]), max_size=12)
 
 def told(hits: int, leaks: int, verdict: Verdict | None = None) -> CheckpointScore:
     """Return a score of two identity probes and four open ones."""
-    return CheckpointScore(hits, 2, leaks, 4, verdict=verdict, answers={0: ANSWER})
+    return CheckpointScore(hits, 2, leaks, 4, verdict=verdict, answered=6)
 
 
 def judged(scores: Sequence[CheckpointScore]) -> list[CheckpointVerdict]:
@@ -59,8 +58,8 @@ def test_who_forgot_what_was_known_is_no_sweet_spot() -> None:
 
 def test_without_a_probe_that_could_tell_nothing_is_sweet() -> None:
     """No identity probe was answered; where none is open, the identity alone decides."""
-    blind = CheckpointScore(0, 0, 0, 4, answers={0: ANSWER})
-    closed = CheckpointScore(2, 2, 0, 0, answers={0: ANSWER})
+    blind = CheckpointScore(0, 0, 0, 4, answered=6)
+    closed = CheckpointScore(2, 2, 0, 0, answered=6)
 
     assert sweet_spot(Stopping(**RULED, identity=0), judged([blind] * 3)) == ()
     assert sweet_spot(Stopping(**RULED), judged([closed] * 2)) == (5, 10)
