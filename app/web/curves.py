@@ -184,7 +184,8 @@ def loss_panel(metrics: Sequence[MetricMeasured], readings: Sequence[Reading]) -
         "series-nll-general": [(each.iteration, each.general_nll) for each in readings],
     }
     loss: list[Point] = [(each.iteration, each.loss) for each in rows]
-    top = ceiling([value for points in (loss, *held_out.values()) for _, value in points if value is not None])
+    values = [value for points in (loss, *held_out.values()) for _, value in points if value is not None]
+    top = ceiling(values)
     rates: list[Point] = [(each.iteration, each.learning_rate) for each in rows]
     highest = max((each.learning_rate for each in rows), default=0) or 1.0
     lines = [
@@ -193,7 +194,7 @@ def loss_panel(metrics: Sequence[MetricMeasured], readings: Sequence[Reading]) -
         *(Line(kind, path(points, top=top)) for kind, points in held_out.items()),
         Line("series", path(smoothed(loss), top=top)),
     ]
-    labels = [f"{top * (LOSS_PARTS - part) / LOSS_PARTS:.3g}" for part in range(LOSS_PARTS + 1)]
+    labels = [f"{top * part / LOSS_PARTS:.3g}" if values else "" for part in range(LOSS_PARTS, -1, -1)]
     return Panel(labels, [line for line in lines if line.path])
 
 
