@@ -179,7 +179,7 @@ def _marks(advice: Advice | None, end: int) -> list[Place]:
 def loss_panel(metrics: Sequence[MetricMeasured], readings: Sequence[Reading]) -> Panel:
     """Draw the loss, the learning rate beside it, and what held-out pairs cost at each checkpoint."""
     rows = thinned(metrics, MOST_POINTS)
-    held_out = {
+    held_out: dict[str, list[Point]] = {
         "series-nll-identity": [(each.iteration, each.identity_nll) for each in readings],
         "series-nll-general": [(each.iteration, each.general_nll) for each in readings],
     }
