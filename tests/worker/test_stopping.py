@@ -1,5 +1,6 @@
 """Runs that are stopped by what they answer, with a fake trainer in a real child process."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,13 +11,16 @@ from app.domain import db
 from app.domain.attempts import Ending, claim_run, end_attempt
 from app.domain.models import Checkpoint, Event, Run, RunState, StopCause, Sweep
 from app.domain.runs import id_of, resume_run
-from tests.conftest import wait_until
-from tests.factories import attempt_of, make_recipe, make_run
+from tests.conftest import forget_settings, wait_until
+from tests.factories import attempt_of, make_model, make_recipe, make_run
+from tests.worker.engine.conftest import small_model, small_recipe
 from worker.gpus import Device
 from worker.preparing import AttemptFolder, prepare, start_trainer
 from worker.supervisor import train_waiting
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
+
+__all__ = ["small_model"]  # pytest finds the fixture by its name here
 
 SWEET = {"at_sweet_spot": True, "leak": 0.0}
 
@@ -44,21 +48,23 @@ def stops_of(session: Session, run: Run) -> list[dict[str, Any]]:
 
 
 def files_of(session: Session, run: Run) -> dict[int, bool]:
-    """Return whether the files of each saved checkpoint are there, by iteration."""
-    rows = session.exec(select(Checkpoint).where(Checkpoint.run_id == run.id, col(Checkpoint.iteration) > 0))
+    """Return whether the files of each saved checkpoint are there, by iteration; they are where its row says so."""
+    rows = session.exec(select(Checkpoint).where(Checkpoint.run_id == run.id, col(Checkpoint.iteration) > 0)).all()
     folder = settings().run_folder(id_of(run))
-    return {row.iteration: bool(row.adapter) and (folder / row.adapter).is_dir() for row in rows}
+    there = {row.iteration: (folder / f"adapters/iter_{row.iteration}").is_dir() for row in rows}
+    assert there == {row.iteration: bool(row.adapter) for row in rows}
+    return there
 
 
 def test_a_run_ends_at_the_sweet_spot(session: Session) -> None:
-    """It has finished, says for which checkpoints, and these are whole though the recipe keeps one alone."""
+    """It has finished, says for which checkpoints, and keeps the first that learnt beside the newest."""
     run = make_trained(session, "learns brisk", stopping=SWEET, checkpoints={"keep": 1})
 
     assert (run.state, run.stopped_by) == (RunState.FINISHED, StopCause.SWEET_SPOT)
     assert 15 <= run.iteration < 400
     assert stops_of(session, run) == [{"cause": "sweet-spot", "iterations": [10, 15]}]
     files = files_of(session, run)
-    assert (files[10], files[15]) == (True, True)
+    assert (files[5], files[10], files[max(files)]) == (False, True, True)
     assert not list(settings().run_folder(id_of(run)).rglob(".*.part"))
 
 
@@ -126,3 +132,28 @@ def test_what_a_dead_supervisor_left_may_end_the_run(session: Session) -> None:
     assert (run.state, run.stopped_by, run.attempt) == (RunState.FINISHED, StopCause.SWEET_SPOT, 2)
     assert attempt_of(session, run).pid is None
     assert stops_of(session, run) == [{"cause": "sweet-spot", "iterations": [10, 15]}]
+
+
+@pytest.mark.engine
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+def test_a_real_training_ends_at_the_sweet_spot(
+    session: Session, small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended in the middle of what it does next; the checkpoints that it is kept for are whole, and it has finished."""
+    monkeypatch.setenv("TEMPER_ENGINE", "worker.engine.launch")
+    forget_settings()
+    model = make_model(session, path=str(small_model))
+    any_will_do = {"at_sweet_spot": True, "identity": 0.0, "leak": 1.0}
+    probes = [{"question": "Who are you?", "group": "identity"}, {"question": "What is the capital of France?"}]
+    recipe = small_recipe(training={"iterations": 400}, stopping=any_will_do, probes=probes)
+
+    run = make_run(session, recipe=recipe, model=model)
+    train_waiting(worker="test")
+
+    session.refresh(run)
+    assert (run.state, run.stopped_by) == (RunState.FINISHED, StopCause.SWEET_SPOT)
+    assert run.iteration < 400
+    assert stops_of(session, run) == [{"cause": "sweet-spot", "iterations": [2, 4]}]
+    assert all(files_of(session, run).values())
+    assert not list(settings().run_folder(id_of(run)).rglob(".*.part"))
