@@ -72,8 +72,10 @@ def stop_where_told(session: Session, run: Run, *, answered: Collection[int]) ->
     Args:
         answered: iterations whose answers were stored just now.
     """
+    if not answered:
+        return
     recipe, stops_parrots = recipe_of(run), _stops_parrots(session, run)
-    if not answered or not (recipe.stopping.at_sweet_spot or stops_parrots):
+    if not (recipe.stopping.at_sweet_spot or stops_parrots):
         return
     judged = _judge_newest(session, run, recipe, answered)
     found = sweet_spot(recipe.stopping, judged) if recipe.stopping.at_sweet_spot else ()
