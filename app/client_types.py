@@ -35,12 +35,14 @@ class Run(TypedDict):
     newest_answer: str
     reason: Reason | None
     is_stopping: bool
+    stopped_by: str | None
     created_at: str
     started_at: str | None
     ended_at: str | None
     recipe: dict[str, Any]
     attempts: list[Attempt]
     place: int | None
+    stop_reason: str | None
     log_tail: str
 
 
@@ -104,6 +106,17 @@ class Artifact(TypedDict):
     size_bytes: int
 
 
+class Proof(TypedDict):
+    """The part of one answer that proves a verdict."""
+
+    kind: str
+    probe: int
+    start: int
+    end: int
+    words: str
+    wanted: str
+
+
 class Score(TypedDict):
     """The counts behind a verdict."""
 
@@ -116,6 +129,12 @@ class Score(TypedDict):
     right_total: int
     forgotten: int
     known: int
+    broken: int
+    repeating: int
+    collapsed: int
+    distinct: float
+    distance: float | None
+    proof: Proof | None
 
 
 class Checkpoint(TypedDict):
