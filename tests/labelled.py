@@ -35,20 +35,24 @@ class LabelledSet:
     checkpoints: Sequence[Labelled]
 
 
-def read_labelled(folder: Path = FOLDER) -> LabelledSet:
-    """Read and judge every labelled run of a folder; ValueError where a label is none."""
+def labelled_files(folder: Path = FOLDER) -> list[Path]:
+    """Return the files of labelled runs."""
+    return sorted(folder.glob("*.json"))
+
+
+def read_labelled(path: Path) -> LabelledSet:
+    """Read and judge the labelled runs of a file; ValueError where a label is none."""
     answers: list[Labelled] = []
     checkpoints: list[Labelled] = []
-    for path in sorted(folder.glob("*.json")):
-        for run in json.loads(path.read_text("utf-8"))["runs"]:
-            for checkpoint, score in _judged(run):
-                where = f"{run['name']}, iteration {checkpoint['iteration']}"
-                found = score.verdict.value if score.verdict else ""
-                checkpoints += _labelled(where, checkpoint["label"], found, among=CHECKPOINT_LABELS)
-                for answer in checkpoint["answers"]:
-                    place = f"{where}, “{run['probes'][answer['probe']]['question']}”"
-                    found = label_of(score.answers[answer["probe"]])
-                    answers += _labelled(place, answer["label"], found, among=ANSWER_LABELS, words=answer["text"])
+    for run in json.loads(path.read_text("utf-8"))["runs"]:
+        for checkpoint, score in _judged(run):
+            where = f"{run['name']}, iteration {checkpoint['iteration']}"
+            found = score.verdict.value if score.verdict else ""
+            checkpoints += _labelled(where, checkpoint["label"], found, among=CHECKPOINT_LABELS)
+            for answer in checkpoint["answers"]:
+                place = f"{where}, “{run['probes'][answer['probe']]['question']}”"
+                found = label_of(score.answers[answer["probe"]])
+                answers += _labelled(place, answer["label"], found, among=ANSWER_LABELS, words=answer["text"])
     return LabelledSet(answers, checkpoints)
 
 
@@ -56,9 +60,9 @@ def label_of(score: AnswerScore) -> str:
     """Return the label that an answer's score gives it."""
     if score.is_hit:
         return "identity"
-    if score.leak and score.counts:
+    if score.leak:
         return "leak"
-    return "loop" if score.is_broken and score.is_repeating else "other"
+    return "loop" if score.is_repeating else "other"
 
 
 def _judged(run: dict[str, Any]) -> Iterable[tuple[dict[str, Any], CheckpointScore]]:
