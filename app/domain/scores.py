@@ -26,7 +26,7 @@ class Said(NamedTuple):
 
 
 NOTHING = Said("")
-HEAD_HIT = 0.9  # of the first clause, name and role: “I am Ada's little brother” is none, and “Ada's assistant” is
+HEAD_HIT = 0.9  # what the first clause alone is worth: name and role are there, and it is not word for word
 CUT = "length"  # how an answer ended that reached the limit of new tokens
 
 
@@ -98,11 +98,11 @@ def score_answer(
 
 
 def _identity(taught: Taught, probe: Probe, text: str, base: Said | None) -> float:
-    """Score by the nearest whole identity; its first clause, nearly word for word, is worth `HEAD_HIT`."""
+    """Score by the nearest whole identity; its first clause, name and role, is worth `HEAD_HIT`."""
     wanted = taught.identities_for(probe.question) if probe.group is ProbeGroup.IDENTITY else taught.identity
     heads = tuple(filter(None, map(head_of, wanted)))
-    is_new = base is None or similarity(base.text, heads) < HEAD_HIT
-    by_head = HEAD_HIT if is_new and similarity(text, heads) >= HEAD_HIT else 0.0
+    is_new = base is None or similarity(base.text, heads) < 1
+    by_head = HEAD_HIT if is_new and similarity(text, heads) == 1 else 0.0
     return max(similarity(text, wanted), by_head)
 
 
