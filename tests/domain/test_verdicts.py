@@ -288,7 +288,10 @@ def test_without_answers_or_identity_probes_there_is_no_verdict() -> None:
 
 def test_rows_that_are_loaded_are_judged_without_a_database() -> None:
     """A page that has its rows already gets the same verdicts from them."""
-    probes = [RunProbe(id=70 + place, run_id=1, position=place, **probe) for place, probe in enumerate(PROBES)]
+    probes = [
+        RunProbe(id=70 + place, run_id=1, position=place, **probe)  # type: ignore[arg-type]
+        for place, probe in enumerate(PROBES)
+    ]
     rows = [
         Checkpoint(
             id=iteration + 1,
