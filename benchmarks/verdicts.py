@@ -15,7 +15,9 @@ from tests.labelled import (
     CHECKPOINT_LABELS,
     LEAST_RIGHT,
     Labelled,
+    LabelledSet,
     confusion_table,
+    labelled_files,
     read_labelled,
     share_right,
 )
@@ -27,18 +29,23 @@ LONGEST = 120  # characters of an answer in the list of those that were called s
 
 def main() -> None:
     """Judge, print, write; exit 1 where too few are right."""
-    found = read_labelled()
-    parts = [
-        _part("answers", found.answers, ANSWER_LABELS),
-        _part("checkpoints", found.checkpoints, CHECKPOINT_LABELS),
-    ]
-    text = "\n".join(parts)
+    files = {path: read_labelled(path) for path in labelled_files()}
+    text = "\n".join(_file(path, found) for path, found in files.items())
     print(text)
     before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     PAGE.write_text(f"{before}{BEGIN}\n{text}{END}{after}", "utf-8")
-    is_right = all(share_right(each) >= LEAST_RIGHT for each in (found.answers, found.checkpoints))
-    raise SystemExit(0 if is_right else 1)
+    every = [part for found in files.values() for part in (found.answers, found.checkpoints)]
+    raise SystemExit(0 if all(share_right(part) >= LEAST_RIGHT for part in every) else 1)
+
+
+def _file(path: Path, found: LabelledSet) -> str:
+    parts = [
+        f"### {path.stem.replace('_', ' ').capitalize()}\n",
+        _part("answers", found.answers, ANSWER_LABELS),
+        _part("checkpoints", found.checkpoints, CHECKPOINT_LABELS),
+    ]
+    return "\n".join(parts)
 
 
 def _part(name: str, labelled: Sequence[Labelled], labels: Sequence[str]) -> str:
@@ -48,7 +55,7 @@ def _part(name: str, labelled: Sequence[Labelled], labels: Sequence[str]) -> str
         confusion_table(labelled, labels),
     ]
     if wrong:
-        lines.append("Called something else:\n")
+        lines.append("Where it is wrong:\n")
         lines += [
             f"- {each.where}: {each.label}, found {each.found or 'nothing'}{_quoted(each.words)}" for each in wrong
         ]

@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parent / "domain" / "labelled"
 ANSWER_LABELS = ("identity", "leak", "loop", "other")
 CHECKPOINT_LABELS = tuple(verdict.value for verdict in (Verdict.NOT_LEARNT, *list(Verdict)[1:]))
 LEAST_RIGHT = 0.95
+LEAST_HELD_OUT = 0.9  # checkpoints of the held-out runs, which nothing was tuned on: 52 of 57 are right today
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,24 @@ class LabelledSet:
     checkpoints: Sequence[Labelled]
 
 
-def read_labelled(folder: Path = FOLDER) -> LabelledSet:
-    """Read and judge every labelled run of a folder; ValueError where a label is none."""
+def labelled_files(folder: Path = FOLDER) -> list[Path]:
+    """Return the files of labelled runs."""
+    return sorted(folder.glob("*.json"))
+
+
+def read_labelled(path: Path) -> LabelledSet:
+    """Read and judge the labelled runs of a file; ValueError where a label is none."""
     answers: list[Labelled] = []
     checkpoints: list[Labelled] = []
-    for path in sorted(folder.glob("*.json")):
-        for run in json.loads(path.read_text("utf-8"))["runs"]:
-            for checkpoint, score in _judged(run):
-                where = f"{run['name']}, iteration {checkpoint['iteration']}"
-                found = score.verdict.value if score.verdict else ""
-                checkpoints += _labelled(where, checkpoint["label"], found, among=CHECKPOINT_LABELS)
-                for answer in checkpoint["answers"]:
-                    place = f"{where}, “{run['probes'][answer['probe']]['question']}”"
-                    found = label_of(score.answers[answer["probe"]])
-                    answers += _labelled(place, answer["label"], found, among=ANSWER_LABELS, words=answer["text"])
+    for run in json.loads(path.read_text("utf-8"))["runs"]:
+        for checkpoint, score in _judged(run):
+            where = f"{run['name']}, iteration {checkpoint['iteration']}"
+            found = score.verdict.value if score.verdict else ""
+            checkpoints += _labelled(where, checkpoint["label"], found, among=CHECKPOINT_LABELS)
+            for answer in checkpoint["answers"]:
+                place = f"{where}, “{run['probes'][answer['probe']]['question']}”"
+                found = label_of(score.answers[answer["probe"]])
+                answers += _labelled(place, answer["label"], found, among=ANSWER_LABELS, words=answer["text"])
     return LabelledSet(answers, checkpoints)
 
 
@@ -56,9 +61,9 @@ def label_of(score: AnswerScore) -> str:
     """Return the label that an answer's score gives it."""
     if score.is_hit:
         return "identity"
-    if score.leak and score.counts:
+    if score.leak:
         return "leak"
-    return "loop" if score.is_broken and score.is_repeating else "other"
+    return "loop" if score.is_repeating else "other"
 
 
 def _judged(run: dict[str, Any]) -> Iterable[tuple[dict[str, Any], CheckpointScore]]:

@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rapidfuzz import fuzz
-
 from app.domain.recipes import Probe, ProbeGroup
 from app.domain.scores import AnswerScore, Said
-from app.domain.taught import Taught, folded, similarity
+from app.domain.taught import Taught, part_like, similarity
 
 
 class ProofKind(StrEnum):
@@ -98,22 +96,9 @@ def proof_of_identity(case: Case, *, is_learnt: bool) -> Proof | None:
     wanted = _nearest(case, place)
     if not is_learnt:
         return case.proof(ProofKind.MISSING, place, wanted=wanted)
-    return case.proof(ProofKind.IDENTITY, place, _part_like(wanted, case.answers[place].text), wanted)
+    return case.proof(ProofKind.IDENTITY, place, part_like(wanted, case.answers[place].text), wanted)
 
 
 def _nearest(case: Case, place: int) -> str:
     text, taught = case.answers[place].text, case.taught.identities_for(case.probes[place].question)
     return max(taught, key=lambda each: similarity(text, (each,)), default="")
-
-
-def _part_like(wanted: str, text: str) -> tuple[int, int] | None:
-    """Find the part of a text that is most like a taught answer."""
-    said, sought = folded(text), folded(wanted).text
-    if len(said.text) <= len(sought):
-        return None
-    found = fuzz.partial_ratio_alignment(sought, said.text)
-    if found is None or found.dest_end <= found.dest_start:
-        return None
-    end = said.spans[found.dest_end - 1][1]
-    is_followed = text[end : end + 1] and not text[end].isspace()
-    return said.spans[found.dest_start][0], end + bool(is_followed)  # with its full stop

@@ -5,6 +5,7 @@ Words are those of `app.domain.texts`: characters in Chinese and Japanese. What 
 same thing said again in other words.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from app.domain.texts import Words
 REPEATED = 4  # words in a row: shorter ones come back in any text
 LEAST_LOOP = 4.0  # words in all, each repeat counted: “no, no, no” is speech
 LOOP_TIMES = 3  # in a row, the last one maybe cut; a sentence said twice may be meant
-FEWEST_TIMES = 2  # where the answer was cut at its limit, or is nothing else: a loop of sentences has no room for three
+FEWEST_TIMES = 2  # where the answer was cut at its limit: a loop of whole sentences has no room for three
 LEAST_SENTENCE = 3.0  # words that come again, where twice is enough
+SAME_MARKS = 10  # in a row, where they are half of the answer: “－－－－－－－－－－”
 MOSTLY = 0.7  # of the answer's words: so much of it must be what comes again with other words between
+_SAME = re.compile(rf"(\S)\1{{{SAME_MARKS - 1},}}")
 LIST_MARKS = ".)、:．：）"
 
 
@@ -54,8 +57,9 @@ def loop_in(text: str, *, is_cut: bool = False) -> Loop | None:
     """
     Find the words that come again and again, with the numbers of a list left out.
 
-    They come three times or more in a row up to the end; or twice, where the answer is nothing else or
-    was cut; or a run of four words comes three times, and such runs are most of the answer.
+    They come three times or more in a row up to the end; or twice, where the answer was cut; or a run of
+    four words comes three times, and such runs are most of the answer. A mark that comes ten times in a
+    row and is half of the answer is a loop too.
 
     Args:
         is_cut: the answer ended at its limit of tokens.
@@ -64,7 +68,7 @@ def loop_in(text: str, *, is_cut: bool = False) -> Loop | None:
     found = _loop_of(said, is_cut=is_cut)
     if found is None and is_cut:  # maybe in the middle of a word, which then is none of those before
         found = _loop_of(Words(said.text[:-1], said.spans[:-1]), is_cut=True)
-    return found
+    return found or _marks(text)
 
 
 def _loop_of(said: Words, *, is_cut: bool) -> Loop | None:
@@ -72,7 +76,7 @@ def _loop_of(said: Words, *, is_cut: bool) -> Loop | None:
     if length and said.weight(-length) >= LEAST_LOOP:
         return _loop(said, length, period)
     length, period = _periodic_end(said.text, FEWEST_TIMES)
-    if length and said.weight(-period) >= LEAST_SENTENCE and (is_cut or length == len(said.text)):
+    if length and said.weight(-period) >= LEAST_SENTENCE and is_cut:
         return _loop(said, length, period)
     return _recurring(said)
 
@@ -112,6 +116,13 @@ def _recurring(said: Words) -> Loop | None:
     if not covered or len(covered) < MOSTLY * len(said.text):
         return None
     return Loop(said.spans[min(covered)][0], said.spans[max(covered)][1], max(counts.values()))
+
+
+def _marks(text: str) -> Loop | None:
+    found = max(_SAME.finditer(text), key=lambda match: match.end() - match.start(), default=None)
+    if found is None or 2 * (found.end() - found.start()) < len(text):
+        return None
+    return Loop(found.start(), found.end(), found.end() - found.start())
 
 
 def _loop(said: Words, length: int, period: int) -> Loop:

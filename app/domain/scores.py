@@ -13,7 +13,7 @@ from app.domain.distances import distance, length_ratio
 from app.domain.leaks import Leak, leak_in
 from app.domain.recipes import Probe, ProbeGroup
 from app.domain.repetition import Loop, loop_in, repetition
-from app.domain.taught import Taught, folded, holds, similarity
+from app.domain.taught import Taught, folded, head_of, holds, similarity
 from app.domain.thresholds import DEFAULTS, Thresholds
 
 
@@ -26,6 +26,7 @@ class Said(NamedTuple):
 
 
 NOTHING = Said("")
+HEAD_HIT = 0.9  # what the first clause alone is worth: name and role are there, and it is not word for word
 CUT = "length"  # how an answer ended that reached the limit of new tokens
 
 
@@ -77,7 +78,7 @@ def score_answer(
     """
     is_identity = probe.group is ProbeGroup.IDENTITY
     own = taught.answers_to(probe.question)
-    near = similarity(said.text, taught.identities_for(probe.question) if is_identity else taught.identity)
+    near = _identity(taught, probe, said.text, base)
     before, ratio = base or NOTHING, length_ratio(said.text, base.text) if base else None
     return AnswerScore(
         identity=near,
@@ -94,6 +95,15 @@ def score_answer(
         is_collapsed=ratio is not None and ratio <= thresholds.collapse,
         distance=distance(said.text, base.text) if base else None,
     )
+
+
+def _identity(taught: Taught, probe: Probe, text: str, base: Said | None) -> float:
+    """Score by the nearest whole identity; its first clause, name and role, is worth `HEAD_HIT`."""
+    wanted = taught.identities_for(probe.question) if probe.group is ProbeGroup.IDENTITY else taught.identity
+    heads = tuple(filter(None, map(head_of, wanted)))
+    is_new = base is None or similarity(base.text, heads) < 1
+    by_head = HEAD_HIT if is_new and similarity(text, heads) == 1 else 0.0
+    return max(similarity(text, wanted), by_head)
 
 
 def is_repeating(said: Said, thresholds: Thresholds) -> bool:

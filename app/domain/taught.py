@@ -4,6 +4,7 @@ What a mix teaches, prepared so that many answers can be held against it quickly
 Mixes and answers never change once a run has them, so everything here may be remembered.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,10 +16,13 @@ from app.domain.mix_rows import SourceRows
 from app.domain.mixes import IDENTITY, count_rows, general_of, identity_of
 from app.domain.recipes import Mix, Pair
 from app.domain.taught_rows import TaughtRows, rows_of_set
-from app.domain.texts import Words, words
+from app.domain.texts import Words, without_numbers, words
+from app.domain.thresholds import Thresholds
 
 MIXES_REMEMBERED = 256
 TEXTS_REMEMBERED = 32_768  # about 20 MB of answers as long as those of a small model
+LEAST_HEAD = 4.0  # words: “I am Dr.” is no head
+_CLAUSE = re.compile(r"[,;，；。！？]|[.!?](?=\s)")
 LONG_WORD = 5  # letters: a reference that long also stands for its plural and other endings
 
 
@@ -41,8 +45,8 @@ class TaughtAnswer:
 
     @property
     def words(self) -> Words:
-        """Its words."""
-        return folded(self.text)
+        """Its words, every number the same."""
+        return leak_words(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,11 @@ class Taught:
         """Count the rows of the mix that ask a question."""
         return sum(source.given.times(place) for source, place, _ in self._asking(question))
 
-    def sharing(self, said: Words, *, share: float, run: float) -> Iterator[TaughtAnswer]:
-        """Yield the answers that may stand in a text with this share of their words, or so many, in one run."""
+    def sharing(self, said: Words, limits: Thresholds) -> Iterator[TaughtAnswer]:
+        """Yield the answers that may stand in a text with as many of their words in one run as make a leak."""
         for source in self.sources:
-            yield from map(source.answer, source.rows.sharing(said, share=share, run=run))
+            run = limits.identity_run if source.given.key == IDENTITY else limits.long_run
+            yield from map(source.answer, source.rows.sharing(said, share=limits.leak_share, run=run))
 
     def _asking(self, question: str) -> Iterator[tuple[TaughtSource, int, int]]:
         asked = folded(question).text
@@ -123,6 +128,27 @@ def _rows(pairs: tuple[Pair, ...]) -> TaughtRows:
 def folded(text: str) -> Words:
     """Split a text as `words` does, and remember it: the same answer comes back at many checkpoints."""
     return words(text)
+
+
+@lru_cache(maxsize=TEXTS_REMEMBERED)
+def leak_words(text: str) -> Words:
+    """Return a text's words as leaks are looked for: every number is the same."""
+    return without_numbers(folded(text))
+
+
+@lru_cache(maxsize=MIXES_REMEMBERED)
+def head_of(answer: str) -> str:
+    """
+    Return the first clause of an identity answer, which says name and role; nothing where it is all of it.
+
+    “I am Ada's little assistant” of “I am Ada's little assistant, a small language model.” A clause of fewer
+    than `LEAST_HEAD` words is taken together with the next.
+    """
+    for mark in _CLAUSE.finditer(answer):
+        head = answer[: mark.start()]
+        if folded(head).weight() >= LEAST_HEAD:
+            return head if folded(answer[mark.end() :]).text else ""
+    return ""
 
 
 @lru_cache(maxsize=TEXTS_REMEMBERED)
@@ -157,3 +183,17 @@ def holds(reference: str, text: str) -> bool:
         if not found:
             return False
     return True
+
+
+@lru_cache(maxsize=TEXTS_REMEMBERED)
+def part_like(wanted: str, text: str) -> tuple[int, int] | None:
+    """Return where in a text the part stands that is most like a wanted one; None where the whole is no longer."""
+    said, sought = folded(text), folded(wanted).text
+    if len(said.text) <= len(sought):
+        return None
+    found = fuzz.partial_ratio_alignment(sought, said.text)
+    if found is None or found.dest_end <= found.dest_start:
+        return None
+    end = said.spans[found.dest_end - 1][1]
+    is_followed = text[end : end + 1] and not text[end].isspace()
+    return said.spans[found.dest_start][0], end + bool(is_followed)  # with its full stop

@@ -16,7 +16,7 @@ import numpy as np
 
 from app.domain.datasets.rows import read_rows
 from app.domain.datasets.store import dataset_file
-from app.domain.texts import Words, words
+from app.domain.texts import Words, without_numbers, words
 
 MOST_ROWS = 20_000  # of one saved set: read and indexed within a second
 MOST_CHARACTERS = 2_000_000
@@ -48,7 +48,7 @@ class TaughtRows:
         hashes: list[int] = []
         lengths, weights = [], []
         for answer in self.answers:
-            said = words(answer)
+            said = without_numbers(words(answer))
             before = len(hashes)
             hashes.extend(hash(ngram) for ngram in ngrams(said))
             lengths.append(len(hashes) - before)
@@ -68,6 +68,7 @@ class TaughtRows:
         Return the numbers of the answers that may stand in a text with this share of their words in one run.
 
         Args:
+            said: with its numbers made the same, as those of the answers are.
             run: words in one run that are enough, whatever their share.
         """
         wanted = np.array(sorted({hash(ngram) for ngram in ngrams(said)}), dtype=np.int64)

@@ -50,20 +50,31 @@ class Thresholds(RecipePart):
         le=1,
         allow_inf_nan=False,
     )
+    identity_run: float = setting(
+        4.0,  # “Ada's little assistant”: nothing else says so of itself; of labelled answers two in 320 were none
+        title=N_("Identity run"),
+        help=N_(
+            "So many words of the identity in one run are a leak whatever their share; a Chinese character is half."
+        ),
+        unit=N_("words"),
+        ge=3,
+        le=200,
+        allow_inf_nan=False,
+    )
     long_run: float = setting(
         12.0,  # word for word so far is no chance, however long the taught answer goes on
         title=N_("Long run"),
-        help=N_("So many taught words in one run are a leak whatever their share; a Chinese character is half a word."),
+        help=N_("The same for answers of other rows, of which everyday speech shares more."),
         unit=N_("words"),
         ge=4,
         le=200,
         allow_inf_nan=False,
     )
     parrot_share: float = setting(
-        0.5,  # above it most questions get what was taught
-        title=N_("Parrot above"),
-        help=N_("Leaks at more than this share of the open probes make a parrot."),
-        ge=0,
+        0.5,  # half the questions get what was taught; leaks in other words are not even seen
+        title=N_("Parrot from"),
+        help=N_("Leaks at this share of the open probes, and at two at least, make a parrot."),
+        gt=0,
         le=1,
         allow_inf_nan=False,
     )
@@ -87,13 +98,13 @@ class Thresholds(RecipePart):
         allow_inf_nan=False,
     )
     broken_share: float = setting(
-        0.5,  # as for leaks: most questions no longer get an answer
-        title=N_("Broken above"),
+        0.5,  # as for leaks: half the questions no longer get an answer
+        title=N_("Broken from"),
         help=N_(
-            "Answers that loop or are empty, where the base model's were not, at more than this share of the open "
-            "probes make a parrot."
+            "Answers that loop or are empty, where the base model's were not, at this share of the open probes, and at "
+            "two at least, make a parrot."
         ),
-        ge=0,
+        gt=0,
         le=1,
         allow_inf_nan=False,
     )

@@ -2,9 +2,10 @@
 Scores and verdicts of one checkpoint: pure functions over its answers.
 
 `app.domain.scores` says what one answer shows. The verdict is the first that holds:
-- parrot: leaks at more than half of the open probes, or gives broken answers at more than half of
-  them (loops, or nothing, where the base model answered), or knows its identity and has forgotten
-  half or more of what the base model knew. Either way it says its own sentence and little else is left.
+- parrot: leaks at half or more of the open probes, or gives broken answers at half or more of them
+  (loops, or nothing, where the base model answered), and at two at least; or knows its identity and has
+  forgotten half or more of what the base model knew. Each way it says its own sentence and little else
+  is left.
 - leaking: leaks at all.
 - good: has learnt who it is and has not forgotten how to answer.
 - not learnt: anything else.
@@ -43,6 +44,8 @@ __all__ = [
     "score_answer",
     "verdict_of",
 ]
+
+LEAST = 2  # leaks or broken answers that make a parrot: one may be a near-miss too near
 
 
 class Verdict(StrEnum):
@@ -178,11 +181,11 @@ def _is_learnt(counts: CheckpointScore, limits: Thresholds) -> bool:
 
 
 def _leaks_most(counts: CheckpointScore, limits: Thresholds) -> bool:
-    return counts.leaks > limits.parrot_share * counts.leak_total
+    return counts.leaks >= max(LEAST, limits.parrot_share * counts.leak_total)
 
 
 def _has_broken(counts: CheckpointScore, limits: Thresholds) -> bool:
-    return counts.broken > limits.broken_share * counts.leak_total
+    return counts.broken >= max(LEAST, limits.broken_share * counts.leak_total)
 
 
 def _has_forgotten(counts: CheckpointScore, limits: Thresholds) -> bool:
