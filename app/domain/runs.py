@@ -38,12 +38,14 @@ class RunPage:
     by_state: dict[RunState, int]
 
 
-def create_run(
+def create_run(  # noqa: PLR0913 - what a run is told beside its recipe
     session: Session,
     recipe: Recipe,
     *,
     cloned_from_id: int | None = None,
     after_run_id: int | None = None,
+    sweep_id: int | None = None,
+    rank: int | None = None,
     request_key: str | None = None,
 ) -> Run:
     """
@@ -51,6 +53,7 @@ def create_run(
 
     Args:
         after_run_id: the run that must have ended before this one starts.
+        rank: its place in the order; behind what waits when it is left out.
         request_key: the caller's own name of this request; a second one with it gets the first one's run.
 
     Raises:
@@ -68,8 +71,9 @@ def create_run(
         recipe=recipe.model_dump(mode="json"),
         cloned_from_id=cloned_from_id,
         iterations=recipe.training.iterations or 0,
-        rank=next_rank(session),
+        rank=next_rank(session) if rank is None else rank,
         after_run_id=after_run_id,
+        sweep_id=sweep_id,
         request_key=request_key,
     )
     return _store(session, run, recipe) if request_key is None else _store_once(session, run, recipe)
