@@ -39,17 +39,22 @@ def advise(verdicts: Sequence[CheckpointVerdict]) -> Advice:
     """
     tuned = sorted((each for each in verdicts if each.iteration > 0), key=lambda each: each.iteration)
     leak = next((each.iteration for each in tuned if each.score.leaks), None)
-    windows = [
-        list(group) for verdict, group in groupby(tuned, lambda each: each.score.verdict) if verdict is Verdict.GOOD
-    ]
-    if not windows:
+    window = best_window(tuned)
+    if not window:
         return Advice(None, None, _why_none(tuned, leak), leak)
-    window = max(windows, key=_width)
     kept = _middle(window)
     return Advice(kept.checkpoint_id, kept.iteration, _why(kept, window, leak), leak)
 
 
-def _width(window: Sequence[CheckpointVerdict]) -> tuple[int, int, int]:
+def best_window(tuned: Sequence[CheckpointVerdict]) -> Sequence[CheckpointVerdict]:
+    """Return the good checkpoints in a row that go before all others; `tuned` is by iteration, without the base."""
+    grouped = groupby(tuned, lambda each: each.score.verdict)
+    windows = [list(group) for verdict, group in grouped if verdict is Verdict.GOOD]
+    return max(windows, key=width_of, default=[])
+
+
+def width_of(window: Sequence[CheckpointVerdict]) -> tuple[int, int, int]:
+    """Return what good checkpoints in a row are compared by; more is better."""
     fewest = min(each.score.forgotten for each in window)
     return -fewest, len(window), window[-1].iteration - window[0].iteration
 
