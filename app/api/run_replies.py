@@ -48,6 +48,8 @@ class RunSummary(Reply):
     """A stop was asked for and the trainer still works."""
     after_run_id: int | None
     """The run that must have ended before this one starts."""
+    sweep_id: int | None
+    """The sweep that it is a part of."""
     restarts: int
     """Attempts that were lost in a row without a new checkpoint."""
     created_at: datetime
