@@ -33,7 +33,7 @@ def _measure() -> int:
 
     from app.domain import accounts, db  # noqa: PLC0415
     from app.main import create_app  # noqa: PLC0415
-    from app.web.security import COOKIE  # noqa: PLC0415
+    from app.web.cookies import COOKIE  # noqa: PLC0415
     from tests.stories import make_wide_run  # noqa: PLC0415
 
     SQLModel.metadata.create_all(db.engine())

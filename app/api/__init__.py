@@ -21,6 +21,7 @@ from app.api import (
     presets,
     runs,
     sweeps,
+    verdicts,
 )
 from app.api.errors import documented
 
@@ -42,13 +43,28 @@ TAGS = [
     {"name": "mixes", "description": "Rows of a recipe, as a person and as the model reads them."},
     {"name": "forecast", "description": "What a recipe will do, before it is run."},
     {"name": "models", "description": "Base models that runs start from."},
+    {"name": "verdicts", "description": "What scores are held against."},
     {"name": "presets", "description": "Recipes to start from."},
     {"name": "health", "description": "For probes of containers and balancers; needs no token."},
 ]
 
 _bearer = HTTPBearer(auto_error=False, description="Made by `temper token create`.")  # documents; the door checks
 api = APIRouter(prefix="/api/v1", dependencies=[Depends(_bearer)], responses=documented(401, 403, 422))
-for _module in (runs, checkpoints, compare, artifacts, datasets, findings, mixes, forecasts, models, presets, sweeps):
+_MODULES = (
+    runs,
+    checkpoints,
+    compare,
+    artifacts,
+    datasets,
+    findings,
+    mixes,
+    forecasts,
+    models,
+    presets,
+    sweeps,
+    verdicts,
+)
+for _module in _MODULES:
     api.include_router(_module.router)
 
 router = APIRouter(generate_unique_id_function=lambda route: route.name)  # operation ids: `create_run`, `list_runs`

@@ -109,7 +109,7 @@ def _why(kept: CheckpointVerdict, window: Sequence[CheckpointVerdict], leak: int
 
 def _why_none(tuned: Sequence[CheckpointVerdict], leak: int | None) -> Message:
     judged = [each for each in tuned if each.score.verdict is not None]
-    if not any(each.score.answers for each in tuned):
+    if not any(each.score.answered for each in tuned):
         return message("No checkpoint has answered yet.")
     if not judged:
         return message("Without an identity probe nothing can tell whether the identity is learnt: add one.")

@@ -8,21 +8,22 @@ one that forgot less goes before a wider one. Sees the verdicts only, and compar
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.orm import selectinload
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from app.domain.advice import Advice, advise, best_window, width_of
 from app.domain.columns import utc_now
 from app.domain.messages import Message, message
 from app.domain.mix_rows import RowCounts
 from app.domain.mixes import count_rows
-from app.domain.models import Checkpoint, Run, RunState, Sweep
+from app.domain.models import Run, RunState, Sweep
 from app.domain.recipes import Recipe
 from app.domain.runs import id_of, recipe_of
+from app.domain.stored_scores import scores_of
 from app.domain.sweep_forecasts import seconds_in_lanes
 from app.domain.sweep_plans import SweepSetting, Value
 from app.domain.sweeps import plan_of, runs_of_sweep, sweep_id_of
-from app.domain.verdicts import LEARNT_SHARE, CheckpointVerdict, Verdict, judge_checkpoints
+from app.domain.thresholds import read_thresholds
+from app.domain.verdicts import CheckpointVerdict, Verdict
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class RunResult:
     advice: Advice
     window: Sequence[CheckpointVerdict]
     """Its best good checkpoints in a row; empty where there are none."""
+    first_learnt: int | None
+    """The first iteration at which the identity is known."""
 
     @property
     def tuned(self) -> Sequence[CheckpointVerdict]:
@@ -49,11 +52,6 @@ class RunResult:
     def base_id(self) -> int | None:
         """The checkpoint that stands for the untuned model."""
         return next((each.checkpoint_id for each in self.judged if each.iteration == 0), None)
-
-    @property
-    def first_learnt(self) -> int | None:
-        """The first iteration at which the identity is known."""
-        return next((each.iteration for each in self.tuned if _is_learnt(each)), None)
 
     @property
     def first_leak(self) -> int | None:
@@ -101,30 +99,25 @@ def results_of(session: Session, sweep: Sweep) -> SweepResults:
     """Read what a sweep has shown so far."""
     runs = runs_of_sweep(session, sweep_id_of(sweep))
     varied = [axis.setting for axis in plan_of(sweep).axes]
-    scores = _scores_of(session, runs)
-    results = [_result(run, scores[id_of(run)], varied) for run in runs]
+    scores, share = scores_of(session, runs), read_thresholds(session).learnt_share
+    results = [_result(run, scores[id_of(run)], varied, share) for run in runs]
     best = _best(results)
     return SweepResults(sweep, results, best, _why(best, results) if best else _why_none(results))
 
 
-def _result(run: Run, judged: Sequence[CheckpointVerdict], varied: Sequence[SweepSetting]) -> RunResult:
+def _result(run: Run, judged: Sequence[CheckpointVerdict], varied: Sequence[SweepSetting], share: float) -> RunResult:
     recipe = recipe_of(run)
     tuned = [each for each in judged if each.iteration > 0]
-    values = {name: value_in(recipe, name) for name in varied}
-    return RunResult(run, recipe, values, count_rows(recipe.mix), judged, advise(judged), best_window(tuned))
-
-
-def _scores_of(session: Session, runs: Sequence[Run]) -> dict[int, list[CheckpointVerdict]]:
-    statement = (
-        select(Checkpoint)
-        .where(col(Checkpoint.run_id).in_([id_of(run) for run in runs]))
-        .order_by(col(Checkpoint.iteration))
-        .options(selectinload(Checkpoint.answers))  # type: ignore[arg-type]
+    return RunResult(
+        run=run,
+        recipe=recipe,
+        values={name: value_in(recipe, name) for name in varied},
+        rows=count_rows(recipe.mix),
+        judged=judged,
+        advice=advise(judged),
+        window=best_window(tuned),
+        first_learnt=next((each.iteration for each in tuned if _is_learnt(each, share)), None),
     )
-    found: dict[int, list[Checkpoint]] = {id_of(run): [] for run in runs}
-    for checkpoint in session.exec(statement):
-        found[checkpoint.run_id].append(checkpoint)
-    return {id_of(run): judge_checkpoints(recipe_of(run), run.probes, found[id_of(run)]) for run in runs}
 
 
 def value_in(recipe: Recipe, name: SweepSetting) -> Value:
@@ -137,9 +130,9 @@ def value_in(recipe: Recipe, name: SweepSetting) -> Value:
     return found
 
 
-def _is_learnt(each: CheckpointVerdict) -> bool:
+def _is_learnt(each: CheckpointVerdict, share: float) -> bool:
     score = each.score
-    return score.identity_total > 0 and score.identity_hits >= LEARNT_SHARE * score.identity_total
+    return score.identity_total > 0 and score.identity_hits >= share * score.identity_total
 
 
 # ── What to keep ───────────────────────────────────────────────────────────

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 
 from app.domain.answers import Cell, Column, ComparedRun, Matrix, Row
 from app.domain.diffs import Piece, diff_for_display
-from app.domain.leaks import LEAK_SHARE, Leak
+from app.domain.distances import agreement
+from app.domain.leaks import Leak
 from app.domain.mix_rows import RowCounts
 from app.domain.mixes import count_rows
 from app.domain.models import Run
 from app.domain.recipes import ProbeGroup
-from app.domain.verdicts import IDENTITY_HIT, Verdict
+from app.domain.thresholds import DEFAULTS, Thresholds
+from app.domain.verdicts import Verdict
 from app.web.compare_cells import CellView, cell_view, is_given, lang_of, leak_words, references_of
 from app.web.compare_columns import columns_of, limit_columns
+from app.web.compare_proofs import ProofView, proofs_of
 from app.web.compare_query import CompareQuery
 from app.web.i18n import comma, ngettext
 from app.web.i18n import gettext as _
@@ -49,6 +52,8 @@ class RunView:
     run: ComparedRun
     counts: RowCounts
     kept: Column | None
+    proofs: tuple[ProofView, ...]
+    """The words that prove what to keep, and the first leak."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,9 @@ class CellDetail:
     marked: tuple[str, str, str]
     """The answer before, in and after the words that were taught elsewhere."""
     leak_words: str
-    identity_threshold: float = IDENTITY_HIT
-    leak_threshold: float = LEAK_SHARE
+    agreement: float | None = None
+    """With the probe's reference."""
+    thresholds: Thresholds = DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -156,7 +162,8 @@ def news_of(matrix: Matrix) -> str:
 
 def _run_view(matrix: Matrix, run: ComparedRun) -> RunView:
     kept = run.advice.checkpoint_id
-    return RunView(run, count_rows(run.recipe.mix), None if kept is None else matrix.column(kept))
+    counts, column = count_rows(run.recipe.mix), None if kept is None else matrix.column(kept)
+    return RunView(run, counts, column, proofs_of(matrix, run))
 
 
 def _has_changes(matrix: Matrix, row: Row) -> bool:
@@ -227,6 +234,8 @@ def cell_detail(query: CompareQuery, matrix: Matrix) -> CellDetail | None:
         base_text=row.cells[base.checkpoint_id].text if base else "",
         marked=_marked(cell.text, leak),
         leak_words=leak_words(leak) if leak else "",
+        agreement=agreement(cell.text, row.reference),
+        thresholds=matrix.thresholds,
     )
 
 
