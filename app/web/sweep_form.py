@@ -226,7 +226,7 @@ def axis_fields(checked: CheckedSweep) -> list[AxisField]:
     """Return the settings that may vary: shares where the recipe has shares, else copies; its own kind of length."""
     recipe, typed = checked.recipe, checked.fields.axes
     if recipe is None:
-        names = [SweepSetting.IDENTITY_COUNT, SweepSetting.GENERAL_COUNT, SweepSetting.LEARNING_RATE]
+        names = [name for name in SweepSetting if name not in SHARES and name is not SweepSetting.EPOCHS]
     else:
         names = _names_for(recipe)
     names += [name for name in typed if name not in names]
