@@ -114,7 +114,7 @@ def fields_of_plan(plan: SweepPlan, *, cloned_from: int | None = None) -> SweepF
         recipe=recipe_text(plan.recipe),
         axes={axis.setting: ", ".join(value_text(axis.setting, value) for value in axis.values) for axis in plan.axes},
         at_once=str(plan.at_once),
-        keeps_strength=any(axis.keeps_strength for axis in plan.axes),
+        keeps_strength=all(axis.keeps_strength for axis in plan.axes if axis.setting is SweepSetting.LORA_R),
         stops_parrots=plan.stops_parrots,
         cloned_from=cloned_from,
     )

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from app.domain.models import RunState
 from app.domain.progress import planned_checkpoints
+from app.domain.sweep_plans import SweepSetting
 from app.domain.sweep_results import RunResult, SweepResults
 from app.domain.verdicts import CheckpointVerdict
 from app.web.formats import HEATS
@@ -105,10 +106,19 @@ def build_map(results: SweepResults, query: SweepQuery) -> HeatMap:
 
 def ordered_runs(results: SweepResults, query: SweepQuery) -> list[RunResult]:
     """Return the runs by the setting that is asked for, else by their ratio; the planned order breaks ties."""
-    order = query.order
-    if results.runs and order in results.runs[0].values:
-        return sorted(results.runs, key=lambda each: each.values[order])  # type: ignore[index]  # not None: it is there
-    return sorted(results.runs, key=lambda each: each.ratio)
+    order = order_of(results, query)
+    if order is None:
+        return sorted(results.runs, key=lambda each: each.ratio)
+    return sorted(results.runs, key=lambda each: each.values[order])
+
+
+def order_of(results: SweepResults, query: SweepQuery) -> SweepSetting | None:
+    """Return the setting that orders the rows; None for the ratio, which says nothing where no mix differs."""
+    varied = list(results.runs[0].values) if results.runs else []
+    if query.order in varied:
+        return query.order
+    is_mixed = any(name.startswith("mix.") for name in varied)
+    return None if is_mixed or not varied else varied[0]
 
 
 def _planned(result: RunResult) -> list[int]:

@@ -15,7 +15,7 @@ from app.domain.sweep_results import RunResult, SweepResults, results_of
 from app.domain.sweeps import SweepProgress, get_sweep, list_sweeps, plan_of, progress_of
 from app.web.compare_cells import CellView, cell_view
 from app.web.i18n import comma, gettext
-from app.web.sweep_map import HeatMap, build_map, ordered_runs
+from app.web.sweep_map import HeatMap, build_map, order_of, ordered_runs
 from app.web.sweep_query import SweepQuery
 from app.web.workers import live_workers
 
@@ -106,6 +106,16 @@ class SweepPage:
     values_words: Callable[..., str] = values_words
 
     @property
+    def order(self) -> SweepSetting | None:
+        """The setting that orders the rows; None for the ratio."""
+        return order_of(self.results, self.query)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the runs differ in their mix, so that a ratio says something."""
+        return any(name.startswith("mix.") for name in self.varied)
+
+    @property
     def varied(self) -> Sequence[SweepSetting]:
         """The settings that vary."""
         return [axis.setting for axis in self.plan.axes]
@@ -137,7 +147,7 @@ def build_page(session: Session, query: SweepQuery) -> SweepPage:
         results=results,
         map=build_map(results, query),
         table=sorted_runs(results, query),
-        seconds_left=results.seconds_left(min(sweep.at_once, devices or 1)),
+        seconds_left=results.seconds_left(min(sweep.at_once, devices)) if devices else None,
         news=news_of(results),
         open_answers=_open_answers(session, query, results),
         has_worker=devices > 0,

@@ -250,3 +250,13 @@ def test_a_viewer_looks_and_changes_nothing(client: Any, session: Session) -> No
     assert "/stop" not in page.replace("sweep-stop", "")
     assert "/sweeps/new" not in page + client.get("/sweeps").text
     assert client.get("/sweeps/new").status_code == 403
+
+
+def test_a_sweep_that_varies_no_mix_is_ordered_by_what_it_varies(client: Any, session: Session) -> None:
+    """All its ratios are the same, so none is shown."""
+    sweep = make_sweep(session, axes={"training.learning_rate": [1e-3, 2e-4]})
+
+    page = soup_of(client.get(f"/sweeps/{sweep.id}"))
+
+    assert rows_of(page) == ["2e-4", "1e-3"]
+    assert words(page.select_one("#sweep-map h2")) == "Learning rate × iteration"
