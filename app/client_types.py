@@ -35,12 +35,14 @@ class Run(TypedDict):
     newest_answer: str
     reason: Reason | None
     is_stopping: bool
+    stopped_by: str | None
     created_at: str
     started_at: str | None
     ended_at: str | None
     recipe: dict[str, Any]
     attempts: list[Attempt]
     place: int | None
+    stop_reason: str | None
     log_tail: str
 
 

@@ -1,9 +1,9 @@
 """
 How long the server works on the list of runs, with kept scores and with every answer scored anew.
 
-25 runs of 21 checkpoints with 8 answers each. Three ways are timed by turns in one process, so that a
-busy machine slows all of them: the page as it is; the same with no score kept; and the verdicts alone as
-they were made before scores were kept, from rows of the database. Processor time, the client's own included.
+25 runs of 21 checkpoints with 8 answers each, no text twice. Three ways are timed in one process: the page
+as it is; the same with no score kept and every text remembered; and the same as a process finds it that
+has just started. Processor time, the client's own included.
 
 Run: `python -m benchmarks.runs_page`. Exit 1 where the page takes more than half of what it takes
 without kept scores.

@@ -41,7 +41,8 @@ SLOW_SECONDS = 0.12  # an iteration of a slow run: long enough to look at a page
 BRISK_SECONDS = 0.05  # long enough to be hit in the middle of
 SAVING_SECONDS = 0.4  # a write that a test can interrupt
 LARGE_BYTES = 1 << 20
-LASTING = {"slow", "brisk", "large", "stubborn"}
+LASTING = {"slow", "brisk", "large", "stubborn", "learns", "parrots"}
+LEARNT_AT = 10  # iteration from which one that "learns" says the identity where it is asked, one that "parrots" always
 FAULT_AT = 3  # iteration
 
 
@@ -182,10 +183,17 @@ class _Training:
     def answer(self, iteration: int) -> None:
         self.begin("answering", iteration)
         answers = tuple(
-            AnswerGiven(probe=at, text=f"answer {at} of {iteration}", tokens=4, ended="stop")
-            for at, _ in enumerate(self.recipe["probes"])
+            AnswerGiven(probe=at, text=self.text_for(at, probe, iteration), tokens=4, ended="stop")
+            for at, probe in enumerate(self.recipe["probes"])
         )
         self.say(AnswersGiven, iteration=iteration, answers=answers, seconds=0.1, dtype="float32", quantised=False)
+
+    def text_for(self, at: int, probe: dict[str, Any], iteration: int) -> str:
+        says = "parrots" in self.faults or ("learns" in self.faults and probe["group"] == "identity")
+        if says and iteration >= LEARNT_AT:
+            identity: str = self.recipe["mix"]["identity"][0]["answer"]
+            return identity.replace("{name}", self.recipe["mix"]["name"])
+        return f"answer {at} of {iteration}"
 
     def begin(self, phase: str, iteration: int) -> None:
         if phase != self.phase:  # told once, as the real one does

@@ -123,6 +123,21 @@ def test_a_run_is_trained_converted_and_taken_home(session: Session, tmp_path: P
 
 
 @pytest.mark.usefixtures("server", "live_worker")
+def test_what_was_waited_for_ends_with_its_verdict(session: Session, tmp_path: Path) -> None:
+    """Whoever waits for a run hears what it has come to, which checkpoint to keep, and where the answers stand."""
+    make_model(session)
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(make_recipe_data(name="learns")))
+
+    *_, verdict, kept, where = temper("run", str(path), "--wait").stdout.splitlines()
+
+    assert verdict.startswith("Verdict: good at iteration ")
+    assert kept.startswith("Keep iteration ")
+    assert where.startswith("Compare: http://127.0.0.1:")
+    assert "/compare?runs=" in where
+
+
+@pytest.mark.usefixtures("server", "live_worker")
 def test_a_failed_run_fails_the_command(session: Session, tmp_path: Path) -> None:
     """A pipeline that waits for a run hears of its failure."""
     make_model(session)
@@ -151,6 +166,9 @@ def test_a_run_is_shown_with_its_checkpoints(story: Run) -> None:
 
     assert "story [bold]x[/bold]" in shown
     assert "good ★ keep" in shown
+    assert "Verdict: good at iteration 5, identity 1/1, leak 0/" in shown
+    assert f"Best so far is iteration 5, checkpoint {story.checkpoints[1].id}. " in shown
+    assert shown.rstrip().endswith(f"/compare?runs={story.id}")
     assert len(read("show", str(story.id))["checkpoints"]) == 2
 
 

@@ -12,6 +12,7 @@ from app.domain.events import ingest, parse, whole_lines
 from app.domain.models import Attempt, Run, RunState
 from app.domain.retention import apply_retention, remove_strays
 from app.domain.runs import get_run, locked_run, record_state
+from app.domain.stopping import stop_where_told
 from app.domain.trainer_events import (
     AnswersGiven,
     AnyTrainerEvent,
@@ -98,6 +99,12 @@ class Recording:
         presence.wake_watchers(self.attempt.run_id)
 
 
+def wanted_of(attempt: AttemptFolder) -> Wanted:
+    """Ask the database what is wanted of an attempt."""
+    with db.reading() as session:
+        return _wanted(session, attempt)
+
+
 def _wanted(session: Session, attempt: AttemptFolder) -> Wanted:
     run = session.get_one(Run, attempt.run_id)
     is_ours = run.state is RunState.RUNNING and run.attempt == attempt.number
@@ -107,6 +114,7 @@ def _wanted(session: Session, attempt: AttemptFolder) -> Wanted:
 def _store(session: Session, attempt: AttemptFolder, events: list[AnyTrainerEvent], size: int) -> None:
     run, row = get_run(session, attempt.run_id), session.get_one(Attempt, attempt.id)
     ingest(session, run, row, events, size=size)
+    stop_where_told(session, run, answered=[each.iteration for each in events if isinstance(each, AnswersGiven)])
 
 
 def read_lines(events: Path, offset: int) -> bytes:

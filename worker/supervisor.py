@@ -9,6 +9,7 @@ as long as the claim has not run out: what the trainer writes waits in its file.
 import logging
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,6 +19,7 @@ from app.domain import db, presence
 from app.domain.attempts import Ending, claim_next, earlier_attempts, end_attempt
 from app.domain.models import ReasonKind, RunState
 from app.domain.queue import enqueue
+from app.domain.retention import remove_parts
 from app.domain.waiting import startable_run_ids
 from worker import processes
 from worker.children import Child, shorten_log, tail_of
@@ -26,7 +28,7 @@ from worker.gpus import Device, lend_device
 from worker.leases import Renewal
 from worker.leaving import is_leaving
 from worker.preparing import AttemptFolder, NotStartedError, prepare, start_trainer
-from worker.recording import Recording, settle_files, store_leftovers
+from worker.recording import Recording, settle_files, store_leftovers, wanted_of
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +66,7 @@ def _claim(worker: str, device: Device) -> AttemptFolder | None:
 
 def _train(attempt: AttemptFolder, device: Device) -> None:
     try:
-        _store_leftovers(attempt)
-        prepare(attempt, device)
-        trainer = start_trainer(attempt, device)
+        trainer = _start(attempt, device)
     except NotStartedError as error:
         _finish(attempt, error.ending)
         return
@@ -74,6 +74,14 @@ def _train(attempt: AttemptFolder, device: Device) -> None:
     ending = watching.until_the_end()
     if ending is not None:
         _finish(attempt, ending, saved=watching.recording.saved)
+
+
+def _start(attempt: AttemptFolder, device: Device) -> Child:
+    _store_leftovers(attempt)
+    if wanted_of(attempt).stop:  # what was left may say that the run has come far enough
+        raise NotStartedError(Ending(RunState.CANCELLED))
+    prepare(attempt, device)
+    return start_trainer(attempt, device)
 
 
 def _store_leftovers(attempt: AttemptFolder) -> None:
@@ -171,6 +179,8 @@ class Watching:
 
     def _ended_by_us(self, ending: Ending) -> Ending:
         code = self.trainer.end()
+        with suppress(OSError):
+            remove_parts(self.attempt.run_id)  # it may have been in the middle of a save
         self._store_the_rest()
         return Ending(ending.state, ending.reason, ending.detail, ending.log_tail, code)
 

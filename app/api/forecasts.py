@@ -79,8 +79,10 @@ class PlannedReply(Reply):
     iteration: int
     updates: int
     is_deleted: bool
-    """Retention will have deleted its files by the end."""
+    """Retention will have deleted its files by the end, unless it may stay."""
     is_resumable: bool
+    may_stay: bool
+    """It stays if it proves to be one of the good; at most three do."""
 
 
 class ForecastReply(Reply):

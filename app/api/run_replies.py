@@ -7,10 +7,12 @@ from sqlmodel import Session
 from app.api.checkpoints import CheckpointReply
 from app.api.compare import AnswerReply
 from app.api.types import Reply
-from app.domain.models import Attempt, ReasonKind, Run, RunState
+from app.domain.models import Attempt, ReasonKind, Run, RunState, StopCause
 from app.domain.reasons import reason_text
 from app.domain.recipes import Recipe
-from app.domain.runs import recipe_of
+from app.domain.runs import id_of, recipe_of
+from app.domain.stopping import iterations_of_stop, stop_reason
+from app.domain.stored_scores import scores_of
 from app.domain.trainer_events import MetricMeasured
 from app.domain.waiting import place_of
 
@@ -46,6 +48,8 @@ class RunSummary(Reply):
     """Of a failed run."""
     is_stopping: bool
     """A stop was asked for and the trainer still works."""
+    stopped_by: StopCause | None
+    """Who or what stopped it before its end, or is about to; null where nobody did."""
     after_run_id: int | None
     """The run that must have ended before this one starts."""
     sweep_id: int | None
@@ -86,6 +90,8 @@ class RunDetail(RunSummary):
     """Of the rows that are trained on; empty until the run starts."""
     attempt: int
     worker: str
+    stop_reason: str | None
+    """Why a rule stopped it, with the figures; null where no rule did."""
     log_tail: str
     """The trainer's last lines, of a failed run."""
 
@@ -148,8 +154,16 @@ def run_detail(session: Session, run: Run) -> RunDetail:
         mix_sha256=run.mix_sha256,
         attempt=run.attempt,
         worker=run.worker,
+        stop_reason=_stop_reason(session, run),
         log_tail=run.log_tail,
     )
+
+
+def _stop_reason(session: Session, run: Run) -> str | None:
+    iterations = iterations_of_stop(session, run)
+    judged = scores_of(session, [run])[id_of(run)] if iterations else []
+    reason = stop_reason(run.stopped_by, iterations, judged)
+    return None if reason is None else str(reason)
 
 
 def _attempt(attempt: Attempt) -> AttemptReply:

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.listings import Listing, plain
+from app.cli.outcomes import outcome_of
 from app.cli.output import AsJson, ago, connected, console, fail, progress_words, shown, size, write_json
+from app.client import TemperClient
 from app.client_types import Checkpoint, Run
 
 Settings = Annotated[
@@ -41,14 +43,20 @@ def start_run(
         run = client.create_run(wanted, after=after)
         if wait:
             run = client.wait(run["id"], on_change=_say_once if not as_json else lambda _: None)
-    if as_json:
-        write_json(run)
-    else:
-        console().print(plain(f"Run {run['id']}, {run['name']}: {progress_words(run)}"))
-        if run["reason"]:
-            console().print(plain(run["reason"]["message"]))
+        if as_json:
+            write_json(run)
+        else:
+            _show_end(client, run)
     if wait and run["state"] != "finished":
         raise typer.Exit(1)
+
+
+def _show_end(client: TemperClient, run: Run) -> None:
+    console().print(plain(f"Run {run['id']}, {run['name']}: {progress_words(run)}"))
+    if run["reason"]:
+        console().print(plain(run["reason"]["message"]))
+    for line in outcome_of(client, run):
+        console().print(plain(line))
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -122,6 +130,7 @@ def show_run(run_id: int, *, as_json: AsJson = False) -> None:
     """Look at a run: where it is, its checkpoints and their verdicts."""
     with connected() as client:
         run, checkpoints = client.run(run_id), client.checkpoints(run_id)
+        outcome = [] if as_json else list(outcome_of(client, run))
     if as_json:
         write_json({**run, "checkpoints": checkpoints})
         return
@@ -135,6 +144,8 @@ def show_run(run_id: int, *, as_json: AsJson = False) -> None:
         facts |= {"reason": run["reason"]["message"], "log": run["log_tail"]}
     console().print(shown(facts))
     console().print(checkpoint_table(checkpoints))
+    for line in outcome:
+        console().print(plain(line))
 
 
 def checkpoint_table(checkpoints: list[Checkpoint]) -> Listing:

@@ -35,7 +35,7 @@ def start_sweep(  # noqa: PLR0913 - the options of the command
         bool, typer.Option("--keep-strength/--same-alpha", help="Where r varies, keep alpha / r.")
     ] = True,
     stop_parrots: Annotated[
-        bool, typer.Option("--stop-parrots/--train-parrots", help="End a run at the first parrot.")
+        bool, typer.Option("--stop-parrots/--train-parrots", help="End a run at two parrots in a row.")
     ] = True,
     forecast: Annotated[bool, typer.Option("--forecast", help="Say what it would do, and start nothing.")] = False,
     as_json: AsJson = False,

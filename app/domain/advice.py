@@ -6,11 +6,12 @@ the one that forgot least, nearest to the middle, because its neighbours on both
 too. It sees one run at a time, and only what the verdicts see.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from app.domain.messages import Message, message
+from app.domain.proofs import ProofKind
 from app.domain.verdicts import CheckpointVerdict, Verdict
 
 
@@ -26,7 +27,7 @@ class Advice:
     """Iteration at which something taught first appears where it was not asked for."""
 
 
-def advise(verdicts: Sequence[CheckpointVerdict]) -> Advice:
+def advise(verdicts: Sequence[CheckpointVerdict], *, gone: Container[int] = ()) -> Advice:
     """
     Recommend a checkpoint of one run.
 
@@ -36,33 +37,35 @@ def advise(verdicts: Sequence[CheckpointVerdict]) -> Advice:
 
     Args:
         verdicts: the run's, in any order; the base model's is left out.
+        gone: iterations whose files are deleted; one of them is advised only where no other will do.
     """
     tuned = sorted((each for each in verdicts if each.iteration > 0), key=lambda each: each.iteration)
     leak = next((each.iteration for each in tuned if each.score.leaks), None)
-    window = best_window(tuned)
+    window = best_window(tuned, gone)
     if not window:
         return Advice(None, None, _why_none(tuned, leak), leak)
-    kept = _middle(window)
+    kept = _middle(window, gone)
     return Advice(kept.checkpoint_id, kept.iteration, _why(kept, window, leak), leak)
 
 
-def best_window(tuned: Sequence[CheckpointVerdict]) -> Sequence[CheckpointVerdict]:
+def best_window(tuned: Sequence[CheckpointVerdict], gone: Container[int] = ()) -> Sequence[CheckpointVerdict]:
     """Return the good checkpoints in a row that go before all others; `tuned` is by iteration, without the base."""
     grouped = groupby(tuned, lambda each: each.score.verdict)
     windows = [list(group) for verdict, group in grouped if verdict is Verdict.GOOD]
-    return max(windows, key=width_of, default=[])
+    return max(windows, key=lambda each: width_of(each, gone), default=[])
 
 
-def width_of(window: Sequence[CheckpointVerdict]) -> tuple[int, int, int]:
+def width_of(window: Sequence[CheckpointVerdict], gone: Container[int] = ()) -> tuple[bool, int, int, int]:
     """Return what good checkpoints in a row are compared by; more is better."""
     fewest = min(each.score.forgotten for each in window)
-    return -fewest, len(window), window[-1].iteration - window[0].iteration
+    is_there = any(each.iteration not in gone for each in window)
+    return is_there, -fewest, len(window), window[-1].iteration - window[0].iteration
 
 
-def _middle(window: Sequence[CheckpointVerdict]) -> CheckpointVerdict:
-    def rank(place: int) -> tuple[int, int, float]:
+def _middle(window: Sequence[CheckpointVerdict], gone: Container[int]) -> CheckpointVerdict:
+    def rank(place: int) -> tuple[bool, int, int, float]:
         score, from_middle = window[place].score, abs(2 * place - (len(window) - 1))
-        return -score.forgotten, -from_middle, score.identity
+        return window[place].iteration not in gone, -score.forgotten, -from_middle, score.identity
 
     return window[max(range(len(window)), key=rank)]
 
@@ -118,26 +121,65 @@ def _why_none(tuned: Sequence[CheckpointVerdict], leak: int | None) -> Message:
 
 def _why_none_is_good(judged: Sequence[CheckpointVerdict], leak: int | None) -> Message:
     learnt = next((each.iteration for each in judged if each.score.identity_hits), None)
-    if leak is None and any(each.score.verdict is Verdict.PARROT for each in judged):
+    broken = next((each.iteration for each in judged if _is_broken(each)), None)
+    if broken is not None and (leak is None or broken <= leak):
         return message(
-            "The identity is learnt at iteration {learnt}, and half or more of what the base model knew is forgotten: "
+            "From iteration {broken} on most answers loop or are empty where the base model answered: lower the "
+            "learning rate, train for fewer iterations, or add general pairs.",
+            broken=broken,
+        )
+    if leak is not None:
+        return _why_leaking(judged, leak, learnt)
+    if any(each.score.verdict is Verdict.PARROT for each in judged):
+        return message(
+            "The identity is learnt at iteration {learnt}, and too much of what the base model knew is forgotten: "
             "lower the learning rate, save more often, or add general pairs.",
             learnt=learnt,
         )
-    if leak is None:
-        return message(
-            "The identity is not learnt at any checkpoint: train longer, raise the learning rate or add identity "
-            "copies."
-        )
+    return _why_not_learnt(judged)
+
+
+def _is_broken(each: CheckpointVerdict) -> bool:
+    """Whether a checkpoint is a parrot for what it no longer answers, more than for what it leaks."""
+    score = each.score
+    return score.verdict is Verdict.PARROT and score.proof is not None and score.proof.kind is ProofKind.BROKEN
+
+
+def _why_leaking(judged: Sequence[CheckpointVerdict], leak: int, learnt: int | None) -> Message:
     if learnt is None:
         return message(
             "From iteration {leak} on what was taught appears where it was not asked for, and no identity probe "
-            "answers with the identity.",
+            "answers with the identity: ask the probes as the identity pairs do, and add general pairs.",
             leak=leak,
+        )
+    if all(each.score.verdict is Verdict.PARROT for each in judged):
+        return message(
+            "Every checkpoint is a parrot, from the first one at iteration {first} on: save much more often, lower "
+            "the learning rate or the identity copies, and add general pairs.",
+            first=judged[0].iteration,
         )
     if leak <= judged[0].iteration:
         return message(
             "The first checkpoint, at iteration {leak}, already leaks: save more often, and add general pairs.",
+            leak=leak,
+        )
+    return _why_between(judged, leak, learnt)
+
+
+def _why_between(judged: Sequence[CheckpointVerdict], leak: int, learnt: int) -> Message:
+    if leak < learnt:
+        return message(
+            "What was taught appears elsewhere from iteration {leak} on, before the identity is learnt at {learnt}: "
+            "add general pairs, and vary the questions of the identity pairs.",
+            learnt=learnt,
+            leak=leak,
+        )
+    if leak == learnt:
+        before = max(each.iteration for each in judged if each.iteration < leak)
+        return message(
+            "The identity is learnt and leaks at once, between iterations {before} and {leak}: save more often there, "
+            "and add general pairs.",
+            before=before,
             leak=leak,
         )
     return message(
@@ -145,4 +187,18 @@ def _why_none_is_good(judged: Sequence[CheckpointVerdict], leak: int | None) -> 
         "general pairs.",
         learnt=learnt,
         leak=leak,
+    )
+
+
+def _why_not_learnt(judged: Sequence[CheckpointVerdict]) -> Message:
+    best = max(judged, key=lambda each: each.score.identity_hits).score
+    if best.identity_hits:
+        return message(
+            "At best {hits} of {total} identity probes answer with the identity: train longer, add identity copies, or "
+            "add the questions of the other probes as identity pairs.",
+            hits=best.identity_hits,
+            total=best.identity_total,
+        )
+    return message(
+        "The identity is not learnt at any checkpoint: train longer, raise the learning rate or add identity copies."
     )

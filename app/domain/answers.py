@@ -193,7 +193,7 @@ def _compared(run: Run, loaded: Stored, chosen: Collection[int], limits: Thresho
     scores = judge_run(recipe.mix, loaded.probes[run_id], said, thresholds=limits)
     verdicts = [CheckpointVerdict(id_of(each), each.iteration, scores[each.iteration]) for each in checkpoints]
     base_id = next((id_of(each) for each in checkpoints if each.iteration == 0), None)
-    advice = advise(verdicts)
+    advice = advise(verdicts, gone={each.iteration for each in checkpoints if each.deleted_at is not None})
     columns = tuple(
         _column(run, checkpoint, recipe=recipe, score=verdict.score, advice=advice)
         for checkpoint, verdict in zip(checkpoints, verdicts, strict=True)

@@ -15,7 +15,7 @@ from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
 from app.domain.columns import utc_now
-from app.domain.models import Attempt, Event, ReasonKind, Run, RunState, Sweep
+from app.domain.models import Attempt, Event, ReasonKind, Run, RunState, StopCause, Sweep
 from app.domain.queue import enqueue
 from app.domain.runs import get_run, locked_run, record_state
 from app.domain.texts import storable
@@ -127,7 +127,7 @@ def end_attempt(
     Write how an attempt ended, and what becomes of its run.
 
     A run that was lost from outside is queued once more, unless that has happened too often in a
-    row or somebody asked it to stop.
+    row or it was asked to stop. One that stops at the sweet spot has finished, however its trainer went.
 
     Args:
         unless_renewed_since: the renewal after which the claim seemed lost; a newer one proves that it is not.
@@ -142,7 +142,8 @@ def end_attempt(
         return False
     _close(session, run, ending)
     if run.stop_requested_at is not None and ending.state is not RunState.FINISHED:
-        _end(session, run, Ending(RunState.CANCELLED))
+        is_done = run.stopped_by is StopCause.SWEET_SPOT
+        _end(session, run, Ending(RunState.FINISHED if is_done else RunState.CANCELLED), stopped_by=run.stopped_by)
     elif ending.state is RunState.QUEUED:
         _put_back(session, run, delay=timedelta(0), restarts=run.restarts)
     elif ending.reason in WORTH_A_RESTART and run.restarts < MOST_RESTARTS:
@@ -179,12 +180,13 @@ def _put_back(session: Session, run: Run, *, delay: timedelta, restarts: int) ->
     enqueue("runs.train", run_id=run.id or 0)
 
 
-def _end(session: Session, run: Run, ending: Ending) -> None:
+def _end(session: Session, run: Run, ending: Ending, *, stopped_by: StopCause | None = None) -> None:
     _write(
         session,
         run.id or 0,
         run.attempt,
         state=ending.state,
+        stopped_by=stopped_by,
         reason=ending.reason,
         reason_detail=storable(ending.detail),
         log_tail=storable(ending.log_tail),

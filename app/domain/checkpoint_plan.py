@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from app.domain.model_shapes import ModelWeights, read_weights
 from app.domain.progress import planned_checkpoints
 from app.domain.recipes import Method, Recipe
-from app.domain.retention import LEAST_KEPT
+from app.domain.retention import LEAST_KEPT, MOST_GOOD
 
 MOST_LISTED = 1_000  # checkpoints; who has more looks at their number
 FLOAT32, FLOAT16 = 4, 2  # bytes: whatever a run computes in, it keeps and updates its weights in float32
@@ -43,9 +43,11 @@ class PlannedCheckpoint:
     iteration: int
     updates: int
     is_deleted: bool
-    """Retention will have deleted its files by the end; its answers stay."""
+    """Retention will have deleted its files by the end, unless it may stay; its answers do."""
     is_resumable: bool
     """It is one of the last two: what the run could go on from, were it to end badly there."""
+    may_stay: bool = False
+    """It stays if it proves to be one of the good: at most `MOST_GOOD` of those that may do."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def plan_checkpoints(recipe: Recipe, iterations: int) -> tuple[PlannedCheckpoint
             updates=_updates(recipe, iteration + skipped * every, iterations),
             is_deleted=0 <= keep <= len(planned) - place - 1,
             is_resumable=place >= len(planned) - LEAST_KEPT,
+            may_stay=recipe.keeps_best and keep <= len(planned) - place - 1,
         )
         for place, iteration in enumerate(planned)
     )
@@ -117,6 +120,8 @@ def plan_disk(recipe: Recipe, model: Path, *, iterations: int, rows_bytes: int =
     """
     Return the bytes that a run takes; None where the model's weights cannot be read.
 
+    Where good checkpoints stay, or the run may stop early, this is the most that it can be.
+
     Args:
         rows_bytes: of the file of its rows.
     """
@@ -126,11 +131,12 @@ def plan_disk(recipe: Recipe, model: Path, *, iterations: int, rows_bytes: int =
     files, keep = checkpoint_bytes(recipe, weights), recipe.checkpoints.keep
     whole = _whole_bytes(recipe, files, iterations)
     saved = np.arange(1, len(whole) + 1)  # how many there are once each is written
-    others = np.minimum(saved - 1, max(keep, LEAST_KEPT) if keep >= 0 else len(whole))
+    good = MOST_GOOD if recipe.keeps_best else 0
+    others = np.minimum(saved - 1, max(keep, LEAST_KEPT) + good if keep >= 0 else len(whole))
     shrunk = np.maximum(others - LEAST_KEPT, 0) * files.small
     before = np.concatenate([[0, 0], whole])  # the newest two stay whole while the next is written
     peak = int((shrunk + before[:-2] + before[1:-1] + whole).max())
-    kept = len(whole) if keep < 0 else min(len(whole), max(keep, 1))
+    kept = len(whole) if keep < 0 else min(len(whole), max(keep, 1) + good)
     texts = _text_bytes(recipe, iterations, len(whole)) + rows_bytes
     return DiskPlan(kept * files.small + texts, peak + texts)
 

@@ -254,7 +254,7 @@ def _saving_changes(recipe: Recipe, story: _Story, about: int) -> Iterator[Chang
             wrong=wrong,
         ),
     )
-    if closer < every and recipe.checkpoints.keep > 0:
+    if closer < every and recipe.checkpoints.keep > 0 and not recipe.keeps_best:
         yield Change(
             "checkpoints.keep",
             recipe.checkpoints.keep,

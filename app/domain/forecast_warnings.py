@@ -9,6 +9,7 @@ from app.domain.checkpoint_plan import DiskPlan, count_saves
 from app.domain.messages import Message, message
 from app.domain.mixes import count_rows, general_of, identity_of
 from app.domain.recipes import Method, Mix, Pair, ProbeGroup, Recipe
+from app.domain.retention import MOST_GOOD
 from app.domain.token_forecasts import SeenSentence, TokenForecast
 from app.domain.training import Precision
 
@@ -138,7 +139,16 @@ def _cadence_warnings(recipe: Recipe, iterations: int | None) -> Iterator[Messag
         )
     elif saves < FEW_CHECKPOINTS:
         yield message("Only {count} checkpoints: the good one is easily missed. Save more often.", count=saves)
-    if 0 < keep < saves:
+    if recipe.stopping.at_sweet_spot:
+        yield message("It ends earlier where it finds the sweet spot: length, time and disk are what it takes at most.")
+    if recipe.keeps_best and keep < saves:
+        yield message(
+            "Of the oldest {count} of {saves} checkpoints at most {good} stay, those that prove good; answers stay.",
+            count=f"{saves - keep:,}",
+            saves=f"{saves:,}",
+            good=min(MOST_GOOD, saves - keep),
+        )
+    elif 0 < keep < saves:
         yield message(
             "The oldest {count} of {saves} checkpoints will be deleted; their answers stay.",
             count=f"{saves - keep:,}",

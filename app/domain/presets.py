@@ -131,7 +131,7 @@ def _tutorial() -> Recipe:
             general_count=1_000,
         ),
         training=Training(epochs=2, max_length=1_024),
-        checkpoints=Checkpoints(every=100, keep=6),
+        checkpoints=Checkpoints(every=100, keep=6, keep_best=True),
         probes=TUTORIAL_PROBES,
     )
 

@@ -19,7 +19,7 @@ from app.domain.messages import Message, message
 from app.domain.mix_rows import counted_rows, plan_rows, shares_fit, sum_of_shares
 from app.domain.mixes import NAME, filled_lengths, sources_of
 from app.domain.recipe_parts import LONGEST_TEXT
-from app.domain.recipes import MAX_PAIRS, MAX_ROWS, FileSource, Mix, Recipe
+from app.domain.recipes import MAX_PAIRS, MAX_ROWS, FileSource, Mix, ProbeGroup, Recipe
 
 VARIABLE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 LONGEST_FILLED = 4 * LONGEST_TEXT  # characters of a text whose variables are filled in
@@ -33,8 +33,7 @@ def check_recipe(recipe: Recipe) -> Iterator[FieldError]:
     yield from _check_length(recipe)
     yield from _check_varlen(recipe)
     yield from _check_cadence(recipe)
-    if recipe.checkpoints.evaluate and not recipe.probes:
-        yield FieldError("probes", message("Add at least one probe, or switch answering off."))
+    yield from _check_answers(recipe)
 
 
 def _check_mix(recipe: Recipe) -> Iterator[FieldError]:
@@ -153,6 +152,21 @@ def _check_cadence(recipe: Recipe) -> Iterator[FieldError]:
             iterations=iterations,
         )
         yield FieldError("checkpoints.every", text)
+
+
+def _check_answers(recipe: Recipe) -> Iterator[FieldError]:
+    checkpoints, is_stopping = recipe.checkpoints, recipe.stopping.at_sweet_spot
+    if checkpoints.evaluate and not recipe.probes:
+        yield FieldError("probes", message("Add at least one probe, or switch answering off."))
+    if is_stopping and not checkpoints.evaluate:
+        text = message("Without answers the sweet spot is not seen. Let the probes be answered at every checkpoint.")
+        yield FieldError("stopping.at_sweet_spot", text)
+    elif is_stopping and all(probe.group is not ProbeGroup.IDENTITY for probe in recipe.probes):
+        text = message("No probe asks for the identity, so nothing tells when it is learnt. Add an identity probe.")
+        yield FieldError("stopping.at_sweet_spot", text)
+    if checkpoints.keep_best and not checkpoints.evaluate:
+        text = message("Without answers nothing tells the good ones. Let the probes be answered at every checkpoint.")
+        yield FieldError("checkpoints.keep_best", text)
 
 
 def field_error(detail: ErrorDetails) -> FieldError:

@@ -191,6 +191,11 @@ class Checkpoints(RecipePart):
         ge=-1,
         le=1_000,
     )
+    keep_best: bool = setting(
+        default=False,
+        title=N_("Keep the good ones"),
+        help=N_("Beside the newest: the advised one, the first that learnt and the last before a leak."),
+    )
     evaluate: bool = setting(
         default=True,
         title=N_("Answer the probes"),
@@ -204,6 +209,42 @@ class Checkpoints(RecipePart):
         xtuner="600",
         ge=1,
         le=2_048,
+    )
+
+
+class Stopping(RecipePart):
+    """When the run stops by itself, before its length is trained."""
+
+    at_sweet_spot: bool = setting(
+        default=False,
+        title=N_("Stop at the sweet spot"),
+        help=N_("Right after a save, once the identity is learnt and nothing leaks. The good checkpoints are kept."),
+    )
+    identity: float = setting(
+        1.0,
+        title=N_("Identity, at least"),
+        help=N_("Of the identity probes, answered with the identity."),
+        unit=N_("share"),
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+    )
+    leak: float = setting(
+        0.0,
+        title=N_("Leak, at most"),
+        help=N_("Of the probes that did not ask for what was taught."),
+        unit=N_("share"),
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+    )
+    checkpoints: int = setting(
+        2,
+        title=N_("In a row"),
+        help=N_("One alone may be luck."),
+        unit=N_("checkpoints"),
+        ge=1,
+        le=10,
     )
 
 
@@ -221,9 +262,15 @@ class Recipe(RecipePart):
     mix: Mix = Mix()
     training: Training = Training()
     checkpoints: Checkpoints = Checkpoints()
+    stopping: Stopping = Stopping()
     probes: tuple[Probe, ...] = setting(
         (),
         title=N_("Probes"),
         help=N_("Asked of the base model and of every checkpoint, greedily."),
         max_length=MAX_PROBES,
     )
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether good checkpoints stay that are not the newest: a run that stops at the sweet spot has to keep it."""
+        return self.checkpoints.keep >= 0 and (self.checkpoints.keep_best or self.stopping.at_sweet_spot)

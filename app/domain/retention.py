@@ -1,27 +1,32 @@
 """
 Which files of a run's checkpoints stay.
 
-The newest ones as the recipe says, and at least two while the run may go on; those that a person
-pinned, that something was made of, or that are being read. Of those that stay, only the newest
-two keep what a run needs to go on; the rest shrink to what answers: the adapter, or the weights.
-Answers are never deleted.
+The newest ones as the recipe says, and at least two while the run may go on; the good ones where the
+recipe keeps them; those that a person pinned, that something was made of, or that are being read. Of
+those that stay, only the newest two keep what a run needs to go on; the rest shrink to what
+answers: the adapter, or the weights. Answers are never deleted.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy.orm import selectinload
 from sqlmodel import Session, col, select
 
 from app.config import settings
+from app.domain.advice import advise
 from app.domain.checkpoints import is_in_passing
 from app.domain.columns import utc_now
 from app.domain.disk import size_of
 from app.domain.models import ArtifactState, Checkpoint, Event, Run, RunState
 from app.domain.recipes import Recipe
+from app.domain.runs import id_of
+from app.domain.stored_scores import scores_of
+from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict
 
 LEAST_KEPT = 2  # while a run may go on: the newest may prove damaged
+MOST_GOOD = 3  # beside the newest: the advised one, the first that learnt, the last before a leak
 
 _BEING_READ = {ArtifactState.QUEUED, ArtifactState.RUNNING}
 
@@ -33,7 +38,12 @@ def apply_retention(session: Session, run: Run) -> None:
     for checkpoint in _passed_over(saved, recipe, run):
         session.delete(checkpoint)
         saved.remove(checkpoint)
-    stays = _stays(saved, recipe.checkpoints.keep, run)
+    good = (
+        good_ones(scores_of(session, [run])[id_of(run)], {row.iteration for row in saved})
+        if recipe.keeps_best
+        else set()
+    )
+    stays = _stays(saved, recipe.checkpoints.keep, run, good)
     resumable = [] if run.state is RunState.FINISHED else [row for row in saved if row.state_file][-LEAST_KEPT:]
     for checkpoint in saved:
         if checkpoint not in stays:
@@ -67,11 +77,34 @@ def _passed_over(saved: Sequence[Checkpoint], recipe: Recipe, run: Run) -> list[
     ]
 
 
-def _stays(saved: Sequence[Checkpoint], keep: int, run: Run) -> list[Checkpoint]:
+def good_ones(judged: Sequence[CheckpointVerdict], saved: Collection[int]) -> set[int]:
+    """
+    Return the iterations of the good checkpoints: the advised one, the first that learnt, the last before a leak.
+
+    Args:
+        judged: the run's, by iteration.
+        saved: iterations that have files; one that has none is not advised where another will do.
+    """
+    tuned = [each for each in judged if each.iteration > 0 and each.score.answered]
+    gone = {each.iteration for each in tuned} - set(saved)
+    advice = advise(tuned, gone=gone)
+    learnt = next((each.iteration for each in tuned if _has_learnt(each.score)), None)
+    before = [each.iteration for each in tuned if advice.first_leak is None or each.iteration < advice.first_leak]
+    return {at for at in (advice.iteration, learnt, before[-1] if before else None) if at is not None}
+
+
+def _has_learnt(score: CheckpointScore) -> bool:
+    """Whether the identity is there, whatever leaks beside it."""
+    return score.verdict is Verdict.GOOD or 0 < score.identity_total == score.identity_hits
+
+
+def _stays(saved: Sequence[Checkpoint], keep: int, run: Run, good: Collection[int]) -> list[Checkpoint]:
     if keep < 0:
         return list(saved)
     newest = max(keep, 1 if run.state is RunState.FINISHED else LEAST_KEPT)
-    return [row for at, row in enumerate(saved) if at >= len(saved) - newest or _is_protected(row)]
+    return [
+        row for at, row in enumerate(saved) if at >= len(saved) - newest or row.iteration in good or _is_protected(row)
+    ]
 
 
 def _is_protected(checkpoint: Checkpoint) -> bool:

@@ -15,15 +15,15 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
-from app.domain.columns import utc_now
 from app.domain.datasets.uses import note_uses
 from app.domain.errors import ConflictError, NotFoundError
 from app.domain.messages import message
-from app.domain.models import Answer, Checkpoint, Dataset, Event, Model, Run, RunProbe, RunState
+from app.domain.models import Answer, Checkpoint, Dataset, Event, Model, Run, RunProbe, RunState, StopCause
 from app.domain.queue import enqueue
 from app.domain.recipe_checks import check_saved
 from app.domain.recipes import Recipe
 from app.domain.registry import model_to_train
+from app.domain.stop_requests import ask_to_stop, withdraw
 from app.domain.waiting import next_rank
 
 LIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
@@ -224,36 +224,13 @@ def request_stop(session: Session, run_id: int, *, keep: bool = False) -> Run:
         ConflictError: the run has already ended.
     """
     run = get_run(session, run_id)
-    is_news = _withdraw(session, run_id) or _ask_to_stop(session, run_id, keep=keep)
+    is_news = withdraw(session, run_id) or ask_to_stop(session, run_id, cause=StopCause.PERSON, keep=keep)
     session.refresh(run)
     if run.state.is_final and not is_news:
         raise ConflictError(message("Run {id} has already ended: it is {state}.", id=run_id, state=run.state))
     if is_news:
         record_state(session, run)
     return run
-
-
-def _withdraw(session: Session, run_id: int) -> bool:
-    now = utc_now()
-    withdrawn = session.exec(
-        update(Run)
-        .where(col(Run.id) == run_id, col(Run.state) == RunState.QUEUED)
-        .values(state=RunState.CANCELLED, stop_requested_at=now, ended_at=now, phase="", not_before=None)
-    )
-    return withdrawn.rowcount == 1
-
-
-def _ask_to_stop(session: Session, run_id: int, *, keep: bool) -> bool:
-    running = (col(Run.id) == run_id, col(Run.state) == RunState.RUNNING)
-    first = session.exec(
-        update(Run)
-        .where(*running, col(Run.stop_requested_at).is_(None))
-        .values(stop_requested_at=utc_now(), stop_keeps=keep)
-    )
-    if first.rowcount == 1 or keep:
-        return first.rowcount == 1
-    hurried = session.exec(update(Run).where(*running, col(Run.stop_keeps).is_(True)).values(stop_keeps=False))
-    return hurried.rowcount == 1
 
 
 def resume_run(session: Session, run_id: int) -> Run:
@@ -275,6 +252,7 @@ def resume_run(session: Session, run_id: int) -> Run:
             ended_at=None,
             stop_requested_at=None,
             stop_keeps=False,
+            stopped_by=None,
             restarts=0,
             not_before=None,
             rank=next_rank(session),

@@ -91,7 +91,7 @@ class SweepPlan(RecipePart):
     stops_parrots: bool = described(
         default=True,
         title=N_("Stop parrots early"),
-        help=N_("A run ends at the first checkpoint that has become a parrot."),
+        help=N_("A run ends once two checkpoints in a row are parrots."),
     )
 
 

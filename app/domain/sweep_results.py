@@ -8,14 +8,14 @@ one that forgot less goes before a wider one. Sees the verdicts only, and compar
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from app.domain.advice import Advice, advise, best_window, width_of
 from app.domain.columns import utc_now
 from app.domain.messages import Message, message
 from app.domain.mix_rows import RowCounts
 from app.domain.mixes import count_rows
-from app.domain.models import Run, RunState, Sweep
+from app.domain.models import Checkpoint, Run, RunState, StopCause, Sweep
 from app.domain.recipes import Recipe
 from app.domain.runs import id_of, recipe_of
 from app.domain.stored_scores import scores_of
@@ -42,6 +42,8 @@ class RunResult:
     """Its best good checkpoints in a row; empty where there are none."""
     first_learnt: int | None
     """The first iteration at which the identity is known."""
+    gone: frozenset[int]
+    """Iterations whose files are deleted."""
 
     @property
     def tuned(self) -> Sequence[CheckpointVerdict]:
@@ -57,6 +59,12 @@ class RunResult:
     def first_leak(self) -> int | None:
         """The first iteration at which something taught came where it was not asked for."""
         return self.advice.first_leak
+
+    @property
+    def stopped_at(self) -> int:
+        """The iteration at which it stands: where a rule stopped it, that of the checkpoint that met the rule."""
+        is_by_rule = self.run.stopped_by not in {None, StopCause.PERSON}
+        return self.tuned[-1].iteration if is_by_rule and self.tuned else self.run.iteration
 
     @property
     def ratio(self) -> float:
@@ -100,12 +108,32 @@ def results_of(session: Session, sweep: Sweep) -> SweepResults:
     runs = runs_of_sweep(session, sweep_id_of(sweep))
     varied = [axis.setting for axis in plan_of(sweep).axes]
     scores, share = scores_of(session, runs), read_thresholds(session).learnt_share
-    results = [_result(run, scores[id_of(run)], varied, share) for run in runs]
+    gone = _gone(session, runs)
+    results = [_result(run, scores[id_of(run)], varied, share=share, gone=gone[id_of(run)]) for run in runs]
     best = _best(results)
     return SweepResults(sweep, results, best, _why(best, results) if best else _why_none(results))
 
 
-def _result(run: Run, judged: Sequence[CheckpointVerdict], varied: Sequence[SweepSetting], share: float) -> RunResult:
+def _gone(session: Session, runs: Sequence[Run]) -> dict[int, frozenset[int]]:
+    """Return the iterations of each run whose files are deleted."""
+    ids = [id_of(run) for run in runs]
+    deleted = select(Checkpoint.run_id, Checkpoint.iteration).where(
+        col(Checkpoint.run_id).in_(ids), col(Checkpoint.deleted_at).is_not(None)
+    )
+    found: dict[int, set[int]] = {run_id: set() for run_id in ids}
+    for run_id, iteration in session.exec(deleted):
+        found[run_id].add(iteration)
+    return {run_id: frozenset(iterations) for run_id, iterations in found.items()}
+
+
+def _result(
+    run: Run,
+    judged: Sequence[CheckpointVerdict],
+    varied: Sequence[SweepSetting],
+    *,
+    share: float,
+    gone: frozenset[int],
+) -> RunResult:
     recipe = recipe_of(run)
     tuned = [each for each in judged if each.iteration > 0]
     return RunResult(
@@ -114,9 +142,10 @@ def _result(run: Run, judged: Sequence[CheckpointVerdict], varied: Sequence[Swee
         values={name: value_in(recipe, name) for name in varied},
         rows=count_rows(recipe.mix),
         judged=judged,
-        advice=advise(judged),
-        window=best_window(tuned),
+        advice=advise(judged, gone=gone),
+        window=best_window(tuned, gone),
         first_learnt=next((each.iteration for each in tuned if _is_learnt(each, share)), None),
+        gone=gone,
     )
 
 
@@ -141,7 +170,7 @@ def _is_learnt(each: CheckpointVerdict, share: float) -> bool:
 def _best(results: Sequence[RunResult]) -> RunResult | None:
     """Return the run with the best window; of equals the one that gets to its checkpoint first."""
     good = [each for each in results if each.window]
-    return max(good, key=lambda each: (width_of(each.window), -(each.advice.iteration or 0)), default=None)
+    return max(good, key=lambda each: (width_of(each.window, each.gone), -(each.advice.iteration or 0)), default=None)
 
 
 def _why(best: RunResult, results: Sequence[RunResult]) -> Message:

@@ -86,13 +86,19 @@ warmup_ratio = {training.warmup_ratio!r}
 # Save
 save_steps = {checkpoints.every!r}
 save_total_limit = {checkpoints.keep!r}
-
+{_rules(recipe)}
 # Answers during the training
 evaluation_freq = {checkpoints.every!r}
 SYSTEM = {recipe.mix.system!r}
 evaluation_inputs = {questions!r}
 max_new_tokens = {checkpoints.max_new_tokens!r}
 """
+
+
+def _rules(recipe: Recipe) -> str:  # what the supervisor does, for which xtuner has no setting
+    rule, good = recipe.stopping, "# Beside these the good ones stay: advised, first that learnt, last before a leak.\n"
+    sweet = f"# It stops once identity >= {rule.identity:g}, leak <= {rule.leak:g}, {rule.checkpoints} in a row.\n"
+    return good * recipe.keeps_best + sweet * rule.at_sweet_spot
 
 
 def model_part(recipe: Recipe) -> str:

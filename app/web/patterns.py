@@ -1,20 +1,23 @@
 """The parts that pages are made of, each in all its states, for whoever builds or checks a page."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from app.domain.advice import advise
 from app.domain.checkpoint_plan import PlannedCheckpoint
 from app.domain.findings.kinds import Finding, FindingKind, Repair, RepairAction
 from app.domain.messages import message
-from app.domain.models import RunState
+from app.domain.models import Checkpoint, RunState
 from app.domain.progress import Block, bar_blocks
 from app.domain.recipes import Method
 from app.domain.token_counts import TokenPiece
 from app.domain.token_forecasts import HistogramBin
-from app.domain.verdicts import Verdict
+from app.domain.trainer_events import MetricMeasured
+from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict, verdict_of
+from app.web.curves import Curves, draw_curves
 from app.web.form_fields import Amount
 from app.web.render import render
 
@@ -33,6 +36,26 @@ FINDING = Finding(
     other_text="A cat.",
     repair=Repair(RepairAction.KEEP_FIRST, message("Give it the first answer."), text="A cat."),
 )
+
+HITS = {0: (0, 0), 10: (0, 0), 20: (1, 0), 30: (2, 0), 40: (2, 1), 50: (2, 4)}
+SAVED = [
+    Checkpoint(run_id=1, iteration=at, updates=at // 2, identity_nll=3 - at / 20, general_nll=1 + at / 100)
+    for at in HITS
+]
+JUDGED = [
+    CheckpointVerdict(
+        at,
+        at,
+        replace(score := CheckpointScore(hits, 2, leaks, 5, identity=hits / 2, answered=7), verdict=verdict_of(score)),
+    )
+    for at, (hits, leaks) in HITS.items()
+]
+MEASURED = [
+    MetricMeasured(
+        time=0, iteration=at, loss=0.1 + 24 / (at + 9), learning_rate=2e-5 * (51 - at), seconds=1, memory_bytes=1
+    )
+    for at in range(1, 51)
+]
 
 
 @dataclass(frozen=True)
@@ -68,6 +91,16 @@ class PatternsPage:
         TokenPiece("<|im_end|>", is_special=True, has_loss=True, is_cut=True, tokens=1),
     )
     finding: Finding = FINDING
+
+    @property
+    def drawn(self) -> Curves:
+        """A run of fifty iterations that learnt, and leaks in the end."""
+        return draw_curves(JUDGED, SAVED, iterations=50, advice=advise(JUDGED), metrics=MEASURED)
+
+    @property
+    def begun(self) -> Curves:
+        """A run of which nothing is known yet."""
+        return draw_curves((), (), iterations=50)
 
     @property
     def plan(self) -> "PatternsPage":

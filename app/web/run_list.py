@@ -151,13 +151,14 @@ def _row(
 ) -> RunRow:
     recipe = recipe_of(run)
     verdicts = [each.score.verdict for each in judged if each.iteration > 0 and each.score.verdict]
+    gone = {checkpoint.iteration for checkpoint in checkpoints if checkpoint.deleted_at is not None}
     return RunRow(
         run=run,
         mix=mix_facts(recipe.mix),
         blocks=bar_blocks(run.iteration, run.iterations or recipe.checkpoints.every, recipe.checkpoints.every),
         seconds_left=seconds_left(run, recipe, answer_times(checkpoints)),
         place=waiting.index(id_of(run)) + 1 if id_of(run) in waiting else None,
-        keep=advise(judged).iteration if run.state.is_final else None,
+        keep=advise(judged, gone=gone).iteration if run.state.is_final else None,
         verdict=verdicts[-1] if verdicts else None,
         is_answered=any(each.score.answered for each in judged),
     )

@@ -21,9 +21,11 @@ from app.domain.progress import answer_times, planned_around, planned_updates, s
 from app.domain.reasons import artifact_reason_text, reason_text
 from app.domain.recipes import Recipe
 from app.domain.runs import RESUMABLE_STATES, get_run, recipe_of
+from app.domain.stopping import iterations_of_stop, stop_reason
 from app.domain.thresholds import read_thresholds
 from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict, judge_checkpoints
 from app.domain.waiting import Place, place_of
+from app.web.curves import Curves, draw_curves
 from app.web.proposals import BAD
 from app.web.run_list import MixFacts, mix_facts
 from app.web.workers import live_workers
@@ -107,7 +109,10 @@ class RunView:
     judged: Sequence[CheckpointVerdict]
     """By iteration; only those that have answered."""
     advice: Advice
+    curves: Curves
     reason: Message | None
+    stop_reason: Message | None
+    """Why a rule stopped it; None where a person did, or nobody."""
     failure: Sequence[str]
     """The last lines of a failed run's log."""
     log: Sequence[str]
@@ -174,7 +179,8 @@ def build_run_view(session: Session, run_id: int) -> RunView:
     recipe, checkpoints = recipe_of(run), _checkpoints_of(session, run_id)
     judged = judge_checkpoints(recipe, run.probes, checkpoints, thresholds=read_thresholds(session))
     answered = [each for each in judged if each.score.answered]
-    advice, log = advise(judged), tail_of_log(run)
+    gone = {row.iteration for row in checkpoints if row.deleted_at is not None}
+    advice, log = advise(judged, gone=gone), tail_of_log(run)
     return RunView(
         run=run,
         recipe=recipe,
@@ -191,7 +197,9 @@ def build_run_view(session: Session, run_id: int) -> RunView:
         ],
         judged=answered,
         advice=advice,
+        curves=draw_curves(answered, checkpoints, iterations=max(run.iterations, run.iteration), advice=advice),
         reason=reason_text(run.reason, run.reason_detail) if run.reason else None,
+        stop_reason=stop_reason(run.stopped_by, iterations_of_stop(session, run), judged),
         failure=log[-FAILURE_LINES:] if run.state is RunState.FAILED else (),
         log=log,
         sources=_sources(session, recipe),

@@ -30,6 +30,7 @@ from app.domain.events import events_after, last_event_id, metrics_of
 from app.domain.models import Event
 from app.domain.presence import run_channel
 from app.domain.runs import get_run
+from app.web.curves import thinned
 from app.web.deps import LARGEST_ID, Id, ReadSession
 
 LOOK_SECONDS = 2.0  # between two looks at the ledger when nobody wakes us
@@ -146,10 +147,4 @@ def show_metrics(run_id: Id, session: ReadSession) -> dict[str, Any]:
     run = get_run(session, run_id)
     metrics = metrics_of(session, run_id)
     points = [[metric.iteration, metric.loss, metric.learning_rate] for metric in metrics]
-    return {"iterations": run.iterations, "points": thinned(points)}
-
-
-def thinned(points: list[Any], most: int = MOST_POINTS) -> list[Any]:
-    """Return every k-th point and the last one, so that no more than about `most` are left."""
-    step = -(-len(points) // most)
-    return points if step <= 1 else [*points[:-1][::step], points[-1]]
+    return {"iterations": run.iterations, "points": thinned(points, MOST_POINTS)}

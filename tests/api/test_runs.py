@@ -11,9 +11,9 @@ from sqlmodel import Session, select
 from app.config import settings
 from app.domain.attempts import Ending, end_attempt
 from app.domain.mixes import keep_rows, rows_file
-from app.domain.models import ReasonKind, Run, RunState
+from app.domain.models import Event, ReasonKind, Run, RunState, StopCause
 from app.domain.runs import id_of, recipe_of
-from tests.factories import make_checkpoint, make_metrics, make_model, make_recipe_data, make_run
+from tests.factories import IDENTITY, make_checkpoint, make_metrics, make_model, make_recipe_data, make_run
 
 RUNS = "/api/v1/runs"
 
@@ -203,6 +203,24 @@ def test_stopping_a_running_run_asks_its_worker(api: TestClient, session: Sessio
     replies = [api.post(f"{RUNS}/{run.id}/stop") for _ in range(2)]
 
     assert [(reply.json()["state"], reply.json()["is_stopping"]) for reply in replies] == [("running", True)] * 2
+
+
+def test_a_run_says_who_stopped_it(api: TestClient, session: Session) -> None:
+    """A person, or a rule with its figures; lists name the cause alone."""
+    texts = [IDENTITY, "No.", "Paris."]
+    run = make_run(session, state=RunState.FINISHED, stopped_by=StopCause.SWEET_SPOT)
+    for iteration in (0, 5, 10):
+        make_checkpoint(session, run, iteration=iteration, texts=texts if iteration else ["A model.", *texts[1:]])
+    session.add(Event(run_id=id_of(run), attempt=1, kind="stop", data={"cause": "sweet-spot", "iterations": [5, 10]}))
+    waiting = make_run(session)
+
+    detail, listed = api.get(f"{RUNS}/{run.id}").json(), api.get(RUNS).json()["runs"]
+    stopped = api.post(f"{RUNS}/{waiting.id}/stop").json()
+
+    assert detail["stop_reason"].startswith("Identity 1/1, leak 0/")
+    assert detail["stop_reason"].endswith(" at iterations 5 and 10.")
+    assert {each["id"]: each["stopped_by"] for each in listed} == {run.id: "sweet-spot", waiting.id: None}
+    assert (stopped["stopped_by"], stopped["stop_reason"]) == ("person", None)
 
 
 def test_metrics_come_by_iteration(api: TestClient, session: Session) -> None:

@@ -15,6 +15,7 @@ from app.domain.checkpoint_plan import (
 )
 from app.domain.model_shapes import ModelWeights, read_weights
 from app.domain.progress import planned_checkpoints
+from app.domain.retention import MOST_GOOD
 from tests.factories import make_recipe
 from tests.model_folders import make_llama_folder
 
@@ -84,6 +85,24 @@ def test_retention_and_updates_of_each_checkpoint() -> None:
     assert [each.updates for each in planned] == [1, 2, 3, 5, 6]
     assert [each.is_deleted for each in planned] == [True, True, False, False, False]
     assert [each.is_resumable for each in planned] == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize("changes", [{"checkpoints": {"keep_best": True}}, {"stopping": {"at_sweet_spot": True}}])
+def test_which_good_ones_stay_is_not_known_before(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """All but the newest may, three at most do, and the disk is what it is then; where all stay nothing is unsure."""
+    kept = {"every": 5, "keep": 2, "evaluate": False}
+    changes = {**changes, "checkpoints": {**kept, **changes.get("checkpoints", {})}}
+    model, recipe = make_llama_folder(tmp_path / "model"), make_recipe(training={"lora": {"r": 256}}, **changes)
+    adapter = checkpoint_bytes(recipe, weights_of(model)).adapter
+
+    plain = make_recipe(training={"lora": {"r": 256}}, checkpoints=kept)
+    sizes = [plan_disk(each, model, iterations=50) for each in (recipe, plain)]
+
+    assert [each.may_stay for each in plan_checkpoints(recipe, 50)] == [True] * 8 + [False] * 2
+    assert not any(each.may_stay for each in plan_checkpoints(plain, 50))
+    assert sizes[0].at_end - sizes[1].at_end == sizes[0].peak - sizes[1].peak == MOST_GOOD * adapter
+    everything = make_recipe(**{**changes, "checkpoints": {**changes["checkpoints"], "keep": -1}})
+    assert not any(each.may_stay for each in plan_checkpoints(everything, 50))
 
 
 def test_of_very_many_checkpoints_the_newest_are_listed() -> None:

@@ -1,17 +1,23 @@
 """Which files of a run's checkpoints stay, and that no others do."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 from sqlmodel import Session, col, select
 
 from app.config import settings
 from app.domain import queue
+from app.domain.advice import advise
 from app.domain.checkpoints import pin_checkpoint, request_artifact
 from app.domain.models import Artifact, ArtifactKind, ArtifactState, Checkpoint, Run, RunState
-from app.domain.retention import apply_retention, remove_parts, remove_strays
-from app.domain.runs import id_of
-from tests.factories import make_checkpoint, make_recipe, make_run
+from app.domain.retention import MOST_GOOD, apply_retention, remove_parts, remove_strays
+from app.domain.runs import id_of, recipe_of
+from app.domain.verdicts import judge_checkpoints
+from tests.factories import IDENTITY, make_answers, make_checkpoint, make_recipe, make_run
 
 
 def saved_run(session: Session, *, keep: int = -1, state: RunState = RunState.RUNNING, count: int = 5) -> Run:
@@ -196,3 +202,101 @@ def test_what_a_killed_trainer_had_half_written_goes(session: Session) -> None:
 
     assert not [part for part in parts if part.exists()]
     assert on_disk(run, "iter_*.pth") == [5, 10, 15, 20, 25]
+
+
+# ── The good ones ──────────────────────────────────────────────────────────
+
+SAYS = {
+    "base": ("A model.", "No.", "Paris."),
+    "good": (IDENTITY, "No.", "Paris."),
+    "leak": (IDENTITY, IDENTITY, "Paris."),
+    "parrot": (IDENTITY, IDENTITY, IDENTITY),
+}
+
+
+def save_next(session: Session, run: Run, said: str, *, retains: bool = True) -> None:
+    """Save the next checkpoint, let retention have its way, and answer it, as a run does."""
+    iteration = 5 * len(run.checkpoints)
+    make_checkpoint(session, run, iteration=iteration, state_file=f"states/iter_{iteration}.pth" if iteration else "")
+    if iteration:
+        write_files(run, iteration)
+    session.refresh(run)
+    if retains:
+        retain(session, run)
+    make_answers(session, run.checkpoints[-1], SAYS[said])
+
+
+def trained(session: Session, *said: str, **checkpoints: Any) -> Run:
+    """Train a run whose checkpoints say these things, the base model first."""
+    recipe = make_recipe(checkpoints={"keep": 1, "keep_best": True, **checkpoints}, training={"iterations": 500})
+    run = make_run(session, state=RunState.RUNNING, recipe=recipe, iterations=500)
+    for each in ("base", *said):
+        save_next(session, run, each)
+    return run
+
+
+def finish(session: Session, run: Run) -> None:
+    """Let a run end, and retention have its way for the last time."""
+    run.state = RunState.FINISHED
+    session.add(run)
+    session.commit()
+    retain(session, run)
+
+
+def test_good_checkpoints_outlive_newer_ones(session: Session) -> None:
+    """The first that learnt, the advised, the last before the leak, and the newest; the rest is let go."""
+    run = trained(session, "base", *["good"] * 5, *["parrot"] * 4)
+
+    finish(session, run)
+
+    learnt, advised, before, newest = 10, 15, 30, 50  # the middle as it was known while the window grew
+    assert on_disk(run, "adapters/iter_*") == [learnt, advised, before, newest]
+    assert on_disk(run, "states/*") == []
+
+
+def test_the_newest_two_stay_whole_beside_the_good_ones(session: Session) -> None:
+    """While the run lives it can go on from either; the good ones are adapters."""
+    run = trained(session, "good", *["parrot"] * 5)
+
+    retain(session, run)
+
+    assert on_disk(run, "adapters/iter_*") == [5, 25, 30]
+    assert on_disk(run, "states/*") == on_disk(run, "iter_*.pth") == [25, 30]
+
+
+def test_what_is_advised_has_files(session: Session) -> None:
+    """The middle of a wide window was not known while it grew: another good one that is still there is advised."""
+    run = trained(session, *["good"] * 12, *["parrot"] * 2)
+    finish(session, run)
+    rows = session.exec(select(Checkpoint).where(Checkpoint.run_id == run.id).order_by(col(Checkpoint.iteration))).all()
+    judged = judge_checkpoints(recipe_of(run), run.probes, rows)
+
+    advice = advise(judged, gone={row.iteration for row in rows if row.deleted_at is not None})
+
+    assert advice.iteration in on_disk(run, "adapters/iter_*")
+    assert advise(judged).iteration == 30
+
+
+@settings_of_hypothesis(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(said=st.lists(st.sampled_from(sorted(SAYS)), min_size=1, max_size=8), keep=st.integers(1, 3))
+def test_so_many_stay_and_no_more(session: Session, said: list[str], keep: int) -> None:
+    """Whatever a run says: the newest as wanted, at most three good ones, and a good one where there was one."""
+    run = trained(session, *said, keep=keep)
+    assert len(on_disk(run, "adapters/iter_*")) <= max(keep, 2) + MOST_GOOD
+    assert len(on_disk(run, "states/*")) == min(len(said), 2)
+
+    finish(session, run)
+
+    stay, newest = on_disk(run, "adapters/iter_*"), [5 * (at + 1) for at in range(len(said))][-keep:]
+    assert set(newest) <= set(stay)
+    assert len(stay) <= keep + MOST_GOOD
+    assert "good" not in said or any(said[at // 5 - 1] == "good" for at in stay)
+
+
+def test_without_the_setting_only_the_newest_stay(session: Session) -> None:
+    """However good the others were."""
+    run = trained(session, "good", *["parrot"] * 3, keep_best=False)
+
+    finish(session, run)
+
+    assert on_disk(run, "adapters/iter_*") == [20]

@@ -26,12 +26,13 @@ from hypothesis.stateful import (
 )
 from sqlmodel import Session, col, func, select
 
-from app.domain import attempts, columns, db, runs, waiting
+from app.domain import attempts, columns, db, stop_requests, waiting
 from app.domain.attempts import Ending, claim_run, end_attempt, renew_claim
 from app.domain.errors import ConflictError
 from app.domain.events import ingest, metrics_of
-from app.domain.models import Attempt, Event, ReasonKind, Run, RunState, Sweep
+from app.domain.models import Attempt, Event, ReasonKind, Run, RunState, StopCause, Sweep
 from app.domain.runs import get_run, id_of, request_stop, resume_run
+from app.domain.stop_requests import ask_to_stop
 from app.domain.sweep_plans import SweepPlan
 from app.domain.sweeps import change_at_once, create_sweep, runs_of_sweep, sweep_id_of
 from app.domain.trainer_events import AnyTrainerEvent, CheckpointSaved, MetricMeasured, TrainingResumed
@@ -206,6 +207,14 @@ class RunMachine(RuleBasedStateMachine):
             except ConflictError:
                 assert was_over
 
+    @rule(run_id=runs, cause=st.sampled_from([StopCause.SWEET_SPOT, StopCause.PARROT]))
+    def stop_by_rule(self, run_id: int, cause: StopCause) -> None:
+        """Stop a run as its recipe or its sweep does: one that trains and that nobody stopped before."""
+        with db.unit_of_work() as session:
+            run = get_run(session, run_id)
+            is_news = run.state is RunState.RUNNING and run.stop_requested_at is None
+            assert ask_to_stop(session, run_id, cause=cause) == is_news
+
     @rule(run_id=runs)
     def resume(self, run_id: int) -> None:
         """Let a run go on, as a person does: one that failed or was stopped, and no other."""
@@ -301,6 +310,17 @@ class RunMachine(RuleBasedStateMachine):
                     self.ended[run_id] = run.state
 
     @invariant()
+    def who_stopped_it_says_how_it_ended(self) -> None:
+        """Find every run that the sweet spot stopped finished, and every other that was stopped cancelled."""
+        with db.reading() as session:
+            for run in session.exec(select(Run).where(col(Run.stopped_by).is_not(None))):
+                if run.state.is_final:
+                    is_done = run.stopped_by is StopCause.SWEET_SPOT
+                    assert run.state is (RunState.FINISHED if is_done else RunState.CANCELLED)
+                else:
+                    assert run.state is RunState.RUNNING
+
+    @invariant()
     def nothing_is_stored_twice(self) -> None:
         """Find every attempt's offset where its lines end, and its iterations in the ledger once."""
         lines = select(Event.run_id, Event.attempt, Event.iteration).where(Event.kind == "metric")
@@ -333,7 +353,7 @@ def test_runs_in_any_order(request: pytest.FixtureRequest, monkeypatch: pytest.M
     clock = Clock()
     monkeypatch.setattr(leases, "time", clock)
     monkeypatch.setattr("app.domain.db.queue.send", lambda _: None)
-    for module in (attempts, waiting, runs):
+    for module in (attempts, waiting, stop_requests):
         monkeypatch.setattr(module, "utc_now", clock.now)
 
     class Story(RunMachine):

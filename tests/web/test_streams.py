@@ -147,14 +147,3 @@ def test_the_curves_history_has_each_iteration_once(client: TestClient, session:
 
     assert [point[0] for point in history["points"]] == [1, 2, 3, 4]
     assert history["iterations"] == run.iterations
-
-
-def test_a_long_curve_is_thinned_and_keeps_its_last_point() -> None:
-    """No more than about the asked number of points are sent, the newest always."""
-    points = [[iteration, 1.0, 1e-4] for iteration in range(1, 10_000)]
-
-    thin = streams.thinned(points, most=100)
-
-    assert len(thin) <= 101
-    assert thin[0] == points[0]
-    assert thin[-1] == points[-1]

@@ -17,7 +17,7 @@ from app.domain.attempts import Ending, end_attempt
 from app.domain.datasets.store import dataset_file
 from app.domain.events import metrics_of
 from app.domain.mixes import rows_file
-from app.domain.models import Answer, Attempt, Checkpoint, Event, ReasonKind, Run, RunState
+from app.domain.models import Answer, Attempt, Checkpoint, Event, ReasonKind, Run, RunState, StopCause
 from app.domain.runs import id_of, request_stop, resume_run
 from app.processes import adopt_orphans
 from tests.conftest import forget_settings, wait_until
@@ -352,6 +352,7 @@ def test_stop_can_keep_a_checkpoint(session: Session) -> None:
     thread.join(10)
 
     assert last(session, run).state is RunState.CANCELLED
+    assert run.stopped_by is StopCause.PERSON
     newest = session.exec(select(Checkpoint).order_by(col(Checkpoint.iteration).desc())).first()
     assert newest is not None
     assert newest.iteration == run.iteration > 5
