@@ -169,7 +169,7 @@ def progress_of(session: Session, sweep_ids: Sequence[int]) -> dict[int, SweepPr
     states: dict[int, dict[RunState, int]] = {sweep_id: defaultdict(int) for sweep_id in sweep_ids}
     parrots: dict[int, int] = defaultdict(int)
     for sweep_id, state, cause, count in session.exec(counted):
-        states[sweep_id or 0][state] += count
+        states[sweep_id or 0][RunState(state)] += count
         parrots[sweep_id or 0] += count if cause is StopCause.PARROT else 0
     return {sweep_id: SweepProgress(dict(states[sweep_id]), parrots[sweep_id]) for sweep_id in sweep_ids}
 

@@ -225,10 +225,7 @@ def _first_of(problems: Iterable[FieldError]) -> dict[str, Message]:
 def axis_fields(checked: CheckedSweep) -> list[AxisField]:
     """Return the settings that may vary: shares where the recipe has shares, else copies; its own kind of length."""
     recipe, typed = checked.recipe, checked.fields.axes
-    if recipe is None:
-        names = [name for name in SweepSetting if name not in SHARES and name is not SweepSetting.EPOCHS]
-    else:
-        names = _names_for(recipe)
+    names = _names_for(recipe) if recipe else [*_WITHOUT_A_RECIPE]
     names += [name for name in typed if name not in names]
     return [
         AxisField(
@@ -241,6 +238,15 @@ def axis_fields(checked: CheckedSweep) -> list[AxisField]:
         )
         for name in names
     ]
+
+
+_WITHOUT_A_RECIPE: Sequence[SweepSetting] = (
+    SweepSetting.IDENTITY_COUNT,
+    SweepSetting.GENERAL_COUNT,
+    SweepSetting.LEARNING_RATE,
+    SweepSetting.ITERATIONS,
+    SweepSetting.LORA_R,
+)
 
 
 def _names_for(recipe: Recipe) -> list[SweepSetting]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sqlmodel import Session
 
 from app.domain.models import Model, RunState
+from app.domain.recipes import Method
 from app.domain.sweep_forecasts import forecast_sweep, seconds_in_lanes
 from app.domain.sweep_plans import SweepPlan
 from tests.factories import attempt_of, make_checkpoint, make_metrics, make_model, make_recipe, make_run
@@ -55,12 +56,12 @@ def test_runs_follow_from_the_tokens_of_each_mix(session: Session) -> None:
     """More copies fill more packs; what differs in the learning rate alone is as long."""
     known = forecast_sweep(session, make_plan(), device="cpu", devices=1)
 
-    lengths = [run.known.iterations for run in known.runs]
+    lengths = [run.known.iterations or 0 for run in known.runs]
     assert lengths[0] == lengths[1] == 6
     assert lengths[2] == lengths[3] > 6
     assert known.iterations == sum(lengths)
-    assert known.disk_bytes == sum(run.known.disk_bytes for run in known.runs)
-    assert known.memory_bytes == max(run.known.memory["lora"] for run in known.runs)
+    assert known.disk_bytes == sum(run.known.disk_bytes or 0 for run in known.runs)
+    assert known.memory_bytes == max((run.known.memory or {})[Method.LORA] for run in known.runs)
 
 
 @pytest.mark.usefixtures("model")
