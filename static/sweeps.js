@@ -23,7 +23,9 @@
       holder.innerHTML = await reply.text();
       drawer().replaceWith(holder.content.querySelector("#sweep-answers"));
       remember();
-      cell.scrollIntoView({ block: "nearest", inline: "nearest" });
+      // On a small screen the answers are a sheet over the lower half: the cell moves up to what is left.
+      const isSheet = getComputedStyle(drawer()).position === "fixed";
+      cell.scrollIntoView({ block: isSheet ? "start" : "nearest", inline: "nearest" });
     } catch (error) {
       if (error.name !== "AbortError") document.documentElement.dataset.offline = "";
     }

@@ -63,7 +63,12 @@ def tell(
                 {"file": f"iter_{iteration}.pth", "adapter": f"adapters/iter_{iteration}"} if iteration else {}
             )
             row = Checkpoint(
-                run_id=id_of(run), iteration=iteration, updates=iteration // 2, answered_seconds=1, **files
+                run_id=id_of(run),
+                iteration=iteration,
+                updates=iteration // 2,
+                answered_seconds=1,
+                file=file,
+                adapter=adapter,
             )
             work.add(row)
             work.flush()

@@ -52,7 +52,7 @@ SHORT_NAMES: dict[SweepSetting, str] = {
     SweepSetting.LEARNING_RATE: N_("learning rate"),
     SweepSetting.LORA_R: "r",
     SweepSetting.EPOCHS: N_("epochs"),
-    SweepSetting.ITERATIONS: N_("iterations"),
+    SweepSetting.ITERATIONS: N_("Iterations"),
 }
 SHARES = frozenset({SweepSetting.IDENTITY_SHARE, SweepSetting.GENERAL_SHARE})
 LENGTHS = frozenset({SweepSetting.EPOCHS, SweepSetting.ITERATIONS})
@@ -155,7 +155,7 @@ def value_text(name: SweepSetting, value: Value) -> str:
 
 def values_text(values: Values) -> str:
     """Write what a run varies in few words: `n 24, m 1`."""
-    return ", ".join(f"{SHORT_NAMES[name]} {value_text(name, value)}" for name, value in values.items())
+    return ", ".join(f"{SHORT_NAMES[name].lower()} {value_text(name, value)}" for name, value in values.items())
 
 
 def _name_of(name: str, values: Values) -> str:

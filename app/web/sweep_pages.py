@@ -25,7 +25,7 @@ MOST_COMPARED = 24
 
 def short_name(name: SweepSetting) -> str:
     """Return the letters or words that a setting is known by, in the reader's language."""
-    return gettext(SHORT_NAMES[name])
+    return gettext(SHORT_NAMES[name]).lower()
 
 
 def values_words(result: RunResult, without: SweepSetting | None = None) -> str:
