@@ -17,6 +17,7 @@ from typing import Any, Literal, Self, cast
 import httpx2 as httpx
 
 from app.client_datasets import POLL_SECONDS, READING_SECONDS, DatasetCalls
+from app.client_sweeps import SweepCalls
 from app.client_types import (
     Artifact,
     Checkpoint,
@@ -41,7 +42,7 @@ class TemperError(Exception):
         self.status, self.kind, self.fields = status, kind, tuple(fields)
 
 
-class TemperClient(DatasetCalls):
+class TemperClient(DatasetCalls, SweepCalls):
     """A connection to one server, for one thread."""
 
     def __init__(self, url: str, token: str, *, timeout_seconds: float = 30.0) -> None:

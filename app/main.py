@@ -23,10 +23,12 @@ from app.web import (
     models,
     new_run,
     new_run_mix,
+    new_sweep,
     patterns,
     runs,
     security,
     streams,
+    sweeps,
     verdicts,
 )
 
@@ -39,6 +41,8 @@ ROUTERS = (
     streams.router,
     artifacts.router,
     runs.router,
+    new_sweep.router,  # before sweeps: /sweeps/new is no sweep's id
+    sweeps.router,
     compare.router,
     models.router,
     datasets.router,

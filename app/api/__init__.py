@@ -20,6 +20,7 @@ from app.api import (
     models,
     presets,
     runs,
+    sweeps,
     verdicts,
 )
 from app.api.errors import documented
@@ -34,6 +35,7 @@ the body of `ErrorReply`.
 """
 TAGS = [
     {"name": "runs", "description": "One recipe being trained, or trained."},
+    {"name": "sweeps", "description": "Several runs whose recipes differ in named settings."},
     {"name": "checkpoints", "description": "What a run saved at an iteration."},
     {"name": "answers", "description": "What checkpoints said to probes, side by side."},
     {"name": "artifacts", "description": "Adapters and merged models, and their files."},
@@ -48,7 +50,21 @@ TAGS = [
 
 _bearer = HTTPBearer(auto_error=False, description="Made by `temper token create`.")  # documents; the door checks
 api = APIRouter(prefix="/api/v1", dependencies=[Depends(_bearer)], responses=documented(401, 403, 422))
-for _module in (runs, checkpoints, compare, artifacts, datasets, findings, mixes, forecasts, models, presets, verdicts):
+_MODULES = (
+    runs,
+    checkpoints,
+    compare,
+    artifacts,
+    datasets,
+    findings,
+    mixes,
+    forecasts,
+    models,
+    presets,
+    sweeps,
+    verdicts,
+)
+for _module in _MODULES:
     api.include_router(_module.router)
 
 router = APIRouter(generate_unique_id_function=lambda route: route.name)  # operation ids: `create_run`, `list_runs`

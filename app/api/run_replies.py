@@ -52,6 +52,8 @@ class RunSummary(Reply):
     """Who or what stopped it before its end, or is about to; null where nobody did."""
     after_run_id: int | None
     """The run that must have ended before this one starts."""
+    sweep_id: int | None
+    """The sweep that it is a part of."""
     restarts: int
     """Attempts that were lost in a row without a new checkpoint."""
     created_at: datetime

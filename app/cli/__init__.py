@@ -21,6 +21,8 @@ MODULES = {
     "stop": "runs",
     "resume": "runs",
     "move": "runs",
+    "sweep": "sweeps",
+    "sweeps": "sweeps",
     "forecast": "forecasts",
     "compare": "answers",
     "export": "answers",

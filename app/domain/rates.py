@@ -80,17 +80,42 @@ def forecast_times(  # noqa: PLR0913 - what times depend on
     Args:
         waits: for saved sets of the measured run that were never counted.
     """
-    wanted = tokens_per_iteration(recipe, tokens)
+    found = find_measured(session, recipe, model, device=device, waits=waits)
+    return times_of(recipe, found, iterations=iterations, tokens=tokens) if found else None
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """An earlier run that is a measure of others, and what it took."""
+
+    recipe: Recipe
+    took: Measured
+    named: str
+    """The run and its device, for people."""
+    tokens: float
+    """Of one of its iterations."""
+    is_counting: bool
+    """A saved set of it is being counted: until it is, its packs are taken as full."""
+
+
+def find_measured(
+    session: Session, recipe: Recipe, model: Model, *, device: str, waits: bool = True
+) -> MeasuredRun | None:
+    """Return the earlier run that is the best measure of a recipe, and of all that differ in their mix or length."""
     candidates = sorted(_alike(session, recipe, model, device), key=lambda entry: _distance(recipe, entry[0], entry[2]))
     for run, hardware, other in candidates:
         measured = measure(session, run)
-        if measured is None:
-            continue
-        base, is_counting = _tokens_of(run, other, waits=waits)
-        named = _name_of(run, hardware)
-        times = _times(recipe, other, measured, iterations=iterations, factor=wanted / base, named=named)
-        return replace(times, is_counting=is_counting)
+        if measured is not None:
+            base, is_counting = _tokens_of(run, other, waits=waits)
+            return MeasuredRun(other, measured, _name_of(run, hardware), base, is_counting)
     return None
+
+
+def times_of(recipe: Recipe, found: MeasuredRun, *, iterations: int, tokens: TokenForecast | None) -> Times:
+    """Return how long a run will take at the pace of another."""
+    factor = tokens_per_iteration(recipe, tokens) / found.tokens
+    times = _times(recipe, found.recipe, found.took, iterations=iterations, factor=factor, named=found.named)
+    return replace(times, is_counting=found.is_counting)
 
 
 def _distance(recipe: Recipe, run: Run, other: Recipe) -> tuple[bool, bool, bool, int]:

@@ -5,6 +5,7 @@ The database row is the job. What workers do to it is in `attempts.py`, the orde
 start in `waiting.py`.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from app.domain.waiting import next_rank
 
 LIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
 RESUMABLE_STATES = (RunState.FAILED, RunState.CANCELLED)
+_OF_SWEEP = re.compile(r"sweep:(\d{1,9})", re.ASCII)  # in a search: the runs of one sweep
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,14 @@ class RunPage:
     by_state: dict[RunState, int]
 
 
-def create_run(
+def create_run(  # noqa: PLR0913 - what a run is told beside its recipe
     session: Session,
     recipe: Recipe,
     *,
     cloned_from_id: int | None = None,
     after_run_id: int | None = None,
+    sweep_id: int | None = None,
+    rank: int | None = None,
     request_key: str | None = None,
 ) -> Run:
     """
@@ -51,6 +55,7 @@ def create_run(
 
     Args:
         after_run_id: the run that must have ended before this one starts.
+        rank: its place in the order; behind what waits when it is left out.
         request_key: the caller's own name of this request; a second one with it gets the first one's run.
 
     Raises:
@@ -68,8 +73,9 @@ def create_run(
         recipe=recipe.model_dump(mode="json"),
         cloned_from_id=cloned_from_id,
         iterations=recipe.training.iterations or 0,
-        rank=next_rank(session),
+        rank=next_rank(session) if rank is None else rank,
         after_run_id=after_run_id,
+        sweep_id=sweep_id,
         request_key=request_key,
     )
     return _store(session, run, recipe) if request_key is None else _store_once(session, run, recipe)
@@ -102,15 +108,7 @@ def _store(session: Session, run: Run, recipe: Recipe) -> Run:
 
 def _store_probes(session: Session, run_id: int, recipe: Recipe) -> None:
     for position, probe in enumerate(recipe.probes):
-        session.add(
-            RunProbe(
-                run_id=run_id,
-                position=position,
-                group=probe.group,
-                question=probe.question,
-                reference=probe.reference,
-            )
-        )
+        session.add(RunProbe(run_id=run_id, position=position, **probe.model_dump()))
 
 
 def id_of(row: Run | Checkpoint | Dataset | Model | RunProbe) -> int:
@@ -153,7 +151,7 @@ def list_runs(
     offset: int = 0,
     limit: int = 25,
 ) -> RunPage:
-    """Return one page of runs whose name, model or answers hold the words of `query`."""
+    """Return one page of runs whose name, model or answers hold the words of `query`; `sweep:3` are a sweep's."""
     matches = _matching(query)
     counts = select(Run.state, func.count()).join(Model).where(*matches).group_by(col(Run.state))
     by_state = {RunState(name): count for name, count in session.exec(counts)}
@@ -178,6 +176,9 @@ def count_runs(session: Session, state: RunState | None = None) -> int:
 def _matching(query: str) -> list[ColumnElement[bool]]:
     matches: list[ColumnElement[bool]] = []
     for word in query.replace("\x00", " ").split():  # Postgres knows no NUL
+        if found := _OF_SWEEP.fullmatch(word):
+            matches.append(col(Run.sweep_id) == int(found[1]))
+            continue
         answered = (
             select(Checkpoint.run_id).join(Answer).where(col(Answer.text).icontains(word, autoescape=True)).distinct()
         )

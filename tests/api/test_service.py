@@ -94,6 +94,7 @@ OPERATIONS = {
     "unpin_checkpoint",
     "upload_dataset", "list_datasets", "get_dataset", "get_dataset_rows", "download_dataset", "delete_dataset",
     "get_findings", "repair_dataset",
+    "create_sweep", "forecast_sweep", "list_sweeps", "get_sweep", "stop_sweep", "change_sweep",
     "list_models", "add_model", "get_model", "list_presets", "get_health", "get_readiness",
 }  # fmt: skip
 

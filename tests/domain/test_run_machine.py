@@ -3,8 +3,8 @@ Any order of what may happen to runs, against the real domain code on both datab
 
 Hypothesis chooses: workers claim, store, renew, end and fall silent; messages come twice; people stop
 and resume; reconcilers watch by a monotonic clock of their own while the wall's clock jumps. After
-every step at most one attempt of a run is live, what has ended stays so until a person resumes it,
-and what could start does start.
+every step at most one attempt of a run is live, no sweep trains more runs than it may at once, what has
+ended stays so until a person resumes it, and what could start does start.
 """
 
 from collections.abc import Iterator
@@ -15,18 +15,28 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlmodel import Session, col, func, select
 
 from app.domain import attempts, columns, db, stop_requests, waiting
 from app.domain.attempts import Ending, claim_run, end_attempt, renew_claim
 from app.domain.errors import ConflictError
 from app.domain.events import ingest, metrics_of
-from app.domain.models import Attempt, Event, ReasonKind, Run, RunState, StopCause
+from app.domain.models import Attempt, Event, ReasonKind, Run, RunState, StopCause, Sweep
 from app.domain.runs import get_run, id_of, request_stop, resume_run
 from app.domain.stop_requests import ask_to_stop
+from app.domain.sweep_plans import SweepPlan
+from app.domain.sweeps import change_at_once, create_sweep, runs_of_sweep, sweep_id_of
 from app.domain.trainer_events import AnyTrainerEvent, CheckpointSaved, MetricMeasured, TrainingResumed
-from tests.factories import make_run
+from tests.factories import make_model, make_recipe, make_run
 from worker import leases
 from worker.reconciler import Reconciliation
 
@@ -81,6 +91,7 @@ class RunMachine(RuleBasedStateMachine):
     clock: Clock
     holders = Bundle("holders")
     runs = Bundle("runs")
+    sweeps = Bundle("sweeps")
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,13 +109,37 @@ class RunMachine(RuleBasedStateMachine):
         self.highest[run_id] = 0
         return run_id
 
+    @rule(target=sweeps, at_once=st.integers(1, 2))
+    def create_sweep(self, at_once: int) -> int:
+        """Start a sweep of three runs, as a person does."""
+        axes = [{"setting": "mix.identity_count", "values": [1, 2, 3]}]
+        with db.unit_of_work() as session:
+            make_model(session)
+            plan = SweepPlan.model_validate({"name": "s", "recipe": make_recipe(), "axes": axes, "at_once": at_once})
+            sweep_id = sweep_id_of(create_sweep(session, plan))
+            self.highest |= dict.fromkeys((id_of(run) for run in runs_of_sweep(session, sweep_id)), 0)
+        return sweep_id
+
+    @rule(target=runs, sweep_id=consumes(sweeps))
+    def look_into(self, sweep_id: int) -> object:
+        """Treat the runs of a sweep as any other from now on."""
+        with db.reading() as session:
+            return multiple(*(id_of(run) for run in runs_of_sweep(session, sweep_id)))
+
+    @rule(sweep_id=sweeps, at_once=st.integers(2, 3))
+    def raise_limit(self, sweep_id: int, at_once: int) -> None:
+        """Let more runs of a sweep train at once."""
+        with db.unit_of_work() as session:
+            change_at_once(session, sweep_id, at_once=max(at_once, session.get_one(Sweep, sweep_id).at_once))
+
     @rule(target=holders, run_id=runs)
     def claim(self, run_id: int) -> Holder:
         """Claim a run at a message: the first, one that comes again, or one that comes late."""
         with db.unit_of_work() as session:
             was, number = get_run(session, run_id).state, get_run(session, run_id).attempt
+            has_room = self.has_room(session, run_id)
             attempt = claim_run(session, run_id, worker="w", supervisor="elsewhere/1/1")
-            assert (attempt is not None) == (was is RunState.QUEUED)
+            assert (attempt is not None) == (was is RunState.QUEUED and has_room)
             if attempt is None:
                 return Holder(run_id, attempt=number + 1_000, attempt_id=0, was_lost=True)
             assert attempt.number == self.highest[run_id] + 1
@@ -238,6 +273,24 @@ class RunMachine(RuleBasedStateMachine):
         run = get_run(session, holder.run_id)
         return run.state is RunState.RUNNING and run.attempt == holder.attempt
 
+    @staticmethod
+    def has_room(session: Session, run_id: int) -> bool:
+        """Whether the sweep of a run, if it is in one, trains fewer runs than it may."""
+        run = get_run(session, run_id)
+        if run.sweep_id is None:
+            return True
+        training = [each for each in runs_of_sweep(session, run.sweep_id) if each.state is RunState.RUNNING]
+        return len(training) < session.get_one(Sweep, run.sweep_id).at_once
+
+    @invariant()
+    def no_sweep_trains_more_than_it_may(self) -> None:
+        """Find as many training runs of each sweep as it may have at once, or fewer."""
+        training = select(Run.sweep_id, func.count()).where(Run.state == RunState.RUNNING).group_by(col(Run.sweep_id))
+        with db.reading() as session:
+            limits = dict(session.exec(select(Sweep.id, Sweep.at_once)).all())
+            counted = session.exec(training.where(col(Run.sweep_id).is_not(None))).all()
+            assert all(count <= limits[sweep_id] for sweep_id, count in counted)
+
     @invariant()
     def one_live_attempt_each(self) -> None:
         """Find one attempt without an end of a run that trains, and none of any other."""
@@ -289,7 +342,7 @@ def emptied() -> Iterator[None]:
     from app.domain.models import Checkpoint, RunProbe
 
     with db.unit_of_work() as session:
-        for table in (Event, Attempt, Checkpoint, RunProbe, Run):
+        for table in (Event, Attempt, Checkpoint, RunProbe, Run, Sweep):
             session.exec(delete(table))
     yield
 
