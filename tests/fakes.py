@@ -185,7 +185,16 @@ class _Training:
             AnswerGiven(probe=at, text=f"answer {at} of {iteration}", tokens=4, ended="stop")
             for at, _ in enumerate(self.recipe["probes"])
         )
-        self.say(AnswersGiven, iteration=iteration, answers=answers, seconds=0.1, dtype="float32", quantised=False)
+        self.say(
+            AnswersGiven,
+            iteration=iteration,
+            answers=answers,
+            seconds=0.1,
+            dtype="float32",
+            quantised=False,
+            identity_nll=3.0 / (1 + iteration),  # falls as it is learnt
+            general_nll=2.0 + iteration / 100,  # and rises as the rest is forgotten
+        )
 
     def begin(self, phase: str, iteration: int) -> None:
         if phase != self.phase:  # told once, as the real one does

@@ -14,6 +14,7 @@ from app.domain import db
 from app.domain.attempts import Ending, renew_claim
 from app.domain.checkpoint_plan import plan_disk
 from app.domain.forecasts import forecast_recipe
+from app.domain.held_out import hold_out_of_rows
 from app.domain.mixes import EARLIER_NAME, MissingSetError, adopt_rows, count_rows, keep_rows, rows_file, rows_kept
 from app.domain.models import Answer, Attempt, Checkpoint, Model, ReasonKind, RunState
 from app.domain.recipes import Recipe
@@ -140,6 +141,7 @@ def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> N
         data_file=str(rows_file(sha256)),
         rows=rows_kept(sha256),
         device=device.kind,
+        held_out=hold_out_of_rows(recipe, rows_file(sha256)),
     )
     (folder / "config.py").write_text(config.text, "utf-8")
     with db.unit_of_work() as session:

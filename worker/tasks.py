@@ -3,7 +3,7 @@
 from celery import shared_task
 from celery.utils.nodenames import gethostname
 
-from worker import exporter, supervisor
+from worker import asker, exporter, supervisor
 
 
 @shared_task(name="runs.train", ignore_result=True)
@@ -28,3 +28,9 @@ def merge(artifact_id: int) -> None:
 def prepare(model_id: int) -> None:
     """Look at a registered model, and make it ready to train if it is not."""
     exporter.prepare_model(model_id)
+
+
+@shared_task(name="probes.ask", ignore_result=True)
+def ask(asking_id: int) -> None:  # noqa: ARG001 - the rows say what waits, not the message
+    """Look at the askings that wait, and make them if there is a device."""
+    asker.ask_waiting()

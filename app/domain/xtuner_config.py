@@ -11,6 +11,7 @@ import ast
 from dataclasses import dataclass
 
 from app.domain import xtuner_parts
+from app.domain.held_out import HeldOut, hold_out
 from app.domain.recipes import Recipe
 from app.domain.xtuner_parts import Device
 
@@ -88,6 +89,7 @@ def render_config(  # noqa: PLR0913 - one keyword for each thing a config needs 
     data_file: str,
     rows: int,
     device: Device,
+    held_out: HeldOut | None = None,
 ) -> ConfigParts:
     """
     Render the config that trains a recipe.
@@ -98,6 +100,7 @@ def render_config(  # noqa: PLR0913 - one keyword for each thing a config needs 
         run_folder: Where checkpoints go.
         data_file: JSON Lines in xtuner's `conversation` form.
         rows: How many rows that file has.
+        held_out: Pairs whose likelihood is measured; those of the recipe alone where none are given.
 
     Raises:
         ValueError: the template is unknown.
@@ -109,7 +112,13 @@ def render_config(  # noqa: PLR0913 - one keyword for each thing a config needs 
         raise ValueError(f"xtuner 0.2.0 has no prompt template {template!r}")
     parts = ConfigParts(
         imports=xtuner_parts.imports_part(recipe),
-        settings=xtuner_parts.settings_part(recipe, model_path=model_path, template=template, data_file=data_file),
+        settings=xtuner_parts.settings_part(
+            recipe,
+            model_path=model_path,
+            template=template,
+            data_file=data_file,
+            held_out=hold_out(recipe) if held_out is None else held_out,
+        ),
         model=xtuner_parts.model_part(recipe),
         data=xtuner_parts.data_part(rows=rows),
         schedule=xtuner_parts.schedule_part(recipe, device),
