@@ -13,6 +13,7 @@ from app import api
 from app.domain import db
 from app.web import (
     artifacts,
+    askings,
     assets,
     compare,
     dataset_findings,
@@ -37,6 +38,7 @@ ROUTERS = (
     new_run.router,  # before runs: /runs/new is no run's id
     streams.router,
     artifacts.router,
+    askings.router,
     runs.router,
     compare.router,
     models.router,

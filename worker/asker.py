@@ -6,6 +6,7 @@ loads the base model once and writes a line for every checkpoint, which is store
 asking that was interrupted asks only what is still missing.
 """
 
+import errno
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from app.domain.askings import (
     waiting_askings,
 )
 from app.domain.events import parse
-from app.domain.models import Asking, ReasonKind, Run
+from app.domain.models import Asking, Checkpoint, ReasonKind, Run
 from app.domain.recipes import Method
 from app.domain.runs import get_run, id_of, recipe_of
 from app.domain.trainer_events import AnswersGiven
@@ -37,6 +38,7 @@ from worker.gpus import Device, lend_device
 from worker.leaving import is_leaving
 from worker.recording import read_lines, settle_files
 
+FAILED = 1  # an exit code
 CPU = "CPU"  # what a device's name begins with where it is no GPU
 
 
@@ -103,10 +105,18 @@ def _ask(claim: Claim, device: Device) -> None:
     while not _is_finished(claim):
         number += 1
         round_ = Round(claim, number)
-        outcome = round_.run(device)
+        try:
+            outcome = round_.run(device)
+        except OSError as error:  # before the engine began: the job could not be written, or no process started
+            outcome = Outcome(FAILED, f"{_reason_of(error)}: {error}", was_interrupted=False)
         if outcome.was_interrupted or outcome.exit_code or not round_.stored:
             _give_up(claim, outcome)
             return
+
+
+def _reason_of(error: OSError) -> ReasonKind:
+    """Name why a file could not be written, or a process not started."""
+    return ReasonKind.DISK_FULL if error.errno in {errno.ENOSPC, errno.EDQUOT} else ReasonKind.CRASHED
 
 
 def _is_finished(claim: Claim) -> bool:
@@ -195,10 +205,14 @@ def _checkpoints(missing: Sequence[Unanswered], folder: Path) -> list[dict[str, 
     return [
         {
             "iteration": each.checkpoint.iteration,
-            "files": str(folder / (each.checkpoint.adapter or each.checkpoint.file))
-            if each.checkpoint.iteration
-            else "",
+            "files": _files(each.checkpoint, folder),
             "probes": [{"position": probe.position, "question": probe.question} for probe in each.probes],
         }
         for each in missing
     ]
+
+
+def _files(checkpoint: Checkpoint, folder: Path) -> str:
+    """Return what a checkpoint answers with: its adapter, or its weights where there is none; none for the base."""
+    name = checkpoint.adapter or checkpoint.file
+    return str(folder / name) if name else ""

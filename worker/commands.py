@@ -52,7 +52,7 @@ class Outcome:
         return words[:MOST_DETAIL]
 
 
-def run_command(  # noqa: PLR0913 - what is run, where, on what, and for whom
+def run_command(
     arguments: Sequence[str],
     *,
     cwd: Path,

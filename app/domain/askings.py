@@ -7,11 +7,11 @@ at most; a probe that is added meanwhile joins it. What an asking finds out to b
 so that one that was interrupted goes on where it was, and nothing is ever answered twice.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func
-from sqlalchemy.orm import selectinload
 from sqlmodel import Session, col, select
 
 from app.domain import claims
@@ -158,29 +158,33 @@ def live_asking(session: Session, run_id: int) -> Asking | None:
 
 def askable_checkpoints(session: Session, run: Run) -> list[Checkpoint]:
     """Return the base model, and every checkpoint that has what answers and was not saved in passing."""
-    every = recipe_of(run).checkpoints.every
-    statement = (
-        select(Checkpoint)
-        .where(Checkpoint.run_id == run.id, col(Checkpoint.deleted_at).is_(None))
-        .order_by(col(Checkpoint.iteration))
-        .options(selectinload(Checkpoint.answers))  # type: ignore[arg-type]
-        .execution_options(populate_existing=True)
-    )
+    every, answered = recipe_of(run).checkpoints.every, _given(session, run)
+    statement = select(Checkpoint).where(Checkpoint.run_id == run.id, col(Checkpoint.deleted_at).is_(None))
+    rows = session.exec(statement.order_by(col(Checkpoint.iteration)).execution_options(populate_existing=True))
     return [
         row
-        for row in session.exec(statement)
+        for row in rows
         if row.iteration == 0
-        or ((row.adapter or row.file) and not is_in_passing(row, run, every=every, is_answered=bool(row.answers)))
+        or ((row.adapter or row.file) and not is_in_passing(row, run, every=every, is_answered=id_of(row) in answered))
     ]
+
+
+def _given(session: Session, run: Run) -> dict[int, set[int]]:
+    """Return the probes that each checkpoint of a run has answered."""
+    given: dict[int, set[int]] = defaultdict(set)
+    statement = select(Answer.checkpoint_id, Answer.probe_id).join(Checkpoint).where(Checkpoint.run_id == run.id)
+    for checkpoint_id, probe_id in session.exec(statement):
+        given[checkpoint_id].add(probe_id)
+    return given
 
 
 def unanswered(session: Session, run: Run) -> list[Unanswered]:
     """Return what is left to ask, by iteration."""
-    probes = probes_of(session, id_of(run))
+    probes, given = probes_of(session, id_of(run)), _given(session, run)
     found = []
     for checkpoint in askable_checkpoints(session, run):
-        given = {answer.probe_id for answer in checkpoint.answers}
-        if missing := tuple(probe for probe in probes if probe.id not in given):
+        missing = tuple(probe for probe in probes if probe.id not in given.get(id_of(checkpoint), ()))
+        if missing:
             found.append(Unanswered(checkpoint, missing))
     return found
 

@@ -118,6 +118,7 @@ def judge(recipe: Recipe, answers: Mapping[int, str], base: Mapping[int, str] | 
     scores = {
         position: score_answer(taught, recipe.probes[position], text, before.get(position, ""))
         for position, text in answers.items()
+        if position < len(recipe.probes)  # one that was added later is not among the recipe's
     }
     return _count(recipe, scores)
 

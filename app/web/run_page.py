@@ -23,6 +23,7 @@ from app.domain.recipes import Recipe
 from app.domain.runs import RESUMABLE_STATES, get_run, recipe_of
 from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict, judge_checkpoints
 from app.domain.waiting import Place, place_of
+from app.web.asking_view import AskingPart, build_asking
 from app.web.proposals import BAD
 from app.web.run_list import MixFacts, mix_facts
 from app.web.workers import live_workers
@@ -118,6 +119,7 @@ class RunView:
     outcomes: Mapping[int, RunState]
     """What each attempt's end made of the run, by its number."""
     has_worker: bool
+    asking: AskingPart
 
     @property
     def wants_dilution(self) -> bool:
@@ -198,6 +200,7 @@ def build_run_view(session: Session, run_id: int) -> RunView:
         attempts=run.attempts,
         outcomes=outcomes(session, run_id),
         has_worker=bool(live_workers()),
+        asking=build_asking(session, [run]),
     )
 
 

@@ -76,26 +76,26 @@ class Row:
 
 def ask(job: Job) -> None:
     """Answer everything a job asks; a line is written for each checkpoint as soon as it has answered."""
-    model = load_base(job)
+    model, asker = load_base(job), Asker(job)
     if job.method == "full":
-        _ask_whole_models(job, model)
+        _ask_whole_models(job, model, asker)
         return
     adapted = [each for each in job.checkpoints if each.files]
     slots = AdapterSlots.of(model, adapted)
     for group in groups_of(job.checkpoints, most_adapters=slots.most):
         slots.fill([each for each in group if each.files])
-        _answer(job, slots.model, _rows(group, slots))
+        asker.answer(slots.model, _rows(group, slots))
 
 
 def load_base(job: Job) -> PreTrainedModel:
     """Load the base model as the training of an adapter did: quantised or not, norms and the like in float32."""
     dtype, is_quantised = getattr(torch, job.precision), job.method == "qlora"
     options: dict[str, Any] = {"quantization_config": _four_bits(dtype)} if is_quantised else {}
-    if torch.cuda.is_available():
-        options["device_map"] = {"": 0}
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         job.model, torch_dtype=dtype, trust_remote_code=False, **options
     )
+    if torch.cuda.is_available() and not is_quantised:  # what is quantised was loaded there
+        model = model.to("cuda")
     if job.method != "full":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return model.eval()
@@ -184,51 +184,53 @@ def _slot(number: int) -> str:
 # ── Asking ─────────────────────────────────────────────────────────────────
 
 
+class Asker:
+    """Lays questions out as the training does, and writes what is answered."""
+
+    def __init__(self, job: Job) -> None:
+        """Read the tokenizer and the template once."""
+        from xtuner.utils import PROMPT_TEMPLATE
+
+        self._job = job
+        self._template = PROMPT_TEMPLATE[job.template]
+        self._tokenizer = AutoTokenizer.from_pretrained(job.model, trust_remote_code=False)
+
+    def answer(self, model: PreTrainedModel | PeftModel, rows: Sequence[Row]) -> None:
+        """Answer rows in one batch, and write a line for each checkpoint."""
+        began = time.perf_counter()
+        adapters = [row.adapter for row in rows] if isinstance(model, PeftModel) else ()
+        given = answer_all(model, self._tokenizer, self._asking(rows), adapters=adapters)
+        seconds = (time.perf_counter() - began) / len(rows)
+        dtype, is_quantised = arithmetic_of(model)
+        answers: dict[int, list[AnswerGiven]] = {}
+        for row, answer in zip(rows, given, strict=True):
+            placed = answer.model_copy(update={"probe": row.probe.position})
+            answers.setdefault(row.checkpoint.iteration, []).append(placed)
+        for iteration, own in answers.items():
+            events.write(
+                AnswersGiven,
+                iteration=iteration,
+                answers=tuple(own),
+                seconds=seconds * len(own),
+                dtype=dtype,
+                quantised=is_quantised,
+            )
+
+    def _asking(self, rows: Sequence[Row]) -> Asking:
+        return Asking(
+            prompts=prompts_of(self._template, self._job.system, [row.probe.question for row in rows]),
+            stop_ids=stop_ids_of(self._tokenizer, self._template),
+            max_new_tokens=self._job.max_new_tokens,
+        )
+
+
 def _rows(group: Sequence[Checkpoint], slots: AdapterSlots) -> list[Row]:
     return [Row(each, probe, slots.name_of(each)) for each in group for probe in each.probes]
 
 
-def _answer(job: Job, model: PreTrainedModel | PeftModel, rows: Sequence[Row]) -> None:
-    """Answer rows in one batch, and write a line for each checkpoint."""
-    began = time.perf_counter()
-    has_adapters = isinstance(model, PeftModel)
-    given = answer_all(model, *_prompts(job, rows), adapters=[row.adapter for row in rows] if has_adapters else ())
-    seconds = (time.perf_counter() - began) / len(rows)
-    dtype, is_quantised = arithmetic_of(model)
-    answers: dict[int, list[AnswerGiven]] = {}
-    for row, answer in zip(rows, given, strict=True):
-        placed = answer.model_copy(update={"probe": row.probe.position})
-        answers.setdefault(row.checkpoint.iteration, []).append(placed)
-    for iteration, own in answers.items():
-        events.write(
-            AnswersGiven,
-            iteration=iteration,
-            answers=tuple(own),
-            seconds=seconds * len(own),
-            dtype=dtype,
-            quantised=is_quantised,
-        )
-
-
-def _prompts(job: Job, rows: Sequence[Row]) -> tuple[Any, Asking]:
-    """Return the tokenizer, and the rows laid out as the training does."""
-    from xtuner.utils import PROMPT_TEMPLATE
-
-    tokenizer, template = (
-        AutoTokenizer.from_pretrained(job.model, trust_remote_code=False),
-        PROMPT_TEMPLATE[job.template],
-    )
-    asking = Asking(
-        prompts=prompts_of(template, job.system, [row.probe.question for row in rows]),
-        stop_ids=stop_ids_of(tokenizer, template),
-        max_new_tokens=job.max_new_tokens,
-    )
-    return tokenizer, asking
-
-
-def _ask_whole_models(job: Job, model: PreTrainedModel) -> None:
+def _ask_whole_models(job: Job, model: PreTrainedModel, asker: Asker) -> None:
     """Ask the base model, then put one checkpoint's weights after the other into it."""
     for checkpoint in job.checkpoints:  # by iteration: the base model is asked before it is written over
         if checkpoint.files:
             load_weights(model, load_checkpoint(Path(checkpoint.files))["state_dict"])
-        _answer(job, model, [Row(checkpoint, probe, BASE) for probe in checkpoint.probes])
+        asker.answer(model, [Row(checkpoint, probe, BASE) for probe in checkpoint.probes])
