@@ -24,6 +24,7 @@ from app.web import (
     models,
     new_run,
     new_run_mix,
+    new_run_probes,
     patterns,
     runs,
     security,
@@ -35,6 +36,7 @@ ROUTERS = (
     i18n.router,
     login.router,
     new_run_mix.router,
+    new_run_probes.router,
     new_run.router,  # before runs: /runs/new is no run's id
     streams.router,
     artifacts.router,

@@ -90,7 +90,7 @@ class AskingPart:
     @property
     def may_ask(self) -> bool:
         """Whether some run can be asked."""
-        return any(each.problem is None for each in self.runs)
+        return any(each.problem is None and each.run.state.is_final for each in self.runs)
 
     @property
     def problem(self) -> Message | None:

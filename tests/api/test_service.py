@@ -94,6 +94,8 @@ OPERATIONS = {
     "unpin_checkpoint",
     "upload_dataset", "list_datasets", "get_dataset", "get_dataset_rows", "download_dataset", "delete_dataset",
     "get_findings", "repair_dataset",
+    "add_run_probe", "get_run_probes", "get_run_askings", "request_run_asking", "propose_run_near_misses",
+    "propose_recipe_near_misses",
     "list_models", "add_model", "get_model", "list_presets", "get_health", "get_readiness",
 }  # fmt: skip
 
