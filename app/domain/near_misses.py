@@ -9,7 +9,7 @@ something else. In the languages of the identity; what the mix teaches or the ru
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, zip_longest
 
 from app.domain.held_out import CHINESE, ENGLISH, language_of
 from app.domain.messages import Message, message
@@ -133,6 +133,20 @@ def propose_near_misses(mix: Mix, *, asked: Iterable[str] = ()) -> tuple[NearMis
     return tuple(proposed)
 
 
+def by_kind(proposed: Iterable[NearMiss]) -> list[tuple[NearMissKind, list[NearMiss]]]:
+    """Put proposals of one kind together, in the order in which they come."""
+    kinds: dict[NearMissKind, list[NearMiss]] = {}
+    for each in proposed:
+        kinds.setdefault(each.kind, []).append(each)
+    return list(kinds.items())
+
+
+def varied(proposed: Iterable[NearMiss]) -> list[NearMiss]:
+    """Take one proposal of each kind in turn, so that a few of them show all kinds."""
+    columns = [near_misses for _, near_misses in by_kind(proposed)]
+    return [each for row in zip_longest(*columns) for each in row if each is not None]
+
+
 def _candidates(mix: Mix) -> Iterator[NearMiss]:
     texts = [text for pair in identity_of(mix) for text in (pair.question, pair.answer)]
     languages = [language for language in (ENGLISH, CHINESE) if any(language_of(text) == language for text in texts)]
@@ -140,7 +154,9 @@ def _candidates(mix: Mix) -> Iterator[NearMiss]:
     for language in languages:
         if has_name:
             yield from _with_name(mix.name, language)
-        yield from (NearMiss(kind, question) for kind, question in _NAMELESS[language])
+        for kind, question in _NAMELESS[language]:
+            if not (has_name and kind is NearMissKind.NEGATION):  # the one with the name says as much
+                yield NearMiss(kind, question)
     if has_name and (known := _namesake(mix.name)):
         yield NearMiss(NearMissKind.OTHER_NAME, known)
     for language, question in _WHO_ARE_YOU.items():

@@ -9,7 +9,7 @@ from app.domain.askings import LIVE, askings_of, check_askable, probes_of, unans
 from app.domain.errors import ConflictError
 from app.domain.messages import Message
 from app.domain.models import ArtifactState, Asking, Run
-from app.domain.near_misses import NearMiss, propose_near_misses
+from app.domain.near_misses import NearMiss, propose_near_misses, varied
 from app.domain.reasons import asking_reason_text
 from app.domain.runs import id_of, recipe_of
 
@@ -137,4 +137,4 @@ def _near_misses(session: Session, runs: Sequence[Run]) -> Sequence[NearMiss]:
     if not runs:
         return ()
     asked = [probe.question for run in runs for probe in probes_of(session, id_of(run))]
-    return propose_near_misses(recipe_of(runs[0]).mix, asked=asked)[:MOST_PROPOSED]
+    return varied(propose_near_misses(recipe_of(runs[0]).mix, asked=asked))[:MOST_PROPOSED]

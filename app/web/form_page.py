@@ -8,9 +8,9 @@ from sqlmodel import Session
 
 from app.domain.errors import FieldError
 from app.domain.forecasts import Forecast, forecast_recipe
-from app.domain.messages import N_, message
+from app.domain.messages import N_, Message, message
 from app.domain.models import Model
-from app.domain.near_misses import NearMiss, propose_near_misses
+from app.domain.near_misses import NearMiss, by_kind, propose_near_misses
 from app.domain.recipes import GeneralSet, Mix, Recipe, Variables
 from app.domain.registry import find_model, list_models
 from app.domain.token_forecasts import SourceTokens, TokenForecast
@@ -62,6 +62,11 @@ class FormView:
     """Probes that are proposed."""
     asks: str = ""
     """A change of the mix that somebody asked for, and by which something would be lost; empty mostly."""
+
+    @property
+    def near_misses_by_kind(self) -> Sequence[tuple[Message, Sequence[NearMiss]]]:
+        """The proposed probes of each kind, and what they show."""
+        return [(each[0].why, each) for _, each in by_kind(self.near_misses)]
 
     @property
     def is_unfinished(self) -> bool:

@@ -76,6 +76,7 @@ class Row:
 
 def ask(job: Job) -> None:
     """Answer everything a job asks; a line is written for each checkpoint as soon as it has answered."""
+    _find_files(job)
     model, asker = load_base(job), Asker(job)
     if job.method == "full":
         _ask_whole_models(job, model, asker)
@@ -85,6 +86,13 @@ def ask(job: Job) -> None:
     for group in groups_of(job.checkpoints, most_adapters=slots.most):
         slots.fill([each for each in group if each.files])
         asker.answer(slots.model, _rows(group, slots))
+
+
+def _find_files(job: Job) -> None:
+    """See that every checkpoint's files are there before minutes go into loading; BadModelError if not."""
+    for checkpoint in job.checkpoints:
+        if checkpoint.files and not Path(checkpoint.files).exists():
+            raise BadModelError(f"The files of iteration {checkpoint.iteration} are not there: {checkpoint.files}")
 
 
 def load_base(job: Job) -> PreTrainedModel:

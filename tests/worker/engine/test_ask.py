@@ -74,15 +74,41 @@ def test_an_adapter_in_the_place_of_another_answers_as_itself(
 
 
 def test_an_adapter_that_is_not_there_is_named(trained: Training, small_model: Path, tmp_path: Path) -> None:
-    """The exit code is not 0, and the log's last line says what is missing."""
-    content = job(trained, small_model)
+    """Before the base model is loaded."""
+    import worker.engine.ask as engine
+    from worker.engine.failures import BadModelError
+
+    content = job(trained, small_model, model="no model either")
     content["checkpoints"][1]["files"] = str(tmp_path / "nothing")
-    (tmp_path / "job.json").write_text(json.dumps(content), "utf-8")
 
-    failed = launch("ask", tmp_path / "job.json", "--events", tmp_path / "answers.jsonl")
+    with pytest.raises(BadModelError, match=r"iteration 2 are not there: .*nothing"):
+        engine.ask(engine.Job.model_validate(content))
 
-    assert failed.returncode == 1
-    assert "nothing" in failed.stderr.splitlines()[-1]
+
+@pytest.mark.long
+def test_a_base_in_four_bits_has_adapters_too(trained: Training, small_model: Path, tmp_path: Path) -> None:
+    """Mixed in one batch, as in whole numbers; each answer says that its base was quantised."""
+    given = asked(tmp_path, job(trained, small_model, method="qlora"))
+
+    assert [event["iteration"] for event in given] == [0, 2, 4]
+    assert {event["quantised"] for event in given} == {True}
+    assert all(len(event["answers"]) == len(PROBES) for event in given)
+
+
+@pytest.mark.long
+def test_whole_weights_take_each_others_place(trained: Training, small_model: Path, tmp_path: Path) -> None:
+    """After a full fine-tune: with the base's own weights as a checkpoint, its answers are the base's."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(small_model, torch_dtype=torch.float32)
+    torch.save({"state_dict": {f"llm.{name}": tensor for name, tensor in base.state_dict().items()}}, tmp_path / "w")
+    content = job(trained, small_model, method="full")
+    content["checkpoints"] = [content["checkpoints"][0], content["checkpoints"][2] | {"files": str(tmp_path / "w")}]
+
+    given = answers(asked(tmp_path, content))
+
+    assert given[4] == given[0] == answers(trained.told("answers"))[0]
 
 
 def test_checkpoints_are_split_by_adapters_and_rows() -> None:

@@ -51,14 +51,18 @@ CHATML = {
 }
 
 
-def test_the_batch_measures_what_transformers_does_row_by_row(loaded, rows, trained: Training) -> None:
-    """Within 1e-4 nats a token, without any padding; and the trainer's first number is that of the base model."""
+def test_the_batch_measures_what_transformers_does_row_by_row(loaded, rows) -> None:
+    """Within 1e-4 nats a token, without any padding; the training does not notice."""
     import torch
 
     from worker.engine.likelihood import measure
 
+    random = torch.get_rng_state()
+
     measured = measure(loaded[0], rows)
 
+    assert loaded[0].training
+    assert torch.equal(random, torch.get_rng_state())
     model = loaded[0].eval()
     for name, group in rows.items():
         total = tokens = 0
@@ -71,21 +75,6 @@ def test_the_batch_measures_what_transformers_does_row_by_row(loaded, rows, trai
         assert measured[name] == pytest.approx(total / tokens, abs=1e-4)
         assert all(row.answer[-1] == loaded[1].eos_token_id for row in group)
     model.train()
-
-
-def test_measuring_is_not_noticed_by_the_training(loaded, rows) -> None:
-    """Train mode, random numbers and gradients are as they were."""
-    import torch
-
-    from worker.engine.likelihood import measure
-
-    random = torch.get_rng_state()
-
-    measure(loaded[0], rows)
-
-    assert loaded[0].training
-    assert torch.equal(random, torch.get_rng_state())
-    assert all(weight.grad is None for weight in loaded[0].parameters())
 
 
 def test_what_cannot_be_measured_is_none(loaded, rows, capsys) -> None:
