@@ -96,8 +96,16 @@ def hold_out(recipe: Recipe, *, also_taught: Collection[str] = ()) -> HeldOut:
     )
 
 
-def literal_of(pairs: Iterable[Pair]) -> str:
-    """Write pairs as a list of Python, one pair a line."""
+def held_out_part(held_out: HeldOut) -> str:
+    """Write held-out pairs as a config has them, after its settings."""
+    return f"""
+# Questions and answers that are not trained on: how likely they are is measured
+held_out_identity = {_literal(held_out.identity)}
+held_out_general = {_literal(held_out.general)}
+"""
+
+
+def _literal(pairs: Iterable[Pair]) -> str:
     lines = "".join(f"    [{pair.question!r}, {pair.answer!r}],\n" for pair in pairs)
     return f"[\n{lines}]" if lines else "[]"
 

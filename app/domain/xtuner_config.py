@@ -11,7 +11,7 @@ import ast
 from dataclasses import dataclass
 
 from app.domain import xtuner_parts
-from app.domain.held_out import HeldOut, hold_out
+from app.domain.held_out import HeldOut, held_out_part, hold_out
 from app.domain.recipes import Recipe
 from app.domain.xtuner_parts import Device
 
@@ -108,17 +108,11 @@ def render_config(  # noqa: PLR0913 - one keyword for each thing a config needs 
     Source:
         The layout of xtuner 0.2.0's `internlm2_chat_1_8b_qlora_alpaca_e3.py`.
     """
-    if template not in TEMPLATES:
-        raise ValueError(f"xtuner 0.2.0 has no prompt template {template!r}")
+    _check_template(template)
     parts = ConfigParts(
         imports=xtuner_parts.imports_part(recipe),
-        settings=xtuner_parts.settings_part(
-            recipe,
-            model_path=model_path,
-            template=template,
-            data_file=data_file,
-            held_out=hold_out(recipe) if held_out is None else held_out,
-        ),
+        settings=xtuner_parts.settings_part(recipe, model_path=model_path, template=template, data_file=data_file)
+        + held_out_part(held_out or hold_out(recipe)),
         model=xtuner_parts.model_part(recipe),
         data=xtuner_parts.data_part(rows=rows),
         schedule=xtuner_parts.schedule_part(recipe, device),
@@ -126,3 +120,8 @@ def render_config(  # noqa: PLR0913 - one keyword for each thing a config needs 
     )
     ast.parse(parts.text)
     return parts
+
+
+def _check_template(template: str) -> None:
+    if template not in TEMPLATES:
+        raise ValueError(f"xtuner 0.2.0 has no prompt template {template!r}")

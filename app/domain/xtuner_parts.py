@@ -8,7 +8,6 @@ Values go in by `repr()`; the names and their order are those of xtuner's own co
 import math
 from typing import Literal
 
-from app.domain.held_out import HeldOut, literal_of
 from app.domain.recipes import Method, Recipe
 from app.domain.training import TARGETS, Precision, Schedule
 
@@ -55,7 +54,7 @@ from worker.engine.schedule import WarmUpLR
 """
 
 
-def settings_part(recipe: Recipe, *, model_path: str, template: str, data_file: str, held_out: HeldOut) -> str:
+def settings_part(recipe: Recipe, *, model_path: str, template: str, data_file: str) -> str:
     training, checkpoints = recipe.training, recipe.checkpoints
     length = (
         ("max_iters", training.iterations) if training.iterations is not None else ("max_epochs", training.epochs or 1)
@@ -93,10 +92,6 @@ evaluation_freq = {checkpoints.every!r}
 SYSTEM = {recipe.mix.system!r}
 evaluation_inputs = {questions!r}
 max_new_tokens = {checkpoints.max_new_tokens!r}
-
-# Questions and answers that are not trained on: how likely they are is measured
-held_out_identity = {literal_of(held_out.identity)}
-held_out_general = {literal_of(held_out.general)}
 """
 
 
