@@ -81,9 +81,9 @@ def _claim_next(session: Session, device: Device) -> Claim | None:
     for waiting in waiting_askings(session):
         if device.kind == "cpu" and _wants_gpu(session, waiting):
             continue
-        asking = claim_asking(session, waiting.id or 0, device=device.hardware)
+        asking = claim_asking(session, id_of(waiting), device=device.hardware)
         if asking is not None:
-            return Claim(asking.id or 0, asking.attempt, asking.run_id)
+            return Claim(id_of(asking), asking.attempt, asking.run_id)
     return None
 
 

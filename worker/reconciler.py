@@ -60,7 +60,7 @@ class Reconciliation:
                 for run, attempt in claimed_runs(session)
             ]
             artifacts = [(row.id or 0, row.attempt, row.renewed_at) for row in claimed_artifacts(session)]
-            askings = [(row.id or 0, row.attempt, row.renewed_at) for row in claims.claimed(session, Asking)]
+            askings = [(id_of(row), row.attempt, row.renewed_at) for row in claims.claimed(session, Asking)]
             models = [(id_of(row), row.renewed_at) for row in unprepared_models(session) if row.renewed_at]
         lost = self.watch.lost(
             [
@@ -98,7 +98,7 @@ def resend() -> None:
         for run_id in startable_run_ids(session)[: len(devices())]:
             enqueue("runs.train", run_id=run_id)
         for asking in waiting_askings(session)[: len(devices())]:
-            enqueue(TASK, asking_id=asking.id or 0)
+            enqueue(TASK, asking_id=id_of(asking))
         for artifact in queued_artifacts(session):
             enqueue(TASK_OF[artifact.kind], artifact_id=artifact.id or 0)
         for model in unprepared_models(session):

@@ -96,7 +96,7 @@ def request_asking(session: Session, run_id: int) -> Asking:
     session.add(asking)
     session.flush()  # the message needs the asking's id
     _record(session, run, asking)
-    enqueue(TASK, asking_id=asking.id or 0)
+    enqueue(TASK, asking_id=id_of(asking))
     return asking
 
 

@@ -36,6 +36,13 @@ def ended_run(session: Session, *, state: RunState = RunState.FINISHED, **change
     return run
 
 
+def live(session: Session, run: Run) -> Asking:
+    """Return the asking of a run that is under way."""
+    asking = live_asking(session, id_of(run))
+    assert asking is not None
+    return asking
+
+
 def answered(iteration: int, *, probe: int = 3, text: str = "No.") -> AnswersGiven:
     """Return what the engine writes of one checkpoint."""
     answer = AnswerGiven(probe=probe, text=text, tokens=2, ended="stop")
@@ -57,7 +64,7 @@ def test_a_probe_is_added_at_the_end_and_everything_is_asked(
         (5, [3]),
         (10, [3]),
     ]
-    assert enqueued == [queue.QueueMessage("probes.ask", {"asking_id": asking.id})]
+    assert enqueued == [queue.QueueMessage("probes.ask", {"asking_id": id_of(asking)})]
     assert events_after(session, id_of(run), 0)[-1].kind == "asking"
 
 
@@ -65,18 +72,18 @@ def test_a_second_probe_joins_the_asking_that_is_there(session: Session) -> None
     """Whether it waits or is being made: it is not over before that one is answered too."""
     run = ended_run(session)
     add_probe(session, id_of(run), QUESTION)
-    asking = live_asking(session, id_of(run))
-    claim_asking(session, asking.id, device="CPU")
+    asking = live(session, run)
+    claim_asking(session, id_of(asking), device="CPU")
 
     add_probe(session, id_of(run), Probe(question="Who is his assistant?"))
     for iteration in (0, 5, 10):
-        store_answers(session, asking.id, answered(iteration), attempt=1)
+        store_answers(session, id_of(asking), answered(iteration), attempt=1)
 
     assert len(askings_of(session, id_of(run))) == 1
-    assert finish_asking(session, asking.id, attempt=1) is False
+    assert finish_asking(session, id_of(asking), attempt=1) is False
     for iteration in (0, 5, 10):
-        store_answers(session, asking.id, answered(iteration, probe=4), attempt=1)
-    assert finish_asking(session, asking.id, attempt=1) is True
+        store_answers(session, id_of(asking), answered(iteration, probe=4), attempt=1)
+    assert finish_asking(session, id_of(asking), attempt=1) is True
     session.refresh(asking)
     assert (asking.state, asking.answers, asking.seconds) == (ArtifactState.FINISHED, 6, 3.0)
 
@@ -85,12 +92,12 @@ def test_an_answer_is_stored_once_and_says_who_brought_it(session: Session) -> N
     """The same line again, or a try that has lost its claim, adds nothing."""
     run = ended_run(session)
     probe = add_probe(session, id_of(run), QUESTION)
-    asking = live_asking(session, id_of(run))
-    claim_asking(session, asking.id, device="CPU")
+    asking = live(session, run)
+    claim_asking(session, id_of(asking), device="CPU")
 
-    assert store_answers(session, asking.id, answered(5), attempt=1)
-    assert store_answers(session, asking.id, answered(5, text="Yes."), attempt=1)
-    assert not store_answers(session, asking.id, answered(10), attempt=2)
+    assert store_answers(session, id_of(asking), answered(5), attempt=1)
+    assert store_answers(session, id_of(asking), answered(5, text="Yes."), attempt=1)
+    assert not store_answers(session, id_of(asking), answered(10), attempt=2)
 
     stored = session.exec(select(Answer).where(Answer.probe_id == probe.id)).all()
     assert [(answer.text, answer.asking_id) for answer in stored] == [("No.", asking.id)]
@@ -161,8 +168,8 @@ def test_a_run_that_answered_nothing_is_asked_everything(session: Session) -> No
     make_checkpoint(session, run, iteration=5, dtype="", answered_seconds=None)
 
     asking = request_asking(session, id_of(run))
-    claim_asking(session, asking.id, device="CPU")
-    store_answers(session, asking.id, answered(0, probe=0), attempt=1)
+    claim_asking(session, id_of(asking), device="CPU")
+    store_answers(session, id_of(asking), answered(0, probe=0), attempt=1)
 
     assert [each.checkpoint.iteration for each in unanswered(session, run)] == [0, 5]
     base = session.exec(select(Checkpoint).where(Checkpoint.run_id == run.id, Checkpoint.iteration == 0)).one()
@@ -181,7 +188,7 @@ def test_only_one_worker_gets_an_asking(session: Session) -> None:
     """The second one finds it taken; one whose run was resumed waits for its end."""
     run = ended_run(session, state=RunState.CANCELLED)
     add_probe(session, id_of(run), QUESTION)
-    asking = live_asking(session, id_of(run))
+    asking = live(session, run)
     run.state = RunState.QUEUED
     session.add(run)
     session.commit()
@@ -192,25 +199,25 @@ def test_only_one_worker_gets_an_asking(session: Session) -> None:
     session.commit()
 
     assert [each.id for each in waiting_askings(session)] == [asking.id]
-    assert claim_asking(session, asking.id, device="H100") is not None
-    assert claim_asking(session, asking.id, device="H100") is None
+    assert claim_asking(session, id_of(asking), device="H100") is not None
+    assert claim_asking(session, id_of(asking), device="H100") is None
 
 
 def test_an_asking_that_is_lost_is_tried_a_few_times(session: Session, enqueued: list[queue.QueueMessage]) -> None:
     """Then it has failed; asking again makes a new one."""
     run = ended_run(session)
     add_probe(session, id_of(run), QUESTION)
-    asking = live_asking(session, id_of(run))
+    asking = live(session, run)
 
     for attempt in range(1, claims.MOST_ATTEMPTS + 1):
-        claim_asking(session, asking.id, device="CPU")
-        put_asking_back(session, asking.id, attempt=attempt)
+        claim_asking(session, id_of(asking), device="CPU")
+        put_asking_back(session, id_of(asking), attempt=attempt)
 
     session.refresh(asking)
     assert (asking.state, asking.reason) == (ArtifactState.FAILED, ReasonKind.WORKER_LOST)
     assert len(enqueued) == claims.MOST_ATTEMPTS
-    assert request_asking(session, id_of(run)).id != asking.id
-    assert session.get(Asking, asking.id) is not None
+    assert request_asking(session, id_of(run)).id != id_of(asking)
+    assert session.get(Asking, id_of(asking)) is not None
 
 
 def test_events_of_before_likelihoods_still_parse() -> None:

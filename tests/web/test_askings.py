@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from app.domain import accounts, claims
 from app.domain.askings import add_probe, claim_asking, fail_asking, live_asking, probes_of, store_answers
-from app.domain.models import ReasonKind, Role, Run, RunState
+from app.domain.models import Asking, ReasonKind, Role, Run, RunState
 from app.domain.recipes import Probe
 from app.domain.runs import id_of
 from app.domain.trainer_events import AnswerGiven, AnswersGiven
@@ -26,6 +26,13 @@ def run(session: Session) -> Run:
     for iteration in (0, 5):
         make_checkpoint(session, run, iteration=iteration, texts=["a", "b", "c"])
     return run
+
+
+def live(session: Session, run: Run) -> Asking:
+    """Return the asking of a run that is under way."""
+    asking = live_asking(session, id_of(run))
+    assert asking is not None
+    return asking
 
 
 def soup(reply: Any) -> BeautifulSoup:
@@ -83,15 +90,15 @@ def test_what_cannot_be_asked_says_why_in_its_place(client: Any, run: Run, chang
 def test_an_asking_says_how_far_it_is(client: Any, session: Session, run: Run) -> None:
     """Given and to come, of all checkpoints; once it is over the page is fetched anew."""
     add_probe(session, id_of(run), Probe(question="And now?"))
-    asking = live_asking(session, id_of(run))
-    claim_asking(session, asking.id, device="CPU, 2 cores")
-    answer(session, asking.id, 0)
+    asking = live(session, run)
+    claim_asking(session, id_of(asking), device="CPU, 2 cores")
+    answer(session, id_of(asking), 0)
 
     page = soup(client.get(f"/runs/{run.id}"))
     assert "asking, 1 of 2 answers" in page.select_one(f"#asking-state-{run.id}").text
 
-    answer(session, asking.id, 5)
-    claims.finish(session, type(asking), asking.id, attempt=1)
+    answer(session, id_of(asking), 5)
+    claims.finish(session, Asking, id_of(asking), attempt=1)
     over = soup(client.get(f"/askings/state?runs={run.id}&page=run", headers=HTMX))
     assert over.select_one("[hx-trigger='load']")["hx-target"] == "#run-panel"
     assert "hx-get" not in over.select_one(f"#asking-state-{run.id}").attrs
@@ -108,9 +115,9 @@ def answer(session: Session, asking_id: int, iteration: int) -> None:
 def test_a_failed_asking_says_why_and_can_be_tried_again(client: Any, session: Session, run: Run) -> None:
     """In words, with the engine's own; the button makes a new one."""
     add_probe(session, id_of(run), Probe(question="And now?"))
-    asking = live_asking(session, id_of(run))
-    claim_asking(session, asking.id, device="CPU")
-    fail_asking(session, asking.id, attempt=1, reason=ReasonKind.OUT_OF_GPU_MEMORY, detail="CUDA out of memory")
+    asking = live(session, run)
+    claim_asking(session, id_of(asking), device="CPU")
+    fail_asking(session, id_of(asking), attempt=1, reason=ReasonKind.OUT_OF_GPU_MEMORY, detail="CUDA out of memory")
 
     state = soup(client.get(f"/runs/{run.id}")).select_one(f"#asking-state-{run.id}")
     assert "The GPU ran out of memory." in state.text
@@ -118,7 +125,7 @@ def test_a_failed_asking_says_why_and_can_be_tried_again(client: Any, session: S
     again = client.post("/askings/again", data={"runs": run.id, "page": "run"}, headers=HTMX)
 
     assert "waits for a free device" in again.text
-    assert live_asking(session, id_of(run)).id != asking.id
+    assert live(session, run).id != id_of(asking)
 
 
 def test_the_comparison_asks_all_of_its_runs(client: Any, session: Session) -> None:

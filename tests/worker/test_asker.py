@@ -31,10 +31,17 @@ def ended_run(session: Session, *, keep: int = -1) -> Run:
     return run
 
 
+def live(session: Session, run: Run) -> Asking:
+    """Return the asking of a run that is under way."""
+    asking = live_asking(session, id_of(run))
+    assert asking is not None
+    return asking
+
+
 def ask(session: Session, run: Run, question: str) -> Asking:
     """Add a probe, and return the asking that it waits for."""
     add_probe(session, id_of(run), Probe(question=question))
-    return live_asking(session, id_of(run))
+    return live(session, run)
 
 
 def given(session: Session, run: Run, question: str) -> dict[int, str]:

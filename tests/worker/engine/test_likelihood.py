@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.held_out import hold_out
-from tests.worker.engine.conftest import Training, small_recipe
+from tests.worker.engine.conftest import Training, small_recipe, train
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("ignore")]
 
@@ -86,3 +86,12 @@ def test_what_cannot_be_measured_is_none(loaded, rows, capsys) -> None:
     assert measure(loaded[0], {"identity": [beyond], "general": rows["general"]}) == {"identity": None, "general": None}
     assert measure(loaded[0], {"identity": [], "general": []}) == {"identity": None, "general": None}
     assert "could not be measured" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_the_losses_are_the_same_with_and_without_it(trained: Training, small_model: Path, tmp_path: Path) -> None:
+    """With dropout on: a run that asks and measures nothing is trained to the same numbers."""
+    silent = train(small_recipe(checkpoints={"every": 2, "evaluate": False}), tmp_path, model=small_model)
+
+    assert silent.told("answers") == []
+    assert [event["loss"] for event in silent.told("metric")] == [event["loss"] for event in trained.told("metric")]
