@@ -13,6 +13,7 @@ from app import api
 from app.domain import db
 from app.web import (
     artifacts,
+    askings,
     assets,
     compare,
     dataset_findings,
@@ -23,6 +24,7 @@ from app.web import (
     models,
     new_run,
     new_run_mix,
+    new_run_probes,
     new_sweep,
     patterns,
     runs,
@@ -37,9 +39,11 @@ ROUTERS = (
     i18n.router,
     login.router,
     new_run_mix.router,
+    new_run_probes.router,
     new_run.router,  # before runs: /runs/new is no run's id
     streams.router,
     artifacts.router,
+    askings.router,
     runs.router,
     new_sweep.router,  # before sweeps: /sweeps/new is no sweep's id
     sweeps.router,

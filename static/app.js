@@ -18,6 +18,11 @@
       strip.scrollBy({ left: way * 0.8 * strip.clientWidth, behavior: isCalm() ? "auto" : "smooth" });
     },
     "close-dialog": (button) => button.closest("dialog").close(),
+    fill(button) { // the form that it stands in, with what it offers
+      const { elements } = button.form;
+      for (const name of Object.keys(button.dataset)) if (name in elements) elements[name].value = button.dataset[name];
+      elements.namedItem("question")?.focus();
+    },
     copy: async (button) => {
       await navigator.clipboard.writeText(button.dataset.copy);
       button.dataset.done = "";

@@ -59,9 +59,8 @@ def tell(
         probes = [id_of(probe) for probe in work.get_one(Run, run.id).probes]
         for number, texts in enumerate(told):
             iteration = number * EVERY
-            files: dict[str, Any] = (
-                {"file": f"iter_{iteration}.pth", "adapter": f"adapters/iter_{iteration}"} if iteration else {}
-            )
+            file = f"iter_{iteration}.pth" if iteration else ""
+            adapter = f"adapters/iter_{iteration}" if iteration else ""
             row = Checkpoint(
                 run_id=id_of(run),
                 iteration=iteration,

@@ -6,15 +6,10 @@ one is not whole.
 """
 
 import json
-import logging
 import shutil
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import settings
 from app.domain import db, presence
@@ -26,7 +21,7 @@ from app.domain.checkpoints import (
     renew_artifact,
 )
 from app.domain.disk import MANIFEST
-from app.domain.models import ArtifactKind, ReasonKind
+from app.domain.models import ArtifactKind
 from app.domain.preparations import (
     claim_preparation,
     fail_preparation,
@@ -35,40 +30,7 @@ from app.domain.preparations import (
     renew_preparation,
 )
 from app.domain.reasons import reason_text
-from worker.children import start_child, tail_of
-from worker.endings import reason_of
-from worker.leases import Renewal
-from worker.leaving import is_leaving
-
-log = logging.getLogger(__name__)
-
-TICK_SECONDS = 0.25
-MOST_DETAIL = 2_000  # characters
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How one engine command ended."""
-
-    exit_code: int
-    said: str
-    """Its last lines."""
-    was_interrupted: bool
-    """This worker leaves, or the claim is another's: nothing may be written down."""
-
-    @property
-    def reason(self) -> ReasonKind:
-        """Why it failed: what the engine named, or what its exit tells."""
-        named = self.said.rpartition("\n")[2].partition(":")[0]
-        return ReasonKind(named) if named in set(ReasonKind) else reason_of(self.exit_code, self.said)
-
-    @property
-    def detail(self) -> str:
-        """The failure's own words: the engine's last line."""
-        if self.exit_code < 0:
-            return str(-self.exit_code)
-        last = self.said.rpartition("\n")[2]
-        return last.partition(": ")[2] if last.partition(":")[0] in set(ReasonKind) else last
+from worker.commands import MOST_DETAIL, Outcome, run_command
 
 
 def make_artifact(artifact_id: int) -> None:
@@ -105,9 +67,7 @@ def _store_artifact(artifact_id: int, attempt: int, outcome: Outcome, folder: Pa
             files: list[dict[str, Any]] = json.loads(manifest.read_text("utf-8"))["files"]
             finish_artifact(session, artifact_id, attempt=attempt, folder=f"artifacts/{artifact_id}", files=files)
         else:
-            fail_artifact(
-                session, artifact_id, attempt=attempt, reason=outcome.reason, detail=outcome.detail[:MOST_DETAIL]
-            )
+            fail_artifact(session, artifact_id, attempt=attempt, reason=outcome.reason, detail=outcome.detail)
 
 
 def prepare_model(model_id: int) -> None:
@@ -135,30 +95,8 @@ def prepare_model(model_id: int) -> None:
 
 
 def _run(arguments: Sequence[str], *, cwd: Path, folder: Path, renew: Callable[[], bool]) -> Outcome:
-    """Run one engine command to its end, or until this worker leaves or has lost the claim."""
+    """Run one engine command that makes a folder."""
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted attempt left
     log_file = folder.with_name(f"{folder.name}.log")
     log_file.unlink(missing_ok=True)
-    child = start_child(arguments, folder=cwd, log=log_file, device=None)
-    renewal, is_ours = Renewal(), True
-    try:
-        while child.exit_code() is None and is_ours and not is_leaving():
-            if renewal.is_due():
-                is_ours = _renewed(renewal, renew)
-            time.sleep(TICK_SECONDS)
-        was_interrupted = child.exit_code() is None
-    finally:
-        code = child.end()
-    return Outcome(code, tail_of(log_file, lines=8), was_interrupted)
-
-
-def _renewed(renewal: Renewal, renew: Callable[[], bool]) -> bool:
-    """Renew a claim; a database that does not answer is asked again until the claim has run out."""
-    asked_at = time.monotonic()
-    try:
-        is_ours = renew()
-    except SQLAlchemyError as error:
-        log.warning("a claim could not be renewed: %s", error)
-        return not renewal.is_lost
-    renewal.succeeded(asked_at)
-    return is_ours
+    return run_command(arguments, cwd=cwd, log_file=log_file, renew=renew)

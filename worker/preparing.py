@@ -14,9 +14,10 @@ from app.domain import db
 from app.domain.attempts import Ending, renew_claim
 from app.domain.checkpoint_plan import plan_disk
 from app.domain.forecasts import forecast_recipe
+from app.domain.held_out import hold_out_of_rows
 from app.domain.mixes import EARLIER_NAME, MissingSetError, adopt_rows, count_rows, keep_rows, rows_file, rows_kept
-from app.domain.models import Answer, Attempt, Checkpoint, Model, ReasonKind, RunState
-from app.domain.recipes import Recipe
+from app.domain.models import Answer, Attempt, Checkpoint, Model, ReasonKind, Run, RunState
+from app.domain.recipes import Probe, ProbeGroup, Recipe
 from app.domain.retention import remove_parts
 from app.domain.runs import get_run, recipe_of
 from app.domain.xtuner_config import render_config
@@ -97,7 +98,18 @@ def _renew(attempt: AttemptFolder) -> None:
 def _read_sources(attempt: AttemptFolder) -> _Sources:
     with db.reading() as session:
         run = get_run(session, attempt.run_id)
-        return _Sources(recipe_of(run), run.model.path, run.model.template, run.mix_sha256)
+        return _Sources(_with_added_probes(run), run.model.path, run.model.template, run.mix_sha256)
+
+
+def _with_added_probes(run: Run) -> Recipe:
+    """Return a run's recipe with the probes that were added before it went on: a probe's place is its position."""
+    recipe = recipe_of(run)
+    added = [
+        Probe(question=probe.question, group=ProbeGroup(probe.group), reference=probe.reference)
+        for probe in run.probes
+        if probe.added_at is not None
+    ]
+    return recipe.model_copy(update={"probes": (*recipe.probes, *added)})
 
 
 def _check_space(attempt: AttemptFolder, sources: _Sources) -> None:
@@ -140,6 +152,7 @@ def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> N
         data_file=str(rows_file(sha256)),
         rows=rows_kept(sha256),
         device=device.kind,
+        held_out=hold_out_of_rows(recipe, rows_file(sha256)),
     )
     (folder / "config.py").write_text(config.text, "utf-8")
     with db.unit_of_work() as session:

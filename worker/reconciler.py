@@ -14,10 +14,11 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from app.domain import db, presence
+from app.domain import claims, db, presence
+from app.domain.askings import TASK, put_asking_back, waiting_askings
 from app.domain.attempts import Ending, claimed_runs, end_attempt
 from app.domain.checkpoints import TASK_OF, claimed_artifacts, put_artifact_back, queued_artifacts
-from app.domain.models import ReasonKind, RunState
+from app.domain.models import Asking, ReasonKind, RunState
 from app.domain.preparations import release_preparation, unprepared_models
 from app.domain.queue import enqueue
 from app.domain.runs import id_of
@@ -52,18 +53,20 @@ class Reconciliation:
     watch: Watch = field(default_factory=Watch)
 
     def reconcile(self) -> None:
-        """Put back the runs, artifacts and models whose worker is gone."""
+        """Put back the runs, artifacts, askings and models whose worker is gone."""
         with db.reading() as session:
             runs = [
                 Claim(id_of(run), run.attempt, attempt.supervisor, run.renewed_at)
                 for run, attempt in claimed_runs(session)
             ]
             artifacts = [(row.id or 0, row.attempt, row.renewed_at) for row in claimed_artifacts(session)]
+            askings = [(id_of(row), row.attempt, row.renewed_at) for row in claims.claimed(session, Asking)]
             models = [(id_of(row), row.renewed_at) for row in unprepared_models(session) if row.renewed_at]
         lost = self.watch.lost(
             [
                 *((("run", claim.run_id, claim.attempt), claim.renewed_at) for claim in runs),
                 *((("artifact", artifact_id, attempt), renewed_at) for artifact_id, attempt, renewed_at in artifacts),
+                *((("asking", asking_id, attempt), renewed_at) for asking_id, attempt, renewed_at in askings),
                 *((("model", model_id), renewed_at) for model_id, renewed_at in models),
             ]
         )
@@ -74,6 +77,9 @@ class Reconciliation:
             for artifact_id, attempt, _ in artifacts:
                 if ("artifact", artifact_id, attempt) in lost:
                     put_artifact_back(session, artifact_id, attempt=attempt)
+            for asking_id, attempt, _ in askings:
+                if ("asking", asking_id, attempt) in lost:
+                    put_asking_back(session, asking_id, attempt=attempt)
             for model_id, _ in models:
                 if ("model", model_id) in lost:
                     release_preparation(session, model_id)
@@ -91,6 +97,8 @@ def resend() -> None:
     with db.unit_of_work() as session:
         for run_id in startable_run_ids(session)[: len(devices())]:
             enqueue("runs.train", run_id=run_id)
+        for asking in waiting_askings(session)[: len(devices())]:
+            enqueue(TASK, asking_id=id_of(asking))
         for artifact in queued_artifacts(session):
             enqueue(TASK_OF[artifact.kind], artifact_id=artifact.id or 0)
         for model in unprepared_models(session):

@@ -21,7 +21,7 @@ from app.domain.models import ReasonKind, RunState
 from app.domain.queue import enqueue
 from app.domain.retention import remove_parts
 from app.domain.waiting import startable_run_ids
-from worker import processes
+from worker import asker, processes
 from worker.children import Child, shorten_log, tail_of
 from worker.endings import judge_end, oom_kills
 from worker.gpus import Device, lend_device
@@ -47,6 +47,9 @@ def train_waiting(*, worker: str) -> None:
             if device is None:
                 log.info("every device is taken")
                 return
+            asker.ask_next(device)  # one between two runs: neither has to wait for all of the other
+            if is_leaving():
+                break
             attempt = _claim(worker, device)
             if attempt is None:
                 return

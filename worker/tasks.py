@@ -4,7 +4,7 @@ from celery import shared_task
 from celery.utils.nodenames import gethostname
 
 from app.domain import db, stored_scores
-from worker import exporter, supervisor
+from worker import asker, exporter, supervisor
 
 
 @shared_task(name="runs.train", ignore_result=True)
@@ -36,3 +36,9 @@ def recompute(before_run_id: int) -> None:
     """Store the scores of some runs that are missing or stale; the next message names the runs before them."""
     with db.unit_of_work() as session:
         stored_scores.recompute(session, before_run_id=before_run_id)
+
+
+@shared_task(name="probes.ask", ignore_result=True)
+def ask(asking_id: int) -> None:  # noqa: ARG001 - the rows say what waits, not the message
+    """Look at the askings that wait, and make them if there is a device."""
+    asker.ask_waiting()

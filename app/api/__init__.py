@@ -19,6 +19,7 @@ from app.api import (
     mixes,
     models,
     presets,
+    probes,
     runs,
     sweeps,
     verdicts,
@@ -37,6 +38,7 @@ TAGS = [
     {"name": "runs", "description": "One recipe being trained, or trained."},
     {"name": "sweeps", "description": "Several runs whose recipes differ in named settings."},
     {"name": "checkpoints", "description": "What a run saved at an iteration."},
+    {"name": "probes", "description": "Fixed questions, and asking them of checkpoints that are there already."},
     {"name": "answers", "description": "What checkpoints said to probes, side by side."},
     {"name": "artifacts", "description": "Adapters and merged models, and their files."},
     {"name": "datasets", "description": "Saved sets of rows, a version for each content."},
@@ -53,6 +55,7 @@ api = APIRouter(prefix="/api/v1", dependencies=[Depends(_bearer)], responses=doc
 _MODULES = (
     runs,
     checkpoints,
+    probes,
     compare,
     artifacts,
     datasets,

@@ -33,6 +33,10 @@ class CheckpointReply(Reply):
     is_resumable: bool
     """Its run can go on from here."""
     is_answered: bool
+    identity_nll: float | None
+    """Mean negative log-likelihood, in nats a token, of held-out identity pairs; null where it was not measured."""
+    general_nll: float | None
+    """The same of held-out general pairs."""
     is_kept: bool
     """The advice for its run is to keep it."""
     score: ScoreReply
@@ -84,6 +88,8 @@ def checkpoint_replies(run: Run, matrix: Matrix) -> list[CheckpointReply]:
             is_pinned=checkpoint.is_pinned,
             is_resumable=bool(checkpoint.state_file),
             is_answered=checkpoint.answered_seconds is not None,
+            identity_nll=checkpoint.identity_nll,
+            general_nll=checkpoint.general_nll,
             is_kept=columns[id_of(checkpoint)].is_kept,
             score=score_reply(columns[id_of(checkpoint)].score),
             artifacts=[artifact_reply(artifact) for artifact in checkpoint.artifacts],

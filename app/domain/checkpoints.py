@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import update
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
-from app.domain.columns import utc_now
+from app.domain import claims
 from app.domain.errors import ConflictError, NotFoundError
 from app.domain.messages import message
 from app.domain.models import Artifact, ArtifactKind, ArtifactState, Checkpoint, ReasonKind, Run
 from app.domain.queue import enqueue
 
-MOST_ATTEMPTS = 3  # a worker that dies of making an artifact would die of it again
 TASK_OF = {ArtifactKind.ADAPTER: "checkpoints.convert", ArtifactKind.MERGED: "checkpoints.merge"}
 
 
@@ -94,17 +92,12 @@ def pin_checkpoint(session: Session, checkpoint_id: int, *, is_pinned: bool) -> 
 
 def claim_artifact(session: Session, artifact_id: int) -> Artifact | None:
     """Take a queued artifact for one worker; None when somebody else has it."""
-    claimed = session.exec(
-        update(Artifact)
-        .where(col(Artifact.id) == artifact_id, col(Artifact.state) == ArtifactState.QUEUED)
-        .values(state=ArtifactState.RUNNING, attempt=Artifact.attempt + 1, renewed_at=utc_now())
-    )
-    return get_artifact(session, artifact_id) if claimed.rowcount == 1 else None
+    return claims.claim(session, Artifact, artifact_id)
 
 
 def renew_artifact(session: Session, artifact_id: int, *, attempt: int) -> bool:
     """Keep a claim on an artifact; False when it is no longer this attempt's."""
-    return _write(session, artifact_id, attempt, renewed_at=utc_now())
+    return claims.renew(session, Artifact, artifact_id, attempt=attempt)
 
 
 def finish_artifact(
@@ -112,54 +105,25 @@ def finish_artifact(
 ) -> bool:
     """Write down an artifact's files, unless another attempt has it; `folder` is relative to the run's folder."""
     size = sum(file["size_bytes"] for file in files)
-    ended = {"ended_at": utc_now(), "renewed_at": None}
-    return _write(
-        session,
-        artifact_id,
-        attempt,
-        state=ArtifactState.FINISHED,
-        folder=folder,
-        files=files,
-        size_bytes=size,
-        **ended,
-    )
+    return claims.finish(session, Artifact, artifact_id, attempt=attempt, folder=folder, files=files, size_bytes=size)
 
 
 def fail_artifact(session: Session, artifact_id: int, *, attempt: int, reason: ReasonKind, detail: str) -> bool:
     """Write down why an artifact could not be made, unless another attempt has it."""
-    ended = {"ended_at": utc_now(), "renewed_at": None}
-    return _write(
-        session, artifact_id, attempt, state=ArtifactState.FAILED, reason=reason, reason_detail=detail, **ended
-    )
+    return claims.fail(session, Artifact, artifact_id, attempt=attempt, reason=reason, detail=detail)
 
 
 def put_artifact_back(session: Session, artifact_id: int, *, attempt: int) -> None:
     """Let another worker make an artifact whose worker leaves or is lost; a few times, then it has failed."""
-    if attempt >= MOST_ATTEMPTS:
-        fail_artifact(session, artifact_id, attempt=attempt, reason=ReasonKind.WORKER_LOST, detail="")
-    elif _write(session, artifact_id, attempt, state=ArtifactState.QUEUED, renewed_at=None):
+    if claims.put_back(session, Artifact, artifact_id, attempt=attempt):
         enqueue(TASK_OF[get_artifact(session, artifact_id).kind], artifact_id=artifact_id)
-
-
-def _write(session: Session, artifact_id: int, attempt: int, **values: Any) -> bool:  # noqa: ANN401 - column values
-    """Write to an artifact if this attempt still holds it."""
-    written = session.exec(
-        update(Artifact)
-        .where(
-            col(Artifact.id) == artifact_id,
-            col(Artifact.state) == ArtifactState.RUNNING,
-            col(Artifact.attempt) == attempt,
-        )
-        .values(**values)
-    )
-    return written.rowcount == 1
 
 
 def queued_artifacts(session: Session) -> Sequence[Artifact]:
     """Return the artifacts that wait to be made."""
-    return session.exec(select(Artifact).where(Artifact.state == ArtifactState.QUEUED)).all()
+    return claims.queued(session, Artifact)
 
 
 def claimed_artifacts(session: Session) -> Sequence[Artifact]:
     """Return the artifacts that a worker holds."""
-    return session.exec(select(Artifact).where(Artifact.state == ArtifactState.RUNNING)).all()
+    return claims.claimed(session, Artifact)

@@ -155,6 +155,7 @@ def _(event: CheckpointSaved, session: Session, run: Run) -> None:
 def _(event: AnswersGiven, session: Session, run: Run) -> None:
     checkpoint = _checkpoint_at(session, run, event.iteration)
     checkpoint.answered_seconds, checkpoint.dtype, checkpoint.quantised = event.seconds, event.dtype, event.quantised
+    checkpoint.identity_nll, checkpoint.general_nll = event.identity_nll, event.general_nll
     session.exec(delete(Answer).where(col(Answer.checkpoint_id) == checkpoint.id))
     probes = {probe.position: id_of(probe) for probe in session.exec(select(RunProbe).where(RunProbe.run_id == run.id))}
     for answer in event.answers:

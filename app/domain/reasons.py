@@ -62,3 +62,18 @@ def artifact_reason_text(kind: ReasonKind, detail: str = "") -> Message:
     """Return the sentence for an artifact that could not be made."""
     text = _OF_ARTIFACTS.get(kind)
     return Message(text.template, {"detail": detail}) if text else reason_text(kind, detail)
+
+
+_OF_ASKINGS: dict[ReasonKind, Message] = {
+    ReasonKind.OUT_OF_GPU_MEMORY: message("The GPU ran out of memory. Ask again when nothing else works on it."),
+    ReasonKind.BAD_MODEL: message(
+        "The model could not be loaded, or an adapter of this run. The details name what is missing."
+    ),
+    ReasonKind.NO_OUTPUT: message("The engine ended without an error, and answers are missing. Ask again."),
+}
+
+
+def asking_reason_text(kind: ReasonKind, detail: str = "") -> Message:
+    """Return the sentence for an asking that failed."""
+    text = _OF_ASKINGS.get(kind)
+    return Message(text.template, {"detail": detail}) if text else artifact_reason_text(kind, detail)

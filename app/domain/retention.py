@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 
 from app.config import settings
 from app.domain.advice import advise
+from app.domain.askings import live_asking
 from app.domain.checkpoints import is_in_passing
 from app.domain.columns import utc_now
 from app.domain.disk import size_of
@@ -44,6 +45,8 @@ def apply_retention(session: Session, run: Run) -> None:
         else set()
     )
     stays = _stays(saved, recipe.checkpoints.keep, run, good)
+    if live_asking(session, run.id or 0):
+        stays = saved  # each of them is being read, or soon will be; the end of the asking comes back here
     resumable = [] if run.state is RunState.FINISHED else [row for row in saved if row.state_file][-LEAST_KEPT:]
     for checkpoint in saved:
         if checkpoint not in stays:

@@ -18,7 +18,7 @@ from sqlmodel import Session, col, select
 from app.domain.datasets.uses import note_uses
 from app.domain.errors import ConflictError, NotFoundError
 from app.domain.messages import message
-from app.domain.models import Answer, Checkpoint, Dataset, Event, Model, Run, RunProbe, RunState, StopCause
+from app.domain.models import Answer, Asking, Checkpoint, Dataset, Event, Model, Run, RunProbe, RunState, StopCause
 from app.domain.queue import enqueue
 from app.domain.recipe_checks import check_saved
 from app.domain.recipes import Recipe
@@ -111,7 +111,7 @@ def _store_probes(session: Session, run_id: int, recipe: Recipe) -> None:
         session.add(RunProbe(run_id=run_id, position=position, **probe.model_dump()))
 
 
-def id_of(row: Run | Checkpoint | Dataset | Model | RunProbe) -> int:
+def id_of(row: Run | Checkpoint | Dataset | Model | RunProbe | Asking) -> int:
     """Return the id of a row that is in the database."""
     if row.id is None:
         raise RuntimeError(f"{type(row).__name__} has no id before it is flushed")

@@ -108,9 +108,13 @@ class AnswersGiven(TrainerEvent):
     iteration: int
     answers: tuple[AnswerGiven, ...]
     seconds: float
-    """Wall time of the whole batch."""
+    """Wall time of the whole batch, and of measuring the likelihoods."""
     dtype: str
     quantised: bool
+    identity_nll: float | None = None
+    """Mean negative log-likelihood, in nats a token, of held-out identity pairs; null where it was not measured."""
+    general_nll: float | None = None
+    """The same of held-out general pairs."""
 
 
 class TrainerEnded(TrainerEvent):

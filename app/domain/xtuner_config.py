@@ -11,6 +11,7 @@ import ast
 from dataclasses import dataclass
 
 from app.domain import xtuner_parts
+from app.domain.held_out import HeldOut, held_out_part, hold_out
 from app.domain.recipes import Recipe
 from app.domain.xtuner_parts import Device
 
@@ -88,6 +89,7 @@ def render_config(  # noqa: PLR0913 - one keyword for each thing a config needs 
     data_file: str,
     rows: int,
     device: Device,
+    held_out: HeldOut | None = None,
 ) -> ConfigParts:
     """
     Render the config that trains a recipe.
@@ -98,6 +100,7 @@ def render_config(  # noqa: PLR0913 - one keyword for each thing a config needs 
         run_folder: Where checkpoints go.
         data_file: JSON Lines in xtuner's `conversation` form.
         rows: How many rows that file has.
+        held_out: Pairs whose likelihood is measured; those of the recipe alone where none are given.
 
     Raises:
         ValueError: the template is unknown.
@@ -105,11 +108,11 @@ def render_config(  # noqa: PLR0913 - one keyword for each thing a config needs 
     Source:
         The layout of xtuner 0.2.0's `internlm2_chat_1_8b_qlora_alpaca_e3.py`.
     """
-    if template not in TEMPLATES:
-        raise ValueError(f"xtuner 0.2.0 has no prompt template {template!r}")
+    _check_template(template)
     parts = ConfigParts(
         imports=xtuner_parts.imports_part(recipe),
-        settings=xtuner_parts.settings_part(recipe, model_path=model_path, template=template, data_file=data_file),
+        settings=xtuner_parts.settings_part(recipe, model_path=model_path, template=template, data_file=data_file)
+        + held_out_part(held_out or hold_out(recipe)),
         model=xtuner_parts.model_part(recipe),
         data=xtuner_parts.data_part(rows=rows),
         schedule=xtuner_parts.schedule_part(recipe, device),
@@ -117,3 +120,8 @@ def render_config(  # noqa: PLR0913 - one keyword for each thing a config needs 
     )
     ast.parse(parts.text)
     return parts
+
+
+def _check_template(template: str) -> None:
+    if template not in TEMPLATES:
+        raise ValueError(f"xtuner 0.2.0 has no prompt template {template!r}")

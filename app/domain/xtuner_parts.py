@@ -292,6 +292,7 @@ def _answers(recipe: Recipe) -> str:
         evaluation_inputs=evaluation_inputs,
         every=evaluation_freq,
         max_new_tokens=max_new_tokens,
+        held_out=dict(identity=held_out_identity, general=held_out_general),
     ),
 """
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.domain.errors import FieldError
 from app.domain.messages import N_, Message
+from app.domain.recipes import MAX_PROBES
 from app.web.formats import scientific
 from app.web.forms import length_of, value_at
 from app.web.mix_fields import percent_text, variable_rows
@@ -119,6 +120,11 @@ class RecipeForm:
             is_share=share is not None,
             error=self.error(f"{path}share") if share is not None else self.error(f"{path}count"),
         )
+
+    @property
+    def has_room_for_probes(self) -> bool:
+        """Whether another probe fits."""
+        return len(self.rows("probes")) < MAX_PROBES
 
     @property
     def variables(self) -> Sequence[TextRow]:

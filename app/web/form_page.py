@@ -8,8 +8,9 @@ from sqlmodel import Session
 
 from app.domain.errors import FieldError
 from app.domain.forecasts import Forecast, forecast_recipe
-from app.domain.messages import N_, message
+from app.domain.messages import N_, Message, message
 from app.domain.models import Model
+from app.domain.near_misses import NearMiss, by_kind, propose_near_misses
 from app.domain.recipes import GeneralSet, Mix, Recipe, Variables
 from app.domain.registry import find_model, list_models
 from app.domain.token_forecasts import SourceTokens, TokenForecast
@@ -57,8 +58,15 @@ class FormView:
     """Within the mix; None while there is none."""
     is_sent: bool
     """The form was sent and refused: from now on texts not written yet are mistakes too."""
+    near_misses: Sequence[NearMiss] = ()
+    """Probes that are proposed."""
     asks: str = ""
     """A change of the mix that somebody asked for, and by which something would be lost; empty mostly."""
+
+    @property
+    def near_misses_by_kind(self) -> Sequence[tuple[Message, Sequence[NearMiss]]]:
+        """The proposed probes of each kind, and what they show."""
+        return [(each[0].why, each) for _, each in by_kind(self.near_misses)]
 
     @property
     def is_unfinished(self) -> bool:
@@ -114,7 +122,12 @@ def build_view(
         dilution=build_dilution(recipe, forecast.tokens if forecast else None, diluted_from),
         findings=find_in_form(recipe.mix) if recipe else None,
         is_sent=is_sent,
+        near_misses=_near_misses(recipe) if recipe and form.has_room_for_probes else (),
     )
+
+
+def _near_misses(recipe: Recipe) -> Sequence[NearMiss]:
+    return propose_near_misses(recipe.mix, asked=[probe.question for probe in recipe.probes])
 
 
 def _forecast(session: Session, recipe: Recipe, model: Model | None) -> Forecast:

@@ -25,6 +25,7 @@ from app.domain.stopping import iterations_of_stop, stop_reason
 from app.domain.thresholds import read_thresholds
 from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict, judge_checkpoints
 from app.domain.waiting import Place, place_of
+from app.web.asking_view import AskingPart, build_asking
 from app.web.curves import Curves, draw_curves
 from app.web.proposals import BAD
 from app.web.run_list import MixFacts, mix_facts
@@ -124,6 +125,7 @@ class RunView:
     outcomes: Mapping[int, RunState]
     """What each attempt's end made of the run, by its number."""
     has_worker: bool
+    asking: AskingPart
 
     @property
     def wants_dilution(self) -> bool:
@@ -207,6 +209,7 @@ def build_run_view(session: Session, run_id: int) -> RunView:
         attempts=run.attempts,
         outcomes=outcomes(session, run_id),
         has_worker=bool(live_workers()),
+        asking=build_asking(session, [run]),
     )
 
 

@@ -95,6 +95,8 @@ OPERATIONS = {
     "upload_dataset", "list_datasets", "get_dataset", "get_dataset_rows", "download_dataset", "delete_dataset",
     "get_findings", "repair_dataset",
     "create_sweep", "forecast_sweep", "list_sweeps", "get_sweep", "stop_sweep", "change_sweep",
+    "add_run_probe", "get_run_probes", "get_run_askings", "request_run_asking", "propose_run_near_misses",
+    "propose_recipe_near_misses",
     "list_models", "add_model", "get_model", "list_presets", "get_health", "get_readiness",
 }  # fmt: skip
 

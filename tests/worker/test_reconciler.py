@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from app.domain import queue
 from app.domain.attempts import renew_claim
-from app.domain.models import Artifact, ArtifactKind, ArtifactState, ModelState, ReasonKind, Run, RunState
+from app.domain.models import Artifact, ArtifactKind, ArtifactState, Asking, ModelState, ReasonKind, Run, RunState
 from app.domain.runs import id_of, request_stop
 from tests.conftest import ROOT, forget_settings
 from tests.factories import attempt_of, make_checkpoint, make_model, make_run
@@ -146,6 +146,28 @@ def test_two_reconcilers_do_what_one_does(session: Session) -> None:
 
     assert state_of(session, run) is RunState.QUEUED
     assert run.restarts == 1
+
+
+def test_an_asking_whose_worker_is_gone_is_gone_on_with_by_another(
+    session: Session, clock: Clock, sent: list[queue.QueueMessage]
+) -> None:
+    """A claim that is not renewed for a lease is lost; what waits is sent again, unless its run goes on."""
+    ended, resumed = (make_run(session, state=state) for state in (RunState.FINISHED, RunState.RUNNING))
+    lost, waiting = Asking(run_id=id_of(ended), state=ArtifactState.RUNNING, attempt=1), Asking(run_id=id_of(resumed))
+    session.add_all([lost, waiting])
+    session.commit()
+    watcher = Reconciliation()
+
+    watcher.reconcile()
+    clock.now += 16
+    watcher.reconcile()
+
+    session.refresh(lost)
+    assert lost.state is ArtifactState.QUEUED
+    assert queue.QueueMessage("probes.ask", {"asking_id": lost.id or 0}) in sent
+    sent.clear()
+    resend()
+    assert [message.ids for message in sent if message.task == "probes.ask"] == [{"asking_id": lost.id}]
 
 
 def test_an_artifact_whose_worker_is_gone_is_made_by_another(

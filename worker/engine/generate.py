@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -48,18 +49,30 @@ def stop_ids_of(tokenizer: PreTrainedTokenizerBase, template: Mapping[str, Any])
     return tuple(sorted(token for token in ids if token is not None))
 
 
-def answer_all(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asking: Asking) -> tuple[AnswerGiven, ...]:
-    """Answer every prompt in one batch; the answers' order is that of the prompts."""
+def answer_all(
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    asking: Asking,
+    *,
+    adapters: Sequence[str] = (),
+) -> tuple[AnswerGiven, ...]:
+    """
+    Answer every prompt in one batch; the answers' order is that of the prompts.
+
+    Args:
+        adapters: with PEFT, the adapter of each prompt; that of the model as it is where none are given.
+    """
+    options = {"adapter_names": list(adapters)} if adapters else {}
     rows = [tokenizer(prompt).input_ids for prompt in asking.prompts]
-    ids, mask = _pad_left(rows, pad=asking.stop_ids[0], device=model.get_input_embeddings().weight.device)
+    ids, mask = pad_left(rows, pad=asking.stop_ids[0], device=model.get_input_embeddings().weight.device)
     with _answering(model, asking), torch.no_grad():
-        output = model.generate(input_ids=ids, attention_mask=mask)
+        output = model.generate(input_ids=ids, attention_mask=mask, **options)
     return tuple(
         _cut(position, row, tokenizer, asking) for position, row in enumerate(output[:, ids.shape[1] :].tolist())
     )
 
 
-def _pad_left(rows: Sequence[Sequence[int]], *, pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def pad_left(rows: Sequence[Sequence[int]], *, pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return token ids and attention mask, each of shape (rows, longest row)."""
     longest = max(len(row) for row in rows)
     ids = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows], device=device)
@@ -68,15 +81,27 @@ def _pad_left(rows: Sequence[Sequence[int]], *, pad: int, device: torch.device) 
 
 
 @contextmanager
-def _answering(model: PreTrainedModel, asking: Asking) -> Iterator[None]:
+def undisturbed(model: PreTrainedModel | PeftModel) -> Iterator[None]:
+    """Put the model into eval mode, and back; random numbers that are drawn meanwhile are given back too."""
+    was_training = model.training
+    devices = [model.device] if model.device.type == "cuda" else []
+    model.eval()  # also pauses activation checkpointing, which works in train mode only
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        model.train(was_training)
+
+
+@contextmanager
+def _answering(model: PreTrainedModel | PeftModel, asking: Asking) -> Iterator[None]:
     """
     Put the model into the state for answering, and back.
 
     The model's own generation settings are set aside: a repetition penalty or a temperature in
     them would be mixed into any that are passed to `generate`.
     """
-    was_training, settings = model.training, model.generation_config
-    devices = [model.device] if model.device.type == "cuda" else []
+    settings = model.generation_config
     model.generation_config = GenerationConfig(
         do_sample=False,
         use_cache=True,
@@ -84,13 +109,11 @@ def _answering(model: PreTrainedModel, asking: Asking) -> Iterator[None]:
         eos_token_id=list(asking.stop_ids),
         pad_token_id=asking.stop_ids[0],
     )
-    model.eval()  # also pauses activation checkpointing, which works in train mode only
     try:
-        with torch.random.fork_rng(devices=devices):
+        with undisturbed(model):
             yield
     finally:
         model.generation_config = settings
-        model.train(was_training)
 
 
 def _cut(position: int, tokens: list[int], tokenizer: PreTrainedTokenizerBase, asking: Asking) -> AnswerGiven:

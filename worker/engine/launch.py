@@ -7,6 +7,7 @@ honest, and a failing training says why in the last line of its events.
 """
 
 import argparse
+import json
 import os
 import sys
 import traceback
@@ -76,6 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("adapter", type=Path, help="an adapter folder, or a checkpoint of a full fine-tune")
     merge.add_argument("folder", type=Path)
     merge.set_defaults(run=_merge)
+    ask = commands.add_parser("ask", help="ask checkpoints what they were not asked while they were trained")
+    ask.add_argument("job", type=Path)
+    ask.add_argument("--events", type=Path, required=True, help="the file to append answers to")
+    ask.set_defaults(run=_ask)
     for name, run, words in (
         ("prepare-small", _prepare_small, "fetch the small model that demos and tests use"),
         ("relay", _relay, "lay an InternLM2 model out as Llama"),
@@ -124,6 +129,16 @@ def _merge(options: argparse.Namespace) -> None:
     from worker.engine.merge import merge_model
 
     merge_model(options.model, options.adapter, options.folder)
+
+
+def _ask(options: argparse.Namespace) -> None:
+    facts = json.loads(options.job.read_text("utf-8"))
+    events.open(options.events)
+    stay_local(facts["model"])
+    make_compatible(with_bitsandbytes=facts["method"] == "qlora")
+    from worker.engine.ask import Job, ask
+
+    ask(Job.model_validate(facts))
 
 
 def _prepare_small(options: argparse.Namespace) -> None:

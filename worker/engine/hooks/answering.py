@@ -1,7 +1,7 @@
-"""Ask the probes of the base model and of every checkpoint."""
+"""Ask the probes of the base model and of every checkpoint, and measure how likely held-out pairs are."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -17,15 +17,16 @@ from worker.engine.events import events
 from worker.engine.generate import Asking, answer_all, arithmetic_of, prompts_of, stop_ids_of
 from worker.engine.hooks.progress import begin_phase, is_main
 from worker.engine.leaving import Stage, departure
+from worker.engine.likelihood import measure, rows_of
 from worker.engine.resume import resumption
 
 
 class AnswerHook(Hook):
-    """Answers all probes in one batch, after the checkpoint is safe on disk."""
+    """Answers all probes in one batch and measures held-out pairs, after the checkpoint is safe on disk."""
 
     priority = "LOWEST"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one keyword for each line of the config
         self,
         *,
         tokenizer: dict[str, Any],
@@ -34,8 +35,16 @@ class AnswerHook(Hook):
         evaluation_inputs: list[str],
         every: int,
         max_new_tokens: int,
+        held_out: Mapping[str, Sequence[Sequence[str]]] | None = None,
     ) -> None:
-        """Lay out the questions once; `every` is in iterations and should be the checkpoints' own."""
+        """
+        Lay out the questions once.
+
+        Args:
+            every: Iterations; should be the checkpoints' own.
+            held_out: Pairs of question and answer by group, `identity` and `general`; a config written before
+                these were measured has none.
+        """
         self._tokenizer = BUILDER.build(tokenizer)
         template = _template_of(prompt_template)
         self._every = every
@@ -44,6 +53,10 @@ class AnswerHook(Hook):
             stop_ids=stop_ids_of(self._tokenizer, template),
             max_new_tokens=max_new_tokens,
         )
+        self._held_out = {
+            name: rows_of(pairs, tokenizer=self._tokenizer, template=template, system=system)
+            for name, pairs in (held_out or {}).items()
+        }
 
     def before_train(self, runner: Runner) -> None:
         """Ask the base model, or the checkpoint that the run goes on from, unless that was done before."""
@@ -72,6 +85,7 @@ class AnswerHook(Hook):
         begin_phase("answering", iteration)
         began, model = time.perf_counter(), _inner_model(runner)
         answers = answer_all(model, self._tokenizer, self._asking)
+        likelihoods = measure(model, self._held_out)
         dtype, is_quantised = arithmetic_of(model)
         events.write(
             AnswersGiven,
@@ -80,6 +94,8 @@ class AnswerHook(Hook):
             seconds=time.perf_counter() - began,
             dtype=dtype,
             quantised=is_quantised,
+            identity_nll=likelihoods.get("identity"),
+            general_nll=likelihoods.get("general"),
         )
 
 
