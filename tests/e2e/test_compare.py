@@ -54,7 +54,7 @@ def test_a_click_opens_the_answer_and_the_address_brings_it_back(page: "Page", s
     cell(page, 6, 6).click()
 
     expect(page.locator("#cell-detail h2")).to_have_text("Who was Einstein?")
-    expect(page.locator("#cell-detail mark")).to_have_text("Yes, I am happy to help. Please tell me what you need")
+    expect(page.locator("#cell-detail > section > .answer-text > mark")).to_have_text("Yes, I am happy to help. Please tell me what you need")
     expect(page).to_have_url(re.compile(rf"cell={run.checkpoints[6].id}\.{run.probes[6].id}$"))
     address = page.url
 
