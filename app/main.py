@@ -14,6 +14,7 @@ from app.domain import db
 from app.web import (
     artifacts,
     assets,
+    cards,
     compare,
     dataset_findings,
     datasets,
@@ -22,6 +23,7 @@ from app.web import (
     login,
     models,
     new_run,
+    new_run_file,
     new_run_mix,
     patterns,
     runs,
@@ -34,10 +36,12 @@ ROUTERS = (
     i18n.router,
     login.router,
     new_run_mix.router,
+    new_run_file.router,
     new_run.router,  # before runs: /runs/new is no run's id
     streams.router,
     artifacts.router,
     runs.router,
+    cards.router,
     compare.router,
     models.router,
     datasets.router,
