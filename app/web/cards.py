@@ -142,7 +142,8 @@ def _leaves(part: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
 
 def _words(value: Any) -> str:  # noqa: ANN401 - any setting's
     if isinstance(value, bool):
-        return i18n.gettext(SWITCH_WORDS["on" if value else "off"])
+        state = "on" if value else "off"
+        return i18n.gettext(SWITCH_WORDS[state])
     if isinstance(value, StrEnum):
         return i18n.gettext(CHOICE_WORDS.get(value, value.value))
     if isinstance(value, float):
