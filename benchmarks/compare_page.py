@@ -33,12 +33,15 @@ def _measure() -> int:
 
     from app.domain import accounts, db  # noqa: PLC0415
     from app.main import create_app  # noqa: PLC0415
-    from app.web.security import COOKIE  # noqa: PLC0415
+    from app.web.cookies import COOKIE  # noqa: PLC0415
+    from tests.factories import make_metrics  # noqa: PLC0415
     from tests.stories import make_wide_run  # noqa: PLC0415
 
     SQLModel.metadata.create_all(db.engine())
     with Session(db.engine()) as session:
-        run_id = make_wide_run(session, columns=COLUMNS, rows=ROWS).id
+        run = make_wide_run(session, columns=COLUMNS, rows=ROWS)
+        make_metrics(session, run, iterations=range(1, COLUMNS * 5))
+        run_id = run.id
         halves = [make_wide_run(session, columns=COLUMNS // 2, rows=ROWS).id for _ in range(2)]
         secret = accounts.log_in(session, accounts.first_admin(session), lifetime=timedelta(hours=1))
         session.commit()

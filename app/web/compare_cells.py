@@ -7,7 +7,7 @@ Which column a cell is compared with is said here too; what the differences are,
 from dataclasses import dataclass
 from functools import lru_cache
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from app.domain.diffs import REMEMBERED, Change, diff_for_display, split_at
 from app.domain.leaks import Leak
@@ -25,9 +25,9 @@ class CellView:
     """One answer with its marks."""
 
     state: CellState
-    pieces: tuple[tuple[str, str], ...]
-    """What became of each piece of the answer, with `-taught` where it repeats what was taught elsewhere, and its
-    text. A word that went away is here only where nothing took its place."""
+    answer: Markup
+    """Its text, with what became of each piece of it and with what was taught elsewhere. A word that went away is
+    here only where nothing took its place."""
     marks: Markup
     """Attributes: `data-cell` is `hit` or `leak`, the ground it stands on; `data-leak-first` the run's first leak."""
     icon: str
@@ -83,7 +83,7 @@ def cell_view(row: Row, column: Column, reference: Column | None, *, is_start: b
     flags = (is_same, column.is_base, column.is_first_leak, is_first, is_start)
     return CellView(
         state=cell.state,
-        pieces=_shown_pieces(before, cell.text, span) if cell.text else (),
+        answer=_marked(before, cell.text, span),
         marks=_marks(_kind(cell), flags),
         icon=icon,
         note=comma().join(words),
@@ -91,19 +91,30 @@ def cell_view(row: Row, column: Column, reference: Column | None, *, is_start: b
     )
 
 
+TAGS = {
+    (Change.SAME, False): ("", ""),
+    (Change.NEW, False): ("<ins>", "</ins>"),
+    (Change.SAME, True): ("<mark>", "</mark>"),
+    (Change.NEW, True): ("<mark><ins>", "</ins></mark>"),
+}
+GONE = '<del class="gone"></del>'
+
+
 @lru_cache(maxsize=REMEMBERED)
-def _shown_pieces(before: str, text: str, taught: tuple[int, int] | None) -> tuple[tuple[str, str], ...]:
-    pieces = (
-        split_at(diff_for_display(before, text), taught)
-        if taught
-        else [(piece, False) for piece in diff_for_display(before, text)]
-    )
+def _marked(before: str, text: str, taught: tuple[int, int] | None) -> Markup:
+    """Write an answer's text once for all pages: a thousand cells of a dozen pieces are too many for a template."""
+    if not text:
+        return Markup()
+    pieces = split_at(diff_for_display(before, text), taught or (0, 0))
     shown = []
     for place, (piece, is_taught) in enumerate(pieces):
-        after = next((each.change for each, _ in pieces[place + 1 :] if each.text.strip()), None)
-        if piece.change is not Change.GONE or after is not Change.NEW:
-            shown.append((f"{piece.change.value}-taught" if is_taught else piece.change.value, piece.text))
-    return tuple(shown)
+        if piece.change is Change.GONE:
+            after = next((each.change for each, _ in pieces[place + 1 :] if each.text.strip()), None)
+            shown.append("" if after is Change.NEW else GONE)
+        else:
+            begin, end = TAGS[piece.change, is_taught]
+            shown.append(f"{begin}{escape(piece.text)}{end}")
+    return Markup("".join(shown))  # noqa: S704 - every text in it is escaped
 
 
 FLAGS = ("data-same", "data-base", "data-first-leak", "data-leak-first", "data-start")

@@ -37,7 +37,7 @@ def run_of(run_id: int, iterations: list[int], *, accumulation: int = 1) -> list
 
 def held(steps: tuple[Step, ...]) -> list[list[int | None]]:
     """Return the iterations of each step."""
-    return [[each and each.iteration for each in step.columns] for step in steps]
+    return [[each.iteration if each else None for each in step.columns] for step in steps]
 
 
 CADENCES = st.lists(st.lists(st.integers(1, 400), unique=True, max_size=12).map(sorted), min_size=1, max_size=4)

@@ -13,10 +13,12 @@ from tests.factories import make_metrics
 from tests.stories import make_story
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 
-def test_a_card_opens_from_the_disk_without_a_network(page: "Page", session: Session, tmp_path: Path) -> None:
+def test_a_card_opens_from_the_disk_without_a_network(
+    page: "Page", browser: "Browser", session: Session, tmp_path: Path
+) -> None:
     """It asks for nothing, is drawn with its style, in the dark and narrow too, and holds its run's recipe."""
     run = make_story(session)
     make_metrics(session, run, iterations=range(1, 51))
@@ -26,7 +28,7 @@ def test_a_card_opens_from_the_disk_without_a_network(page: "Page", session: Ses
     card = tmp_path / downloading.value.suggested_filename
     downloading.value.save_as(card)
 
-    alone = page.context.browser.new_context(offline=True, color_scheme="dark")  # type: ignore[union-attr]
+    alone = browser.new_context(offline=True, color_scheme="dark")
     sheet = alone.new_page()
     asked: list[str] = []
     said: list[str] = []
