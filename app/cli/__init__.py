@@ -23,6 +23,7 @@ MODULES = {
     "move": "runs",
     "forecast": "forecasts",
     "compare": "answers",
+    "card": "answers",
     "export": "answers",
     "mix": "mixes",
     "models": "models",
