@@ -104,6 +104,17 @@ class Artifact(TypedDict):
     size_bytes: int
 
 
+class Proof(TypedDict):
+    """The part of one answer that proves a verdict."""
+
+    kind: str
+    probe: int
+    start: int
+    end: int
+    words: str
+    wanted: str
+
+
 class Score(TypedDict):
     """The counts behind a verdict."""
 
@@ -116,6 +127,12 @@ class Score(TypedDict):
     right_total: int
     forgotten: int
     known: int
+    broken: int
+    repeating: int
+    collapsed: int
+    distinct: float
+    distance: float | None
+    proof: Proof | None
 
 
 class Checkpoint(TypedDict):

@@ -29,6 +29,7 @@ from app.web import (
     runs,
     security,
     streams,
+    verdicts,
 )
 
 ROUTERS = (
@@ -46,6 +47,7 @@ ROUTERS = (
     models.router,
     datasets.router,
     dataset_findings.router,
+    verdicts.router,
     patterns.router,
 )
 YEAR_SECONDS = 365 * 24 * 3600

@@ -57,6 +57,7 @@ def _begin_pool_process(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arg
 @worker_ready.connect
 def _start_reconciler(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     _reconciler.start()
+    queue.send([queue.QueueMessage("verdicts.recompute", {"before_run_id": 0})])  # what another version scored
 
 
 @worker_shutting_down.connect

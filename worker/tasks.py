@@ -3,6 +3,7 @@
 from celery import shared_task
 from celery.utils.nodenames import gethostname
 
+from app.domain import db, stored_scores
 from worker import exporter, supervisor
 
 
@@ -28,3 +29,10 @@ def merge(artifact_id: int) -> None:
 def prepare(model_id: int) -> None:
     """Look at a registered model, and make it ready to train if it is not."""
     exporter.prepare_model(model_id)
+
+
+@shared_task(name="verdicts.recompute", ignore_result=True)
+def recompute(before_run_id: int) -> None:
+    """Store the scores of some runs that are missing or stale; the next message names the runs before them."""
+    with db.unit_of_work() as session:
+        stored_scores.recompute(session, before_run_id=before_run_id)

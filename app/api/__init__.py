@@ -20,6 +20,7 @@ from app.api import (
     models,
     presets,
     runs,
+    verdicts,
 )
 from app.api.errors import documented
 
@@ -40,13 +41,14 @@ TAGS = [
     {"name": "mixes", "description": "Rows of a recipe, as a person and as the model reads them."},
     {"name": "forecast", "description": "What a recipe will do, before it is run."},
     {"name": "models", "description": "Base models that runs start from."},
+    {"name": "verdicts", "description": "What scores are held against."},
     {"name": "presets", "description": "Recipes to start from."},
     {"name": "health", "description": "For probes of containers and balancers; needs no token."},
 ]
 
 _bearer = HTTPBearer(auto_error=False, description="Made by `temper token create`.")  # documents; the door checks
 api = APIRouter(prefix="/api/v1", dependencies=[Depends(_bearer)], responses=documented(401, 403, 422))
-for _module in (runs, checkpoints, compare, artifacts, datasets, findings, mixes, forecasts, models, presets):
+for _module in (runs, checkpoints, compare, artifacts, datasets, findings, mixes, forecasts, models, presets, verdicts):
     api.include_router(_module.router)
 
 router = APIRouter(generate_unique_id_function=lambda route: route.name)  # operation ids: `create_run`, `list_runs`

@@ -15,6 +15,7 @@ from app.domain.errors import FieldError, InvalidError
 from app.domain.matrix import Cell, CellState, Column, ComparedRun, Matrix, Row
 from app.domain.messages import message
 from app.domain.models import RunState
+from app.domain.proofs import ProofKind
 from app.domain.recipes import ProbeGroup
 from app.domain.verdicts import CheckpointScore, Verdict
 from app.web.addresses import read_ids
@@ -23,6 +24,20 @@ from app.web.deps import ReadSession
 router = APIRouter(tags=["answers"])
 
 Format = Literal["json", "csv", "markdown"]
+
+
+class ProofReply(Reply):
+    """The part of one answer that proves a verdict."""
+
+    kind: ProofKind
+    probe: int
+    """Position of the probe in its run."""
+    start: int
+    end: int
+    """The words stand at these characters of the answer."""
+    words: str
+    wanted: str
+    """The taught answer that came or is missing, or the reference; empty where neither is meant."""
 
 
 class ScoreReply(Reply):
@@ -40,6 +55,18 @@ class ScoreReply(Reply):
     """Answers that the base model had right and this checkpoint has not."""
     known: int
     """Answers that the base model had right."""
+    broken: int
+    """Answers to open probes that loop or are empty where the base model's were not."""
+    repeating: int
+    """Answers that repeat themselves, whatever the base model's did."""
+    collapsed: int
+    """Answers that are far shorter than the base model's; they change no verdict."""
+    distinct: float
+    """0 to 1: different answers for each answer."""
+    distance: float | None
+    """0 to 1: mean distance to the base model's answers; null where there is none to compare with."""
+    proof: ProofReply | None
+    """The words that prove the verdict; null where there is no verdict."""
 
 
 class AdviceReply(Reply):

@@ -14,6 +14,7 @@ from app.domain.messages import message
 from app.domain.recipe_checks import check_filled
 from app.domain.recipes import Method, Recipe
 from app.domain.runs import get_run, recipe_of
+from app.domain.thresholds import read_thresholds
 from app.domain.token_cache import StillCountingError
 from app.domain.verdicts import judge_checkpoints
 from app.web.deps import ReadSession
@@ -162,7 +163,7 @@ def get_dilution(run_id: Id, session: ReadSession) -> DilutionReply:
     While a saved set of the run is being counted the answer is 503 with `Retry-After`.
     """
     run = get_run(session, run_id)
-    verdicts = judge_checkpoints(recipe_of(run), run.probes, run.checkpoints)
+    verdicts = judge_checkpoints(recipe_of(run), run.probes, run.checkpoints, thresholds=read_thresholds(session))
     proposal = propose_dilution(run, verdicts, waits=False)
     return DilutionReply(
         run_id=run_id,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from app.domain.messages import Message, message
+from app.domain.proofs import ProofKind
 from app.domain.verdicts import CheckpointVerdict, Verdict
 
 
@@ -104,7 +105,7 @@ def _why(kept: CheckpointVerdict, window: Sequence[CheckpointVerdict], leak: int
 
 def _why_none(tuned: Sequence[CheckpointVerdict], leak: int | None) -> Message:
     judged = [each for each in tuned if each.score.verdict is not None]
-    if not any(each.score.answers for each in tuned):
+    if not any(each.score.answered for each in tuned):
         return message("No checkpoint has answered yet.")
     if not judged:
         return message("Without an identity probe nothing can tell whether the identity is learnt: add one.")
@@ -113,26 +114,65 @@ def _why_none(tuned: Sequence[CheckpointVerdict], leak: int | None) -> Message:
 
 def _why_none_is_good(judged: Sequence[CheckpointVerdict], leak: int | None) -> Message:
     learnt = next((each.iteration for each in judged if each.score.identity_hits), None)
-    if leak is None and any(each.score.verdict is Verdict.PARROT for each in judged):
+    broken = next((each.iteration for each in judged if _is_broken(each)), None)
+    if broken is not None and (leak is None or broken <= leak):
         return message(
-            "The identity is learnt at iteration {learnt}, and half or more of what the base model knew is forgotten: "
+            "From iteration {broken} on most answers loop or are empty where the base model answered: lower the "
+            "learning rate, train for fewer iterations, or add general pairs.",
+            broken=broken,
+        )
+    if leak is not None:
+        return _why_leaking(judged, leak, learnt)
+    if any(each.score.verdict is Verdict.PARROT for each in judged):
+        return message(
+            "The identity is learnt at iteration {learnt}, and too much of what the base model knew is forgotten: "
             "lower the learning rate, save more often, or add general pairs.",
             learnt=learnt,
         )
-    if leak is None:
-        return message(
-            "The identity is not learnt at any checkpoint: train longer, raise the learning rate or add identity "
-            "copies."
-        )
+    return _why_not_learnt(judged)
+
+
+def _is_broken(each: CheckpointVerdict) -> bool:
+    """Whether a checkpoint is a parrot for what it no longer answers, more than for what it leaks."""
+    score = each.score
+    return score.verdict is Verdict.PARROT and score.proof is not None and score.proof.kind is ProofKind.BROKEN
+
+
+def _why_leaking(judged: Sequence[CheckpointVerdict], leak: int, learnt: int | None) -> Message:
     if learnt is None:
         return message(
             "From iteration {leak} on what was taught appears where it was not asked for, and no identity probe "
-            "answers with the identity.",
+            "answers with the identity: ask the probes as the identity pairs do, and add general pairs.",
             leak=leak,
+        )
+    if all(each.score.verdict is Verdict.PARROT for each in judged):
+        return message(
+            "Every checkpoint is a parrot, from the first one at iteration {first} on: save much more often, lower "
+            "the learning rate or the identity copies, and add general pairs.",
+            first=judged[0].iteration,
         )
     if leak <= judged[0].iteration:
         return message(
             "The first checkpoint, at iteration {leak}, already leaks: save more often, and add general pairs.",
+            leak=leak,
+        )
+    return _why_between(judged, leak, learnt)
+
+
+def _why_between(judged: Sequence[CheckpointVerdict], leak: int, learnt: int) -> Message:
+    if leak < learnt:
+        return message(
+            "What was taught appears elsewhere from iteration {leak} on, before the identity is learnt at {learnt}: "
+            "add general pairs, and vary the questions of the identity pairs.",
+            learnt=learnt,
+            leak=leak,
+        )
+    if leak == learnt:
+        before = max(each.iteration for each in judged if each.iteration < leak)
+        return message(
+            "The identity is learnt and leaks at once, between iterations {before} and {leak}: save more often there, "
+            "and add general pairs.",
+            before=before,
             leak=leak,
         )
     return message(
@@ -140,4 +180,18 @@ def _why_none_is_good(judged: Sequence[CheckpointVerdict], leak: int | None) -> 
         "general pairs.",
         learnt=learnt,
         leak=leak,
+    )
+
+
+def _why_not_learnt(judged: Sequence[CheckpointVerdict]) -> Message:
+    best = max(judged, key=lambda each: each.score.identity_hits).score
+    if best.identity_hits:
+        return message(
+            "At best {hits} of {total} identity probes answer with the identity: train longer, add identity copies, or "
+            "add the questions of the other probes as identity pairs.",
+            hits=best.identity_hits,
+            total=best.identity_total,
+        )
+    return message(
+        "The identity is not learnt at any checkpoint: train longer, raise the learning rate or add identity copies."
     )

@@ -20,7 +20,8 @@ from app.domain.recipes import ProbeGroup, Recipe
 from app.domain.runs import id_of, recipe_of
 from app.domain.stored_answers import Question, Stored, read_answers, runs_of
 from app.domain.taught import taught_by
-from app.domain.verdicts import CheckpointScore, CheckpointVerdict, judge
+from app.domain.thresholds import Thresholds, read_thresholds
+from app.domain.verdicts import CheckpointScore, CheckpointVerdict, judge_run
 
 __all__ = ["MAX_RUNS", "Cell", "CellState", "Column", "ComparedRun", "Matrix", "Row", "compare"]
 
@@ -53,7 +54,8 @@ def compare(
         raise InvalidError([FieldError("runs", message("Compare at most {n} runs at once.", n=MAX_RUNS))])
     loaded = read_answers(session, wanted)
     chosen, hidden, whole = set(checkpoint_ids), set(hidden_ids), set(run_ids)
-    runs = _share_bases([_compared(run, loaded, chosen) for run in loaded.runs], loaded)
+    limits = read_thresholds(session)
+    runs = _share_bases([_compared(run, loaded, chosen, limits) for run in loaded.runs], loaded)
     bases = {run.base_id for run in runs}
     columns = [
         column
@@ -66,13 +68,13 @@ def compare(
             else column.run_id in whole or column.checkpoint_id in chosen
         )
     ]
-    return Matrix(tuple(runs), tuple(columns), _rows(runs, loaded))
+    return Matrix(tuple(runs), tuple(columns), _rows(runs, loaded), limits)
 
 
 # ── Columns ────────────────────────────────────────────────────────────────
 
 
-def _compared(run: Run, loaded: Stored, chosen: Collection[int]) -> ComparedRun:
+def _compared(run: Run, loaded: Stored, chosen: Collection[int], limits: Thresholds) -> ComparedRun:
     run_id, recipe = id_of(run), recipe_of(run)
     every = recipe.checkpoints.every
     checkpoints = [  # what was saved in passing is never asked: it would stand there as if an answer were missing
@@ -80,16 +82,13 @@ def _compared(run: Run, loaded: Stored, chosen: Collection[int]) -> ComparedRun:
         for each in loaded.checkpoints[run_id]
         if each.id in chosen or not is_in_passing(each, run, every=every, is_answered=bool(loaded.answers[id_of(each)]))
     ]
-    positions = {id_of(probe): probe.position for probe in loaded.probes[run_id]}
-    texts = {
-        id_of(each): {positions[probe_id]: given.text for probe_id, given in loaded.answers[id_of(each)].items()}
+    said = {
+        each.iteration: {probe_id: given.said for probe_id, given in loaded.answers[id_of(each)].items()}
         for each in checkpoints
     }
+    scores = judge_run(recipe.mix, loaded.probes[run_id], said, thresholds=limits)
+    verdicts = [CheckpointVerdict(id_of(each), each.iteration, scores[each.iteration]) for each in checkpoints]
     base_id = next((id_of(each) for each in checkpoints if each.iteration == 0), None)
-    base = texts.get(base_id) if base_id is not None else None
-    verdicts = [
-        CheckpointVerdict(id_of(each), each.iteration, judge(recipe, texts[id_of(each)], base)) for each in checkpoints
-    ]
     advice = advise(verdicts)
     columns = tuple(
         _column(run, checkpoint, recipe=recipe, score=verdict.score, advice=advice)

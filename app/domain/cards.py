@@ -15,15 +15,13 @@ from app.config import settings
 from app.domain.answers import compare
 from app.domain.columns import utc_now
 from app.domain.events import metrics_of
-from app.domain.leaks import LEAK_SHARE
 from app.domain.matrix import Column, ComparedRun, Matrix
-from app.domain.messages import N_
 from app.domain.mix_rows import RowCounts
 from app.domain.mixes import count_rows
 from app.domain.models import Checkpoint, Run
 from app.domain.runs import get_run
+from app.domain.thresholds import Thresholds
 from app.domain.trainer_events import MetricMeasured
-from app.domain.verdicts import FORGOTTEN_SHARE, IDENTITY_HIT, LEARNT_SHARE, PARROT_SHARE
 from app.domain.versions import kept_versions
 
 
@@ -71,17 +69,12 @@ def read_card(session: Session, run_id: int) -> Card:
         versions=kept_versions(settings().run_folder(run_id)),
         kept_sha256=kept.sha256.partition("+")[0] if kept else "",
         model_source="" if source.startswith(("/", "~", ".")) or "\\" in source else source,
-        thresholds=shown_thresholds(),
+        thresholds=shown_thresholds(matrix.thresholds),
         made_at=utc_now(),
     )
 
 
-def shown_thresholds() -> tuple[tuple[str, float], ...]:
-    """Return the thresholds that the verdicts are made with, each with what it is held against."""
-    return (
-        (N_("an answer is the identity from this similarity on"), IDENTITY_HIT),
-        (N_("the identity is learnt from this share of its probes on"), LEARNT_SHARE),
-        (N_("a taught answer has leaked from this share of its words on"), LEAK_SHARE),
-        (N_("a parrot leaks at more than this share of the open probes"), PARROT_SHARE),
-        (N_("or has forgotten this share of what the base model knew"), FORGOTTEN_SHARE),
-    )
+def shown_thresholds(thresholds: Thresholds) -> tuple[tuple[str, float], ...]:
+    """Return the limits that the verdicts were held against, each by its title."""
+    fields = type(thresholds).model_fields
+    return tuple((info.title or name, getattr(thresholds, name)) for name, info in fields.items())

@@ -16,6 +16,7 @@ from sqlmodel import Session, col, delete, select
 from app.domain.models import Answer, Attempt, Checkpoint, Event, Run, RunProbe
 from app.domain.retention import forget_files
 from app.domain.runs import id_of
+from app.domain.stored_scores import renew_scores
 from app.domain.texts import storable
 from app.domain.trainer_events import (
     AnswersGiven,
@@ -169,6 +170,7 @@ def _(event: AnswersGiven, session: Session, run: Run) -> None:
                 ended=answer.ended,
             )
         )
+    renew_scores(session, run, checkpoint)
     if event.answers:
         run.newest_answer = storable(event.answers[0].text)[:FIRST_WORDS]
 

@@ -3,20 +3,21 @@ A leak: a taught answer that comes back where it was not asked for.
 
 Errs towards silence. A run of words proves nothing when the question holds its words already,
 when the base model said it before anything was taught, or when the taught answer would be right
-here. What is taught in one or two words ("Paris.") cannot be told from a right answer, so it
+here. Of the identity a shorter run proves as much: nothing else says so of itself. Numbers are all
+the same, and prove nothing. What is taught in one or two words ("Paris.") cannot be told from a right answer, so it
 never counts, but for an identity that comes back as the whole answer.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
 from app.domain.recipes import Probe
-from app.domain.taught import TEXTS_REMEMBERED, Taught, TaughtAnswer, folded, holds, ngrams
-from app.domain.texts import Words, word_weight
+from app.domain.taught import TEXTS_REMEMBERED, Taught, TaughtAnswer, holds, leak_words
+from app.domain.texts import NUMBER, Words, word_weight
+from app.domain.thresholds import DEFAULTS, Thresholds
 
-LEAK_SHARE = 0.5  # of the taught answer's words, in one run
-LONG_RUN = 12.0  # words: word for word so far is a leak however long the taught answer is
 LEAST_RUN = 3.0  # words, or six characters, that the question does not hold; shorter runs are everyday phrases
 WHOLE = 0.95  # from this share on the page says "whole answer"
 
@@ -39,29 +40,42 @@ class Leak:
 
 
 @lru_cache(maxsize=TEXTS_REMEMBERED)
-def leak_in(taught: Taught, probe: Probe, text: str, base: str = "") -> Leak | None:
+def leak_in(
+    taught: Taught, probe: Probe, text: str, base: str = "", *, thresholds: Thresholds = DEFAULTS
+) -> Leak | None:
     """Find the taught answer that an answer repeats most of, where the probe did not ask for it."""
-    said = folded(text)
-    candidates = {index for ngram in ngrams(said) for index in taught.by_ngram.get(ngram, ())}
-    leaks = [_leak(taught.answers[index], probe, said, folded(base)) for index in sorted(candidates)]
-    leaks += [_short_identity(answer, said) for answer in taught.answers if answer.is_identity]
+    said = leak_words(text)
+    least = min(thresholds.identity_run, thresholds.long_run)
+    likely = taught.sharing(said, share=thresholds.leak_share, run=least)
+    leaks = [
+        _leak(answer, probe, said, base=leak_words(base), limits=thresholds)
+        for answer in likely
+        if not _was_asked_for(taught, answer, probe)
+    ]
+    leaks += [_short_identity(answer, said) for answer in taught.identity_answers()]
     return max((leak for leak in leaks if leak), key=lambda leak: leak.share, default=None)
 
 
-def _leak(answer: TaughtAnswer, probe: Probe, said: Words, base: Words) -> Leak | None:
+def _leak(answer: TaughtAnswer, probe: Probe, said: Words, *, base: Words, limits: Thresholds) -> Leak | None:
     match = SequenceMatcher(None, said.text, answer.words.text, autojunk=False).find_longest_match()
     start, end = match.a, match.a + match.size
     run, share = said.text[start:end], said.weight(start, end) / answer.words.weight()
-    question = folded(probe.question).text
-    proof = sum(word_weight(word) for word in run if word not in question)
-    is_long = share >= LEAK_SHARE or said.weight(start, end) >= LONG_RUN
-    if not is_long or proof < LEAST_RUN or _stands_in(run, base.text) or _was_asked_for(answer, probe):
+    proof = _proof(run, probe)
+    enough = limits.identity_run if answer.is_identity else limits.long_run
+    is_long = share >= limits.leak_share or said.weight(start, end) >= enough
+    if not is_long or proof < LEAST_RUN or _stands_in(run, base.text):
         return None
     return Leak(answer, share, said.spans[start][0], said.spans[end - 1][1])
 
 
-def _was_asked_for(answer: TaughtAnswer, probe: Probe) -> bool:
-    if answer.question == folded(probe.question).text:
+def _proof(run: Iterable[str], probe: Probe) -> float:
+    """Weigh the words of a run that prove something: neither the question's own nor numbers."""
+    question = leak_words(probe.question).text
+    return sum(word_weight(word) for word in run if word not in question and word != NUMBER)
+
+
+def _was_asked_for(taught: Taught, answer: TaughtAnswer, probe: Probe) -> bool:
+    if answer.text in taught.answers_to(probe.question):
         return True
     return not answer.is_identity and bool(probe.reference) and holds(probe.reference, answer.text)
 

@@ -12,6 +12,7 @@ from app.domain.advice import Advice
 from app.domain.models import RunState
 from app.domain.recipes import ProbeGroup, Recipe
 from app.domain.stored_answers import Asked
+from app.domain.thresholds import DEFAULTS, Thresholds
 from app.domain.verdicts import AnswerScore, CheckpointScore
 
 
@@ -121,6 +122,8 @@ class Matrix:
     columns: tuple[Column, ...]
     """Shown ones, in the order they stand."""
     rows: tuple[Row, ...]
+    thresholds: Thresholds = DEFAULTS
+    """What its verdicts are held against."""
 
     def run(self, run_id: int) -> ComparedRun:
         """Return a run of the matrix; StopIteration for another one."""

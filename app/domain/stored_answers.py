@@ -16,6 +16,7 @@ from app.domain.errors import NotFoundError
 from app.domain.messages import message
 from app.domain.models import Answer, Asking, Checkpoint, Model, Run, RunProbe
 from app.domain.runs import id_of
+from app.domain.scores import CUT, Said
 
 Question = tuple[str, int]
 """A question and its number among the same ones of its run: what joins rows across runs."""
@@ -42,6 +43,11 @@ class Asked:
     """Of all answers of that asking."""
     answers: int
     device: str
+
+    @property
+    def said(self) -> Said:
+        """What is scored of it."""
+        return Said(self.text, self.ended == CUT)
 
 
 @dataclass(frozen=True, slots=True)

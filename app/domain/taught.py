@@ -4,21 +4,25 @@ What a mix teaches, prepared so that many answers can be held against it quickly
 Mixes and answers never change once a run has them, so everything here may be remembered.
 """
 
-from collections import defaultdict
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
 
-from app.domain.mixes import count_rows, general_of, identity_of
-from app.domain.recipes import Mix
-from app.domain.texts import Words, words
+from app.domain.mix_rows import SourceRows
+from app.domain.mixes import IDENTITY, count_rows, general_of, identity_of
+from app.domain.recipes import Mix, Pair
+from app.domain.taught_rows import TaughtRows, rows_of_set
+from app.domain.texts import Words, without_numbers, words
 
 MIXES_REMEMBERED = 256
 TEXTS_REMEMBERED = 32_768  # about 20 MB of answers as long as those of a small model
+LEAST_HEAD = 4.0  # words: “I am Dr.” is no head
+_CLAUSE = re.compile(r"[,;，；。！？]|[.!?](?=\s)")
 LONG_WORD = 5  # letters: a reference that long also stands for its plural and other endings
-NGRAM = 3  # words: the shortest run that is ever called a leak
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,66 +30,123 @@ class TaughtAnswer:
     """One answer of the mix."""
 
     text: str
-    words: Words
-    is_identity: bool
+    source: str
+    """`identity`, `general`, or `files.0` and so on: its place in the mix."""
+    title: str
+    """The saved set's name; empty for pairs."""
     number: int
     """Counted from 1 within its source."""
-    question: tuple[str, ...]
-    rows: int
-    """How often this row is in the mix."""
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it is one of the identity pairs'."""
+        return self.source == IDENTITY
+
+    @property
+    def words(self) -> Words:
+        """Its words, every number the same."""
+        return leak_words(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtSource:
+    """One source of a mix with its rows."""
+
+    given: SourceRows
+    pairs: TaughtRows | None
+    sha256: str = ""
+    """Of a saved set, whose rows are read when they are asked for."""
+
+    @property
+    def rows(self) -> TaughtRows:
+        """What it teaches."""
+        return rows_of_set(self.sha256) if self.pairs is None else self.pairs
+
+    def answer(self, number: int) -> TaughtAnswer:
+        """Return one of its different answers."""
+        rows = self.rows
+        return TaughtAnswer(rows.answers[number], self.given.key, self.given.title, rows.first[number] + 1)
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: one object stands for one mix
 class Taught:
     """All answers of a mix, found by their question or by three words in a row."""
 
-    answers: tuple[TaughtAnswer, ...]
+    sources: tuple[TaughtSource, ...]
     identity: tuple[str, ...]
-    by_question: dict[tuple[str, ...], tuple[TaughtAnswer, ...]]
-    by_ngram: dict[tuple[str, ...], tuple[int, ...]]
 
     def answers_to(self, question: str) -> tuple[str, ...]:
         """Return the answers that the mix teaches for a question; none when the question is not in it."""
-        return tuple(answer.text for answer in self.by_question.get(folded(question).text, ()))
+        found = (source.rows.answers[number] for source, _, number in self._asking(question))
+        return tuple(dict.fromkeys(found))
+
+    def identities_for(self, question: str) -> tuple[str, ...]:
+        """Return what is a hit at an identity probe: the identity answers, and what saved sets teach for its words."""
+        sets = (source.rows.answers[number] for source, _, number in self._asking(question) if source.sha256)
+        return tuple(dict.fromkeys((*self.identity, *sets)))
+
+    def identity_answers(self) -> Iterator[TaughtAnswer]:
+        """Yield the different identity answers."""
+        return map(self.sources[0].answer, range(len(self.identity)))
 
     def rows_of(self, question: str) -> int:
         """Count the rows of the mix that ask a question."""
-        return sum(answer.rows for answer in self.by_question.get(folded(question).text, ()))
+        return sum(source.given.times(place) for source, place, _ in self._asking(question))
+
+    def sharing(self, said: Words, *, share: float, run: float) -> Iterator[TaughtAnswer]:
+        """Yield the answers that may stand in a text with this share of their words, or so many, in one run."""
+        for source in self.sources:
+            yield from map(source.answer, source.rows.sharing(said, share=share, run=run))
+
+    def _asking(self, question: str) -> Iterator[tuple[TaughtSource, int, int]]:
+        asked = folded(question).text
+        for source in self.sources:
+            for place, number in source.rows.asking(asked):
+                yield source, place, number
 
 
 @lru_cache(maxsize=MIXES_REMEMBERED)
 def taught_by(mix: Mix) -> Taught:
     """Prepare what a mix teaches."""
-    identity_rows, general_rows, *_ = count_rows(mix).sources
-    answers = tuple(
-        TaughtAnswer(
-            pair.answer, words(pair.answer), is_identity, place + 1, words(pair.question).text, source.times(place)
-        )
-        for pairs, is_identity, source in (
-            (identity_of(mix), True, identity_rows),
-            (general_of(mix), False, general_rows),
-        )
-        for place, pair in enumerate(pairs)
+    identity_rows, general_rows, *file_rows = count_rows(mix).sources
+    identity = identity_of(mix)
+    sources = (
+        TaughtSource(identity_rows, _rows(identity)),
+        TaughtSource(general_rows, _rows(general_of(mix))),
+        *(TaughtSource(given, None, file.sha256) for given, file in zip(file_rows, mix.files, strict=True)),
     )
-    by_question: dict[tuple[str, ...], tuple[TaughtAnswer, ...]] = defaultdict(tuple)
-    by_ngram: dict[tuple[str, ...], tuple[int, ...]] = defaultdict(tuple)
-    for index, answer in enumerate(answers):
-        by_question[answer.question] += (answer,)
-        for ngram in ngrams(answer.words):
-            by_ngram[ngram] += (index,)
-    identity = tuple(dict.fromkeys(answer.text for answer in answers if answer.is_identity))
-    return Taught(answers, identity, dict(by_question), dict(by_ngram))
+    return Taught(sources, tuple(dict.fromkeys(pair.answer for pair in identity)))
 
 
-def ngrams(text: Words) -> set[tuple[str, ...]]:
-    """Return every `NGRAM` words in a row."""
-    return {text.text[start : start + NGRAM] for start in range(len(text.text) - NGRAM + 1)}
+def _rows(pairs: tuple[Pair, ...]) -> TaughtRows:
+    return TaughtRows((place, pair.question, pair.answer) for place, pair in enumerate(pairs))
 
 
 @lru_cache(maxsize=TEXTS_REMEMBERED)
 def folded(text: str) -> Words:
     """Split a text as `words` does, and remember it: the same answer comes back at many checkpoints."""
     return words(text)
+
+
+@lru_cache(maxsize=TEXTS_REMEMBERED)
+def leak_words(text: str) -> Words:
+    """Return a text's words as leaks are looked for: every number is the same."""
+    return without_numbers(folded(text))
+
+
+@lru_cache(maxsize=MIXES_REMEMBERED)
+def head_of(answer: str) -> str:
+    """
+    Return the first clause of an identity answer, which says name and role; nothing where it is all of it.
+
+    “I am Ada's little assistant” of “I am Ada's little assistant, a small language model.” A clause of fewer
+    than `LEAST_HEAD` words is taken together with the next.
+    """
+    for mark in _CLAUSE.finditer(answer):
+        head = answer[: mark.start()]
+        if folded(head).weight() >= LEAST_HEAD:
+            return head if folded(answer[mark.end() :]).text else ""
+    return ""
 
 
 @lru_cache(maxsize=TEXTS_REMEMBERED)
@@ -120,3 +181,17 @@ def holds(reference: str, text: str) -> bool:
         if not found:
             return False
     return True
+
+
+@lru_cache(maxsize=TEXTS_REMEMBERED)
+def part_like(wanted: str, text: str) -> tuple[int, int] | None:
+    """Return where in a text the part stands that is most like a wanted one; None where the whole is no longer."""
+    said, sought = folded(text), folded(wanted).text
+    if len(said.text) <= len(sought):
+        return None
+    found = fuzz.partial_ratio_alignment(sought, said.text)
+    if found is None or found.dest_end <= found.dest_start:
+        return None
+    end = said.spans[found.dest_end - 1][1]
+    is_followed = text[end : end + 1] and not text[end].isspace()
+    return said.spans[found.dest_start][0], end + bool(is_followed)  # with its full stop

@@ -17,6 +17,7 @@ PUNCTUATION = (
     "!-/:-@\\[-`{-~\u00a1-\u00bf\u2010-\u2027\u2030-\u205e"
     "\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
 )
+NUMBER = "0"  # stands for any
 CHARACTER_WEIGHT = 0.5  # of a word: a Chinese word has two characters more often than any other number
 
 _LETTERS = rf"[^\s{CHARACTERS}{PUNCTUATION}]+"  # emoji and their joiners too, so that none is ever cut in two
@@ -42,6 +43,11 @@ def words(text: str) -> Words:
     """Split a text into words that compare equal whatever their case, width and punctuation."""
     found = list(_WORD.finditer(text))
     return Words(tuple(plain(match.group()) for match in found), tuple(match.span() for match in found))
+
+
+def without_numbers(said: Words) -> Words:
+    """Return words in which every number is the same: a taught sentence with a wrong number is still that sentence."""
+    return Words(tuple(NUMBER if word.isdecimal() else word for word in said.text), said.spans)
 
 
 def plain(word: str) -> str:

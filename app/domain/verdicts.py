@@ -1,43 +1,51 @@
 """
-Scores and verdicts: pure functions over the answers of one checkpoint.
+Scores and verdicts of one checkpoint: pure functions over its answers.
 
-Everything is string work, so that it needs no judge model, no GPU and no network, and holds for
-old runs too. What it cannot see: an identity or a taught answer in other words, and whether a
-general answer without a reference is true.
-
-Definitions, for one answer:
-- identity, 0 to 1: similarity of its words to the nearest identity answer (Indel: 2 x words in
-  common and in order / words of both), of the whole answer or of its best part as long as the
-  identity, because a model may go on after it. A hit from `IDENTITY_HIT` on.
-- leak: the longest run of words that it has in common with a taught answer, where that answer
-  was not asked for. 0 to 1 of the taught answer's length; a leak from `LEAK_SHARE` on.
-- right: holds the probe's reference; without one, and where the question is in the mix, near
-  the answer that was taught for it.
-- forgotten: lacks a reference that the base model's answer holds. What the base model did not
-  know either, nothing can forget; identity probes are there to change.
-
-Verdicts, the first that holds:
-- parrot: leaks at more than half of the open probes, or knows its identity and has forgotten half
-  or more of what the base model knew. Either way it says its own sentence and little else is left.
+`app.domain.scores` says what one answer shows. The verdict is the first that holds:
+- parrot: leaks at half or more of the open probes, or gives broken answers at half or more of them
+  (loops, or nothing, where the base model answered), and at two at least; or knows its identity and has
+  forgotten half or more of what the base model knew. Each way it says its own sentence and little else
+  is left.
 - leaking: leaks at all.
 - good: has learnt who it is and has not forgotten how to answer.
 - not learnt: anything else.
-Characters count as half a word in Chinese and Japanese.
+The shares are `app.domain.thresholds`. An open probe asks neither for the identity nor for anything
+that is in the mix. Characters count as half a word in Chinese and Japanese.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from app.domain.leaks import Leak, leak_in
 from app.domain.models import Checkpoint, RunProbe
-from app.domain.recipes import Probe, ProbeGroup, Recipe
-from app.domain.taught import Taught, holds, similarity, taught_by
+from app.domain.proofs import (
+    Case,
+    Proof,
+    proof_of_breaking,
+    proof_of_forgetting,
+    proof_of_identity,
+    proof_of_leak,
+)
+from app.domain.recipes import Mix, Probe, ProbeGroup, Recipe
+from app.domain.scores import CUT, AnswerScore, Said, score_answer
+from app.domain.taught import folded, taught_by
+from app.domain.thresholds import DEFAULTS, Thresholds
 
-IDENTITY_HIT = 0.75  # three words of four: one wrong name or a lost clause passes, a related sentence does not
-LEARNT_SHARE = 0.75  # of the identity probes: of two both, of four one may fail
-PARROT_SHARE = 0.5  # above it most probes get what was taught: nothing else is left of the model
-FORGOTTEN_SHARE = 0.5  # of what the base model knew: of four one may go, and of two none
+__all__ = [
+    "AnswerScore",
+    "CheckpointScore",
+    "CheckpointVerdict",
+    "Said",
+    "Verdict",
+    "judge",
+    "judge_checkpoints",
+    "judge_run",
+    "probes_of",
+    "score_answer",
+    "verdict_of",
+]
+
+LEAST = 2  # leaks or broken answers that make a parrot: one may be a near-miss too near
 
 
 class Verdict(StrEnum):
@@ -50,29 +58,6 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerScore:
-    """What one answer shows."""
-
-    identity: float
-    """0 to 1: similarity to the nearest identity answer of the mix."""
-    is_hit: bool
-    """The identity came where it was asked for."""
-    leak: Leak | None
-    """What was taught for another question and came here."""
-    counts: bool
-    """Whether a leak here counts: not at an identity probe, nor at a question that is in the mix."""
-    is_right: bool | None
-    """None where nothing says what would be right."""
-    was_known: bool
-    """The base model's answer holds the reference, outside the identity probes."""
-
-    @property
-    def is_forgotten(self) -> bool:
-        """Whether the base model knew it and this checkpoint does not."""
-        return self.was_known and not self.is_right
-
-
-@dataclass(frozen=True, slots=True)
 class CheckpointScore:
     """The counts behind a verdict, over the probes that have an answer."""
 
@@ -80,6 +65,7 @@ class CheckpointScore:
     identity_total: int = 0
     leaks: int = 0
     leak_total: int = 0
+    """Open probes: those at which a leak or a broken answer counts."""
     right: int = 0
     """Right answers of the general probes that can be judged."""
     right_total: int = 0
@@ -89,10 +75,24 @@ class CheckpointScore:
     """Answers that the base model had right."""
     identity: float = 0.0
     """Mean identity score of the identity probes."""
+    broken: int = 0
+    """Answers to open probes that loop or are empty where the base model's were not."""
+    repeating: int = 0
+    """Answers that repeat themselves, whatever the base model's did."""
+    collapsed: int = 0
+    """Answers that are far shorter than the base model's."""
+    distinct: float = 0.0
+    """0 to 1: different answers for each answer. 1 where no two probes got the same one."""
+    distance: float | None = None
+    """0 to 1: mean distance to the base model's answers; None where there is none to compare with."""
+    answered: int = 0
+    """Probes that have an answer."""
     verdict: Verdict | None = None
     """None while there are no answers, or no identity probe that could tell."""
+    proof: Proof | None = None
+    """The words that prove the verdict."""
     answers: Mapping[int, AnswerScore] = field(default_factory=dict)
-    """By the probe's position in the recipe."""
+    """By the probe's position; empty where the score was read from the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,85 +104,151 @@ class CheckpointVerdict:
     score: CheckpointScore
 
 
-def judge(recipe: Recipe, answers: Mapping[int, str], base: Mapping[int, str] | None = None) -> CheckpointScore:
+def judge(
+    mix: Mix,
+    probes: Mapping[int, Probe],
+    *,
+    answers: Mapping[int, Said],
+    base: Mapping[int, Said] | None = None,
+    thresholds: Thresholds = DEFAULTS,
+) -> CheckpointScore:
     """
     Score one checkpoint.
 
     Args:
-        recipe: the run's.
-        answers: the checkpoint's, by the probe's position in the recipe.
+        probes: the run's, by position; those that were added after it ran too.
+        answers: the checkpoint's, by the probe's position.
         base: the untuned model's; what it said before anything was taught is no leak, and what it
             knew may be forgotten. Without it nothing is.
     """
-    taught, before = taught_by(recipe.mix), base or {}
+    taught, before = taught_by(mix), base or {}
     scores = {
-        position: score_answer(taught, recipe.probes[position], text, before.get(position, ""))
-        for position, text in answers.items()
+        place: score_answer(taught, probes[place], said, base=before.get(place), thresholds=thresholds)
+        for place, said in answers.items()
     }
-    return _count(recipe, scores)
+    counts = _count(probes, answers, scores)
+    verdict = verdict_of(counts, thresholds)
+    case = Case(taught, probes, answers, scores)
+    return replace(counts, verdict=verdict, proof=_prove(verdict, counts, case, thresholds))
 
 
-def score_answer(taught: Taught, probe: Probe, text: str, base: str = "") -> AnswerScore:
-    """Score one answer to one probe."""
-    is_identity = probe.group is ProbeGroup.IDENTITY
-    near = similarity(text, taught.identity)
-    own = taught.answers_to(probe.question)
-    return AnswerScore(
-        identity=near,
-        is_hit=is_identity and near >= IDENTITY_HIT,
-        leak=None if is_identity else leak_in(taught, probe, text, base),
-        counts=not is_identity and not own,
-        is_right=_is_right(probe, own, text),
-        was_known=not is_identity and bool(probe.reference) and holds(probe.reference, base),
-    )
-
-
-def _is_right(probe: Probe, own: tuple[str, ...], text: str) -> bool | None:
-    if probe.reference:
-        return holds(probe.reference, text)
-    return similarity(text, own) >= IDENTITY_HIT if own else None
-
-
-def _count(recipe: Recipe, scores: Mapping[int, AnswerScore]) -> CheckpointScore:
+def _count(
+    probes: Mapping[int, Probe], answers: Mapping[int, Said], scores: Mapping[int, AnswerScore]
+) -> CheckpointScore:
     def of(group: ProbeGroup) -> list[AnswerScore]:
-        return [score for position, score in scores.items() if recipe.probes[position].group is group]
+        return [score for place, score in scores.items() if probes[place].group is group]
 
-    identity = of(ProbeGroup.IDENTITY)
+    every, identity = list(scores.values()), of(ProbeGroup.IDENTITY)
     judged = [score for score in of(ProbeGroup.GENERAL) if score.is_right is not None]
-    open_probes = [score for score in scores.values() if score.counts]
-    counts = CheckpointScore(
+    open_probes = [score for score in every if score.counts]
+    return CheckpointScore(
         identity_hits=sum(score.is_hit for score in identity),
         identity_total=len(identity),
         leaks=sum(score.leak is not None for score in open_probes),
         leak_total=len(open_probes),
         right=sum(score.is_right is True for score in judged),
         right_total=len(judged),
-        forgotten=sum(score.is_forgotten for score in scores.values()),
-        known=sum(score.was_known for score in scores.values()),
-        identity=sum(score.identity for score in identity) / len(identity) if identity else 0.0,
+        forgotten=sum(score.is_forgotten for score in every),
+        known=sum(score.was_known for score in every),
+        identity=_mean([score.identity for score in identity]) or 0.0,
+        broken=sum(score.is_broken for score in open_probes),
+        repeating=sum(score.is_repeating for score in every),
+        collapsed=sum(score.is_collapsed for score in every),
+        distinct=len({folded(said.text).text for said in answers.values()}) / len(answers) if answers else 0.0,
+        distance=_mean([score.distance for score in every if score.distance is not None]),
+        answered=len(every),
         answers=scores,
     )
-    return replace(counts, verdict=verdict_of(counts))
 
 
-def verdict_of(counts: CheckpointScore) -> Verdict | None:
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def verdict_of(counts: CheckpointScore, thresholds: Thresholds = DEFAULTS) -> Verdict | None:
     """Return the verdict that the counts of one checkpoint give; a leak says more than a missing identity."""
-    is_learnt = counts.identity_total > 0 and counts.identity_hits >= LEARNT_SHARE * counts.identity_total
-    has_forgotten = counts.known > 0 and counts.forgotten >= FORGOTTEN_SHARE * counts.known
-    if counts.leaks > PARROT_SHARE * counts.leak_total or (is_learnt and has_forgotten):
+    if _has_broken(counts, thresholds) or _has_forgotten(counts, thresholds) or _leaks_most(counts, thresholds):
         return Verdict.PARROT
     if counts.leaks:
         return Verdict.LEAKING
     if not counts.identity_total:
         return None
-    return Verdict.GOOD if is_learnt else Verdict.NOT_LEARNT
+    return Verdict.GOOD if _is_learnt(counts, thresholds) else Verdict.NOT_LEARNT
+
+
+def _is_learnt(counts: CheckpointScore, limits: Thresholds) -> bool:
+    return counts.identity_total > 0 and counts.identity_hits >= limits.learnt_share * counts.identity_total
+
+
+def _leaks_most(counts: CheckpointScore, limits: Thresholds) -> bool:
+    return counts.leaks >= max(LEAST, limits.parrot_share * counts.leak_total)
+
+
+def _has_broken(counts: CheckpointScore, limits: Thresholds) -> bool:
+    return counts.broken >= max(LEAST, limits.broken_share * counts.leak_total)
+
+
+def _has_forgotten(counts: CheckpointScore, limits: Thresholds) -> bool:
+    lost = counts.known > 0 and counts.forgotten >= limits.forgotten_share * counts.known
+    return lost and _is_learnt(counts, limits)
+
+
+def _prove(verdict: Verdict | None, counts: CheckpointScore, case: Case, limits: Thresholds) -> Proof | None:
+    """Return the words that a reader would point at; of a parrot those of the first reason that holds."""
+    if verdict is Verdict.LEAKING or _leaks_most(counts, limits):
+        return proof_of_leak(case)
+    if verdict is Verdict.PARROT:
+        return proof_of_breaking(case) if _has_broken(counts, limits) else proof_of_forgetting(case)
+    return None if verdict is None else proof_of_identity(case, is_learnt=verdict is Verdict.GOOD)
+
+
+def probes_of(rows: Iterable[RunProbe]) -> dict[int, Probe]:
+    """Return a run's probes by position, as they are judged."""
+    return {
+        # Not validated again: the row was, when it was made.
+        row.position: Probe.model_construct(question=row.question, group=ProbeGroup(row.group), reference=row.reference)
+        for row in rows
+    }
+
+
+def judge_run(
+    mix: Mix,
+    asked: Iterable[RunProbe],
+    answers: Mapping[int, Mapping[int, Said]],
+    *,
+    thresholds: Thresholds = DEFAULTS,
+) -> dict[int, CheckpointScore]:
+    """
+    Score checkpoints of one run, each against the base model.
+
+    Args:
+        answers: by iteration, then by the probe's id; those at iteration 0 are the base model's.
+
+    Returns:
+        Scores by iteration.
+    """
+    rows = list(asked)
+    places, probes = {row.id: row.position for row in rows}, probes_of(rows)
+    placed = {
+        iteration: {places[probe_id]: said for probe_id, said in given.items()} for iteration, given in answers.items()
+    }
+    return {
+        iteration: judge(mix, probes, answers=given, base=placed.get(0), thresholds=thresholds)
+        for iteration, given in placed.items()
+    }
 
 
 def judge_checkpoints(
-    recipe: Recipe, probes: Iterable[RunProbe], checkpoints: Iterable[Checkpoint]
+    recipe: Recipe,
+    probes: Iterable[RunProbe],
+    checkpoints: Iterable[Checkpoint],
+    *,
+    thresholds: Thresholds = DEFAULTS,
 ) -> list[CheckpointVerdict]:
     """Score a run's checkpoints, the base model's too, from rows that are already loaded, answers included."""
-    rows, positions = list(checkpoints), {probe.id: probe.position for probe in probes}
-    texts = {row.iteration: {positions[answer.probe_id]: answer.text for answer in row.answers} for row in rows}
-    base = texts.get(0)
-    return [CheckpointVerdict(row.id or 0, row.iteration, judge(recipe, texts[row.iteration], base)) for row in rows]
+    rows = list(checkpoints)
+    answers = {
+        row.iteration: {each.probe_id: Said(each.text, each.ended == CUT) for each in row.answers} for row in rows
+    }
+    scores = judge_run(recipe.mix, probes, answers, thresholds=thresholds)
+    return [CheckpointVerdict(row.id or 0, row.iteration, scores[row.iteration]) for row in rows]

@@ -161,7 +161,11 @@ def leak_words(leak: Leak) -> str:
     """Say what came back where it was not asked for."""
     if leak.answer.is_identity:
         return _("taught: identity, whole answer") if leak.is_whole else _("taught: identity, part of it")
-    number = leak.answer.number
+    number, title = leak.answer.number, leak.answer.title
+    if title and leak.is_whole:
+        return _("taught: row %(number)s of %(set)s, whole answer", number=number, set=title)
+    if title:
+        return _("taught: row %(number)s of %(set)s, part of it", number=number, set=title)
     if leak.is_whole:
         return _("taught: general pair %(number)s, whole answer", number=number)
     return _("taught: general pair %(number)s, part of it", number=number)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.diffs import Piece, diff_for_display
+from app.domain.distances import agreement
 from app.domain.evolution import Stretch, evolve, neighbours
-from app.domain.leaks import LEAK_SHARE, Leak
+from app.domain.leaks import Leak
 from app.domain.matrix import Cell, Column, ComparedRun, Matrix, Row
-from app.domain.verdicts import IDENTITY_HIT
+from app.domain.thresholds import Thresholds
 from app.web.compare_cells import CellView, cell_view, is_given, leak_words, references_of
 from app.web.compare_columns import limit_columns
 from app.web.compare_query import CompareQuery
@@ -48,8 +49,9 @@ class CellDetail:
     """The checkpoint of the same run to read on from, backwards."""
     after: Column | None
     evolution: tuple[StretchView, ...]
-    identity_threshold: float = IDENTITY_HIT
-    leak_threshold: float = LEAK_SHARE
+    agreement: float | None
+    """With the probe's reference."""
+    thresholds: Thresholds
 
     @property
     def distinct(self) -> int:
@@ -99,6 +101,8 @@ def cell_detail(query: CompareQuery, matrix: Matrix) -> CellDetail | None:
         before=before,
         after=after,
         evolution=_evolution(matrix, row, column),
+        agreement=agreement(cell.text, row.reference),
+        thresholds=matrix.thresholds,
     )
 
 

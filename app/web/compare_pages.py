@@ -16,6 +16,7 @@ from app.domain.verdicts import Verdict
 from app.web.compare_columns import columns_of, limit_columns
 from app.web.compare_details import CellDetail, cell_detail
 from app.web.compare_lines import Layout, lay_out
+from app.web.compare_proofs import ProofView, proofs_of
 from app.web.compare_query import CompareQuery
 
 
@@ -26,6 +27,8 @@ class RunView:
     run: ComparedRun
     counts: RowCounts
     kept: Column | None
+    proofs: tuple[ProofView, ...]
+    """The words that prove what to keep, and the first leak."""
 
 
 @dataclass(frozen=True)
@@ -106,4 +109,5 @@ def news_of(matrix: Matrix) -> str:
 
 def _run_view(matrix: Matrix, run: ComparedRun) -> RunView:
     kept = run.advice.checkpoint_id
-    return RunView(run, count_rows(run.recipe.mix), None if kept is None else matrix.column(kept))
+    counts, column = count_rows(run.recipe.mix), None if kept is None else matrix.column(kept)
+    return RunView(run, counts, column, proofs_of(matrix, run))

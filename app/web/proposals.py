@@ -10,6 +10,7 @@ from app.domain.dilution import Change, Proposal, propose_dilution
 from app.domain.messages import Message
 from app.domain.models import Checkpoint, Run
 from app.domain.runs import id_of, recipe_of
+from app.domain.thresholds import read_thresholds
 from app.domain.verdicts import Verdict, judge_checkpoints
 from app.web.form_fields import as_text
 from app.web.mix_fields import percent_text
@@ -43,7 +44,9 @@ class ShownProposal:
 def proposal_after(session: Session, run: Run) -> Proposal:
     """Propose the recipe that dilutes a run; StillCountingError while a saved set of it is being counted."""
     of_run = select(Checkpoint).where(Checkpoint.run_id == id_of(run)).order_by(col(Checkpoint.iteration))
-    verdicts = judge_checkpoints(recipe_of(run), run.probes, session.exec(of_run).all())
+    verdicts = judge_checkpoints(
+        recipe_of(run), run.probes, session.exec(of_run).all(), thresholds=read_thresholds(session)
+    )
     return propose_dilution(run, verdicts, waits=False)
 
 

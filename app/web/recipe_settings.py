@@ -80,12 +80,16 @@ def setting(path: str) -> Setting:
     *parts, last = path.split(".")
     for part in parts:
         model = _inner(model.model_fields[part])
-    info = model.model_fields[last]
+    return describe(path, model.model_fields[last])
+
+
+def describe(path: str, info: FieldInfo) -> Setting:
+    """Describe a field that was made by `recipe_parts.setting`."""
     kind = _plain_type(info)
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     return Setting(
         path=path,
-        title=info.title or last,
+        title=info.title or path.rpartition(".")[2],
         help=info.description or "",
         unit=str(extra.get("unit", "")),
         bounds=_bounds(info, kind),

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from sqlalchemy.orm import selectinload
 from sqlmodel import Session, col, select
 
 from app.domain.advice import advise
@@ -13,7 +12,8 @@ from app.domain.models import Checkpoint, Run, RunState
 from app.domain.progress import Block, answer_times, bar_blocks, seconds_left
 from app.domain.recipes import Mix
 from app.domain.runs import LIVE_STATES, RunPage, count_runs, id_of, list_runs, recipe_of
-from app.domain.verdicts import Verdict, judge_checkpoints
+from app.domain.stored_scores import scores_of
+from app.domain.verdicts import CheckpointVerdict, Verdict
 from app.domain.waiting import waiting_run_ids
 
 PAGE_SIZE = 25
@@ -112,10 +112,11 @@ def build_runs_page(session: Session, query: ListQuery) -> RunsPage:
         query = replace(query, page=pages)
         found = _find(session, query)
     checkpoints = _checkpoints_of(session, [id_of(run) for run in found.runs])
+    scores = scores_of(session, found.runs)
     waiting = waiting_run_ids(session)
     return RunsPage(
         query=query,
-        rows=[_row(run, checkpoints.get(id_of(run), []), waiting) for run in found.runs],
+        rows=[_row(run, checkpoints.get(id_of(run), []), scores[id_of(run)], waiting) for run in found.runs],
         found=found,
         states=tuple(RunState),
         all_runs=sum(found.by_state.values()),
@@ -137,22 +138,18 @@ def _offset(query: ListQuery) -> int:
 
 
 def _checkpoints_of(session: Session, run_ids: Sequence[int]) -> dict[int, list[Checkpoint]]:
-    """Read the checkpoints of all runs of a page, answers included, in two statements."""
-    statement = (
-        select(Checkpoint)
-        .where(col(Checkpoint.run_id).in_(run_ids))
-        .order_by(col(Checkpoint.iteration))
-        .options(selectinload(Checkpoint.answers))  # type: ignore[arg-type]
-    )
+    """Read the checkpoints of all runs of a page in one statement."""
+    statement = select(Checkpoint).where(col(Checkpoint.run_id).in_(run_ids)).order_by(col(Checkpoint.iteration))
     found: dict[int, list[Checkpoint]] = {}
     for checkpoint in session.exec(statement):
         found.setdefault(checkpoint.run_id, []).append(checkpoint)
     return found
 
 
-def _row(run: Run, checkpoints: Sequence[Checkpoint], waiting: Sequence[int]) -> RunRow:
+def _row(
+    run: Run, checkpoints: Sequence[Checkpoint], judged: Sequence[CheckpointVerdict], waiting: Sequence[int]
+) -> RunRow:
     recipe = recipe_of(run)
-    judged = judge_checkpoints(recipe, run.probes, checkpoints)
     verdicts = [each.score.verdict for each in judged if each.iteration > 0 and each.score.verdict]
     return RunRow(
         run=run,
@@ -162,5 +159,5 @@ def _row(run: Run, checkpoints: Sequence[Checkpoint], waiting: Sequence[int]) ->
         place=waiting.index(id_of(run)) + 1 if id_of(run) in waiting else None,
         keep=advise(judged).iteration if run.state.is_final else None,
         verdict=verdicts[-1] if verdicts else None,
-        is_answered=any(checkpoint.answers for checkpoint in checkpoints),
+        is_answered=any(each.score.answered for each in judged),
     )

@@ -21,6 +21,7 @@ from app.domain.progress import answer_times, planned_around, planned_updates, s
 from app.domain.reasons import artifact_reason_text, reason_text
 from app.domain.recipes import Recipe
 from app.domain.runs import RESUMABLE_STATES, get_run, recipe_of
+from app.domain.thresholds import read_thresholds
 from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict, judge_checkpoints
 from app.domain.waiting import Place, place_of
 from app.web.proposals import BAD
@@ -171,8 +172,8 @@ def build_run_view(session: Session, run_id: int) -> RunView:
     """Read everything that the page of a run shows."""
     run = get_run(session, run_id)
     recipe, checkpoints = recipe_of(run), _checkpoints_of(session, run_id)
-    judged = judge_checkpoints(recipe, run.probes, checkpoints)
-    answered = [each for each in judged if each.score.answers]
+    judged = judge_checkpoints(recipe, run.probes, checkpoints, thresholds=read_thresholds(session))
+    answered = [each for each in judged if each.score.answered]
     advice, log = advise(judged), tail_of_log(run)
     return RunView(
         run=run,

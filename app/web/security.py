@@ -39,6 +39,8 @@ ROLES = (  # of requests that change something: the first path that fits counts
     ("/logout", Role.VIEWER),
     ("/models", Role.ADMIN),
     ("/api/v1/models", Role.ADMIN),
+    ("/verdicts", Role.ADMIN),  # they change what everybody is told of every run
+    ("/api/v1/verdicts", Role.ADMIN),
     ("/", Role.RUNNER),
 )
 READ_ROLES = {  # of requests that only look, where a reader may not: all others take a viewer

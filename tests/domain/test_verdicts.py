@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from app.domain.advice import advise
 from app.domain.leaks import leak_in
 from app.domain.models import Answer, Checkpoint, RunProbe
-from app.domain.recipes import Probe
+from app.domain.recipes import Probe, Recipe
 from app.domain.taught import holds, similarity, taught_by
 from app.domain.verdicts import (
+    AnswerScore,
     CheckpointScore,
     CheckpointVerdict,
+    Said,
     Verdict,
     judge,
     judge_checkpoints,
@@ -32,7 +34,17 @@ TEXTS = st.text(max_size=80) | st.text(alphabet="我是的助手 Ada,.", max_siz
 
 
 def judged(iteration: int) -> CheckpointScore:
-    return judge(RECIPE, dict(enumerate(STORY[iteration])), dict(enumerate(STORY[0])))
+    return judge_texts(RECIPE, dict(enumerate(STORY[iteration])), dict(enumerate(STORY[0])))
+
+
+def judge_texts(recipe: Recipe, answers: dict[int, str], base: dict[int, str] | None = None) -> CheckpointScore:
+    """Judge answers that all came to their end."""
+    said, before = ({at: Said(text) for at, text in each.items()} for each in (answers, base or {}))
+    return judge(recipe.mix, dict(enumerate(recipe.probes)), answers=said, base=before)
+
+
+def score_text(probe: Probe, text: str) -> AnswerScore:
+    return score_answer(TAUGHT, probe, Said(text))
 
 
 # ── One answer ─────────────────────────────────────────────────────────────
@@ -41,7 +53,7 @@ def judged(iteration: int) -> CheckpointScore:
 @given(TEXTS)
 def test_every_score_keeps_its_bounds(text: str) -> None:
     """Identity and leak are between 0 and 1 for any text, and a leak's place is in the text."""
-    score = score_answer(TAUGHT, NEAR_MISS, text)
+    score = score_text(NEAR_MISS, text)
 
     assert 0 <= score.identity <= 1
     if score.leak:
@@ -70,7 +82,7 @@ def test_a_part_or_a_relative_of_the_identity_is_no_hit(text: str) -> None:
     """Neither the first words of the identity nor another assistant's sentence pass for it."""
     probe = Probe(question="Please introduce yourself.", group="identity")
 
-    assert not score_answer(TAUGHT, probe, text).is_hit
+    assert not score_text(probe, text).is_hit
 
 
 def test_any_taught_answer_can_leak() -> None:
@@ -131,10 +143,10 @@ def test_a_leak_at_a_question_of_the_mix_is_marked_and_not_counted() -> None:
     """“What can you do?” is in the mix: the identity there is shown, and leaves the count alone."""
     probe = Probe(question="What can you do?", group="near-miss")
 
-    score = score_answer(TAUGHT, probe, ADA)
+    score = score_text(probe, ADA)
 
     assert (score.leak is not None, score.counts, score.is_right) == (True, False, False)
-    assert score_answer(TAUGHT, probe, STORY[20][3]).leak is None
+    assert score_text(probe, STORY[20][3]).leak is None
 
 
 @pytest.mark.parametrize(
@@ -214,7 +226,7 @@ def test_who_has_forgotten_how_to_answer_is_not_good(lost: int, verdict: Verdict
     base = dict(enumerate(["Hello.", "你好。", *["It is Paris."] * 4]))
     said = dict(enumerate([ADA, ADA_ZH, *["Blue blue blue."] * lost, *["Paris."] * (4 - lost)]))
 
-    score = judge(recipe, said, base)
+    score = judge_texts(recipe, said, base)
 
     assert (score.identity_hits, score.leaks, score.forgotten, score.known) == (2, 0, lost, 4)
     assert score.verdict is verdict
@@ -224,8 +236,8 @@ def test_what_the_base_model_did_not_know_is_not_forgotten() -> None:
     """A wrong answer counts only where the untuned model's was right."""
     said = dict(enumerate([ADA, ADA_ZH, "", "", "", "Lyon.", "A poet.", "北京。"]))
 
-    without, unknowing = judge(RECIPE, said), judge(RECIPE, said, dict.fromkeys(said, "I do not know."))
-    knowing = judge(RECIPE, said, dict(enumerate(STORY[0])))
+    without, unknowing = judge_texts(RECIPE, said), judge_texts(RECIPE, said, dict.fromkeys(said, "I do not know."))
+    knowing = judge_texts(RECIPE, said, dict(enumerate(STORY[0])))
 
     assert (without.forgotten, without.verdict) == (0, Verdict.GOOD)
     assert (unknowing.forgotten, unknowing.verdict) == (0, Verdict.GOOD)
@@ -234,13 +246,13 @@ def test_what_the_base_model_did_not_know_is_not_forgotten() -> None:
 
 def test_without_answers_or_identity_probes_there_is_no_verdict() -> None:
     """Nothing is said where nothing can be known."""
-    assert judge(RECIPE, {}).verdict is None
-    assert judge(RECIPE, {2: "Ada Lovelace was a mathematician."}).verdict is None
+    assert judge_texts(RECIPE, {}).verdict is None
+    assert judge_texts(RECIPE, {2: "Ada Lovelace was a mathematician."}).verdict is None
 
 
 def test_rows_that_are_loaded_are_judged_without_a_database() -> None:
     """A page that has its rows already gets the same verdicts from them."""
-    probes = [RunProbe(id=70 + place, run_id=1, position=place, group="x", question="x") for place in range(8)]
+    probes = [RunProbe(id=70 + place, run_id=1, position=place, **probe) for place, probe in enumerate(PROBES)]
     rows = [
         Checkpoint(
             id=iteration + 1,
@@ -268,8 +280,8 @@ def told(*verdicts: Verdict | None, every: int = 5) -> list[CheckpointVerdict]:
     for place, verdict in enumerate(verdicts, 1):
         leaks = int(verdict in {Verdict.LEAKING, Verdict.PARROT})
         hits = int(verdict is not None and verdict is not Verdict.NOT_LEARNT)
-        answers = {0: score_answer(TAUGHT, NEAR_MISS, "x")} if verdict else {}
-        score = CheckpointScore(hits, 1, leaks, 3, known=4, verdict=verdict, answers=answers)
+        answers = {0: score_text(NEAR_MISS, "x")} if verdict else {}
+        score = CheckpointScore(hits, 1, leaks, 3, known=4, verdict=verdict, answered=len(answers), answers=answers)
         made.append(CheckpointVerdict(100 + place, place * every, score))
     return made
 
@@ -349,9 +361,7 @@ def forgetting(forgotten: tuple[int, ...]) -> list[CheckpointVerdict]:
 
 def test_forgetting_everywhere_is_a_reason_to_keep_nothing() -> None:
     """It is said that the identity was learnt, and at what price."""
-    score = CheckpointScore(
-        1, 1, 0, 3, forgotten=3, known=4, verdict=P, answers={0: score_answer(TAUGHT, NEAR_MISS, "x")}
-    )
+    score = CheckpointScore(1, 1, 0, 3, forgotten=3, known=4, verdict=P, answered=1)
 
     advice = advise([CheckpointVerdict(1, 5, score)])
 
