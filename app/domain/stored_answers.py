@@ -32,6 +32,11 @@ class Given:
     asking_id: int | None = None
     """The asking that brought it; None where the trainer gave it."""
 
+    @property
+    def said(self) -> Said:
+        """What is scored of it."""
+        return Said(self.text, self.ended == CUT)
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -43,11 +48,6 @@ class Asked:
     """Of all answers of that asking."""
     answers: int
     device: str
-
-    @property
-    def said(self) -> Said:
-        """What is scored of it."""
-        return Said(self.text, self.ended == CUT)
 
 
 @dataclass(frozen=True, slots=True)

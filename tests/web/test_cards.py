@@ -51,7 +51,7 @@ def test_a_card_tells_the_whole_run(client: Any, session: Session) -> None:
     facts = dict(zip(texts(page, ".making dt"), texts(page, ".making dd"), strict=True))
     assert facts["identity"] == "2 pairs, n = 149, 300 rows"
     assert (facts["Learning rate"], facts["Seed"], facts["trained on"]) == ("5e-4 per update", "1", "NVIDIA H100")
-    assert facts["an answer is the identity from this similarity on"] == "0.75"
+    assert facts["Identity hit"] == "0.75"
 
 
 def test_a_card_needs_nothing_beside_it(client: Any, session: Session) -> None:
