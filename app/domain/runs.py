@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, update
+from sqlalchemy import ColumnElement, func, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
@@ -18,11 +18,12 @@ from app.domain.columns import utc_now
 from app.domain.datasets.uses import note_uses
 from app.domain.errors import ConflictError, NotFoundError
 from app.domain.messages import message
-from app.domain.models import Answer, Checkpoint, Dataset, Event, Model, Run, RunProbe, RunState
+from app.domain.models import Checkpoint, Dataset, Event, Model, Run, RunProbe, RunState
 from app.domain.queue import enqueue
 from app.domain.recipe_checks import check_saved
 from app.domain.recipes import Recipe
 from app.domain.registry import model_to_train
+from app.domain.run_search import matching
 from app.domain.waiting import next_rank
 
 LIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
@@ -153,8 +154,8 @@ def list_runs(
     offset: int = 0,
     limit: int = 25,
 ) -> RunPage:
-    """Return one page of runs whose name, model or answers hold the words of `query`."""
-    matches = _matching(query)
+    """Return one page of runs whose name, model or answers hold each word of `query`."""
+    matches = matching(query, session.get_bind().dialect.name)
     counts = select(Run.state, func.count()).join(Model).where(*matches).group_by(col(Run.state))
     by_state = {RunState(name): count for name, count in session.exec(counts)}
     if state is not None:
@@ -173,22 +174,6 @@ def count_runs(session: Session, state: RunState | None = None) -> int:
     """Count the runs, or those in one state."""
     counted = select(func.count(col(Run.id)))
     return session.exec(counted if state is None else counted.where(Run.state == state)).one()
-
-
-def _matching(query: str) -> list[ColumnElement[bool]]:
-    matches: list[ColumnElement[bool]] = []
-    for word in query.replace("\x00", " ").split():  # Postgres knows no NUL
-        answered = (
-            select(Checkpoint.run_id).join(Answer).where(col(Answer.text).icontains(word, autoescape=True)).distinct()
-        )
-        matches.append(
-            or_(
-                col(Run.name).icontains(word, autoescape=True),
-                col(Model.name).icontains(word, autoescape=True),
-                col(Run.id).in_(answered),
-            )
-        )
-    return matches
 
 
 _SORTS: dict[str, Mapped[Any] | ColumnElement[Any]] = {
