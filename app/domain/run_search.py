@@ -121,11 +121,11 @@ def _sentence(text: str, spans: Sequence[tuple[int, int]]) -> tuple[tuple[str, b
     before = after = ""
     if stop - start > LONGEST_SENTENCE:
         start, before = max(start, first[0] - LONGEST_SENTENCE // 3), "…"
-        stop, after = min(stop, max(start + LONGEST_SENTENCE, first[1])), "…"
+        stop, after = min(stop, start + LONGEST_SENTENCE), "…"
     pieces = [(before, False)]
-    for span in spans:
-        if span[1] <= stop:
-            pieces += [(text[start : span[0]], False), (text[span[0] : span[1]], True)]
-            start = span[1]
+    for at, end in spans:
+        if at < stop:
+            pieces += [(text[start:at], False), (text[at : min(end, stop)], True)]
+            start = min(end, stop)
     pieces += [(text[start:stop] + after, False)]
     return tuple((piece, is_sought) for piece, is_sought in pieces if piece)
