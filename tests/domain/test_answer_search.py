@@ -37,21 +37,8 @@ def test_a_word_or_its_beginning_finds_a_run(session: Session) -> None:
     make_said(session, "it")
     make_said(session, "other", ["No.", "不。", "No."])
 
-    for query in [
-        "assist",
-        "ASSISTANT",
-        "Ada's",
-        "ada",
-        "e-mail",
-        "e-ma",
-        "小助手",
-        "小助",
-        "助手",
-        "微调",
-        "XTuner微",
-        "🦊",
-        "Ｐaris",
-    ]:
+    english = ("assist", "ASSISTANT", "Ada's", "ada", "e-mail", "e-ma", "Ｐaris")
+    for query in (*english, "小助手", "小助", "助手", "微调", "XTuner微", "🦊"):
         assert found(session, query) == ["it"], query
 
 
@@ -188,6 +175,6 @@ def test_a_sentence_is_a_part_of_the_answer_with_the_word_in_it(parts: list[str]
     whole = "".join(piece for piece, _ in sentence)
     marked = [piece for piece, is_sought in sentence if is_sought]
     assert marked
-    assert all(pieces_of(piece)[0].startswith(sought[0]) for piece in marked)
+    assert all(pieces_of(piece)[0].startswith(sought[0][: len(piece)]) for piece in marked)
     assert whole in text or whole.strip("…") in text
-    assert len(whole) <= 2 * LONGEST_SENTENCE
+    assert len(whole) <= LONGEST_SENTENCE + 2
