@@ -48,6 +48,7 @@ class Cell:
     tokens: int = 0
     ended: str = ""
     score: AnswerScore | None = None
+    answer_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +286,7 @@ def _cell(
         given = loaded.answers[base_id].get(id_of(probe))
         if given is not None:
             score = column.score.answers.get(probe.position) if run_id == column.run_id else None
-            return Cell(CellState.GIVEN, given.text, given.tokens, given.ended, score)
+            return Cell(CellState.GIVEN, given.text, given.tokens, given.ended, score, given.answer_id)
         is_over = next(run for run in loaded.runs if run.id == run_id).state.is_final
         state = CellState.MISSING if is_over else CellState.WAITING
     return Cell(state)

@@ -28,6 +28,7 @@ class Given:
     text: str
     tokens: int
     ended: str
+    answer_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,9 @@ def read_answers(session: Session, run_ids: Sequence[int]) -> Stored:
         checkpoints[checkpoint.run_id].append(checkpoint)
     answers: dict[int, dict[int, Given]] = defaultdict(dict)
     # Columns and not rows of the table: a thousand objects would cost more than all the rest of the page.
-    given = sa_select(*map(col, (Answer.checkpoint_id, Answer.probe_id, Answer.text, Answer.tokens, Answer.ended)))
-    for checkpoint_id, probe_id, text, tokens, ended in session.execute(given.join(Checkpoint).where(of_runs)):
-        answers[checkpoint_id][probe_id] = Given(text, tokens, ended)
+    columns = (Answer.checkpoint_id, Answer.probe_id, Answer.text, Answer.tokens, Answer.ended, Answer.id)
+    given = sa_select(*map(col, columns)).join(Checkpoint).where(of_runs)
+    for checkpoint_id, probe_id, *said in session.execute(given):
+        answers[checkpoint_id][probe_id] = Given(*said)
     runs = [found[run_id][0] for run_id in run_ids]
     return Stored(runs, {run_id: found[run_id][1] for run_id in run_ids}, probes, checkpoints, answers)

@@ -5,14 +5,14 @@ Decides nothing about answers: scores, verdicts and advice come from the domain.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.domain.answers import Cell, Column, ComparedRun, Matrix, Row
 from app.domain.diffs import Piece, diff_for_display
 from app.domain.leaks import LEAK_SHARE, Leak
 from app.domain.mix_rows import RowCounts
 from app.domain.mixes import count_rows
-from app.domain.models import Run
+from app.domain.models import Rating, Run
 from app.domain.recipes import ProbeGroup
 from app.domain.verdicts import IDENTITY_HIT, Verdict
 from app.web.compare_cells import CellView, cell_view, is_given, lang_of, leak_words, references_of
@@ -20,6 +20,7 @@ from app.web.compare_columns import columns_of, limit_columns
 from app.web.compare_query import CompareQuery
 from app.web.i18n import comma, ngettext
 from app.web.i18n import gettext as _
+from app.web.rating_view import RatingView
 
 MOST_COUNTS = 3  # runs whose rows are told one by one beside a question; of more, the fewest and the most
 
@@ -71,6 +72,8 @@ class ComparePage:
     news: str
     """Changes when there is something new to show."""
     detail: "CellDetail | None"
+    ratings: Mapping[int, Rating] = field(default_factory=dict)
+    """The reader's own, by answer id."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class CellDetail:
     leak_words: str
     identity_threshold: float = IDENTITY_HIT
     leak_threshold: float = LEAK_SHARE
+    rating: RatingView | None = None
+    """What the reader thinks of it; None where there is no answer to think of."""
 
 
 @dataclass(frozen=True)
