@@ -6,7 +6,7 @@ In names any part of a word counts, in answers its beginning: see `answer_search
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, or_
 from sqlalchemy import select as sa_select
 from sqlmodel import Session, col
 
-from app.domain.answer_search import checkpoints_that_said, pieces_of, runs_that_said
+from app.domain.answer_search import BLOCK, Document, begins_word, documents_that_said, pieces_of, runs_that_said
 from app.domain.models import Answer, Checkpoint, Model, Run, RunProbe
-from app.domain.texts import words
+from app.domain.texts import plain, words
 
 LONGEST_SENTENCE = 160  # characters; of a longer one, what is around its first word that was searched for
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s)|[。！？\n]+")
@@ -59,58 +59,63 @@ def find_hits(session: Session, runs: Sequence[Run], query: str) -> dict[int, Hi
     sought = [pieces for word in search_words(query) if (pieces := pieces_of(word))]
     hits: dict[int, Hit] = {}
     for run_id, answers in _answers(session, _earliest(session, runs, query)).items():
-        # The answer with most of the words; of equals the first.
-        best = max(answers, key=lambda answer: len(_found(answer.text, sought)[1]))
-        checkpoint_id, probe_id, text, iteration, question = best
-        if spans := _found(text, sought)[0]:
-            hits[run_id] = Hit(checkpoint_id, probe_id, iteration, question, _sentence(text, spans))
+        for checkpoint_id, probe_id, text, iteration, question in _likely(answers, sought):
+            if spans := _found(text, sought):
+                hits[run_id] = Hit(checkpoint_id, probe_id, iteration, question, _sentence(text, spans))
+                break
     return hits
 
 
-def _earliest(session: Session, runs: Sequence[Run], query: str) -> dict[int, int]:
-    """Return the earliest checkpoint of each run that said the first word which its names do not hold."""
+def _earliest(session: Session, runs: Sequence[Run], query: str) -> dict[int, Document]:
+    """Return each run's first document with the first word which its names do not hold."""
     runs_by_word: dict[str, list[int]] = defaultdict(list)
     for run in runs:
         names = f"{run.name}\n{run.model.name}".casefold()
         missing = next((word for word in search_words(query) if word.casefold() not in names), None)
         if missing is not None:
             runs_by_word[missing].append(run.id or 0)
-    dialect, earliest = session.get_bind().dialect.name, dict[int, int]()
+    dialect, earliest = session.get_bind().dialect.name, dict[int, Document]()
     for word, run_ids in runs_by_word.items():
-        for run_id, checkpoint_id in session.execute(checkpoints_that_said(dialect, word, run_ids)):
-            earliest.setdefault(run_id, checkpoint_id)
+        for run_id, block in session.execute(documents_that_said(dialect, word, run_ids)):
+            earliest.setdefault(run_id, (run_id, block))
     return earliest
 
 
-def _answers(session: Session, earliest: dict[int, int]) -> dict[int, list[Any]]:
+def _answers(session: Session, documents: Mapping[int, Document]) -> dict[int, list[Any]]:
     named = (Answer.checkpoint_id, Answer.probe_id, Answer.text, Checkpoint.iteration, RunProbe.question)
-    found = (
-        sa_select(*map(col, named)).join_from(Answer, Checkpoint).join(RunProbe, col(RunProbe.id) == Answer.probe_id)
-    )
-    found = found.where(col(Answer.checkpoint_id).in_(earliest.values())).order_by(col(RunProbe.position))
-    run_of = {checkpoint_id: run_id for run_id, checkpoint_id in earliest.items()}
+    found = sa_select(*map(col, named), col(Checkpoint.run_id)).join_from(Checkpoint, Answer).join(RunProbe)
+    found = found.where(col(Checkpoint.run_id).in_(documents))
     answers: dict[int, list[Any]] = defaultdict(list)
-    for row in session.execute(found):
-        answers[run_of[row.checkpoint_id]].append(row)
+    for *answer, run_id in session.execute(found.order_by(col(Checkpoint.iteration), col(RunProbe.position))):
+        if documents[run_id] == (run_id, answer[0] // BLOCK):
+            answers[run_id].append(answer)
     return answers
 
 
-def _found(text: str, sought: Sequence[Sequence[str]]) -> tuple[list[tuple[int, int]], set[int]]:
-    """Return where words stand in a text, in order and apart, and which of them do."""
+def _likely(answers: Sequence[Any], sought: Sequence[Sequence[str]]) -> list[Any]:
+    """Sort answers by how many of the words they may hold; splitting every one to be sure would cost ten times more."""
+
+    def missing(answer: Any) -> int:  # noqa: ANN401 - a row
+        text = plain(answer[2])
+        return sum(any(piece not in text for piece in pieces) for pieces in sought)
+
+    return sorted((answer for answer in answers if missing(answer) < len(sought)), key=missing)
+
+
+def _found(text: str, sought: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
+    """Return where words stand in a text, in order and apart."""
     here = words(text)
     spans: list[tuple[int, int]] = []
-    numbers = set()
     for at in range(len(here.text)):
-        for number, (*whole, last) in enumerate(sought):
+        for *whole, last in sought:
             end = at + len(whole)
-            if here.text[at:end] == tuple(whole) and end < len(here.text) and here.text[end].startswith(last):
-                numbers.add(number)
+            if here.text[at:end] == tuple(whole) and end < len(here.text) and begins_word(here.text[end], last):
                 start = here.spans[at][0]
                 if spans and start < spans[-1][1]:
                     spans[-1] = (spans[-1][0], max(spans[-1][1], here.spans[end][1]))
                 else:
                     spans.append((start, here.spans[end][1]))
-    return spans, numbers
+    return spans
 
 
 def _sentence(text: str, spans: Sequence[tuple[int, int]]) -> tuple[tuple[str, bool], ...]:

@@ -62,7 +62,7 @@ def wilson_interval(wins: float, votes: int) -> tuple[float, float]:
     share, weight = wins / votes, Z_95**2 / votes
     middle = (share + weight / 2) / (1 + weight)
     reach = Z_95 / (1 + weight) * math.sqrt(share * (1 - share) / votes + weight / (4 * votes))
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    return max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach))
 
 
 # ── Voting ─────────────────────────────────────────────────────────────────

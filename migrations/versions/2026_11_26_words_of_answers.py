@@ -6,14 +6,15 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
-from app.domain.answer_search import CHECKPOINTS_AT_ONCE, index_checkpoints
+from app.domain.answer_search import index_checkpoints
 
 revision: str = "0007"
 down_revision: str | None = "0006"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-CHECKPOINT = sa.table("checkpoint", sa.column("id", sa.Integer()))
+RUNS_AT_ONCE = 50
+CHECKPOINT = sa.table("checkpoint", sa.column("id", sa.Integer()), sa.column("run_id", sa.Integer()))
 
 
 def upgrade() -> None:
@@ -23,21 +24,21 @@ def upgrade() -> None:
     else:
         _make_fts()
     last = 0
-    while ids := _checkpoints_after(last):
-        index_checkpoints(op.get_bind(), ids)
-        last = ids[-1]
+    while runs := _runs_after(last):
+        found = sa.select(CHECKPOINT.c.id).where(CHECKPOINT.c.run_id.in_(runs))
+        index_checkpoints(op.get_bind(), list(op.get_bind().execute(found).scalars()))
+        last = runs[-1]
 
 
 def _make_vectors() -> None:
     op.create_table(
         "answer_words",
-        sa.Column("checkpoint_id", sa.Integer(), nullable=False),
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("block", sa.Integer(), nullable=False),
         sa.Column("part", sa.Integer(), nullable=False),
         sa.Column("words", TSVECTOR(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["checkpoint_id"], ["checkpoint.id"], name="fk_answer_words_checkpoint_id_checkpoint", ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("checkpoint_id", "part", name="pk_answer_words"),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name="fk_answer_words_run_id_run", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("run_id", "block", "part", name="pk_answer_words"),
     )
     op.create_index("ix_answer_words_words", "answer_words", ["words"], postgresql_using="gin")
 
@@ -46,14 +47,14 @@ def _make_fts() -> None:
     # `ascii` takes every other character as a letter: the words come split and folded already.
     op.execute("CREATE VIRTUAL TABLE answer_words USING fts5(words, tokenize = 'ascii')")
     op.execute(
-        "CREATE TRIGGER answer_words_go AFTER DELETE ON checkpoint "
-        "BEGIN DELETE FROM answer_words WHERE rowid = old.id; END"
+        "CREATE TRIGGER answer_words_go AFTER DELETE ON run "
+        "BEGIN DELETE FROM answer_words WHERE rowid >= old.id << 32 AND rowid < (old.id + 1) << 32; END"
     )
 
 
-def _checkpoints_after(last: int) -> list[int]:
-    found = sa.select(CHECKPOINT.c.id).where(CHECKPOINT.c.id > last).order_by(CHECKPOINT.c.id)
-    return list(op.get_bind().execute(found.limit(CHECKPOINTS_AT_ONCE)).scalars())
+def _runs_after(last: int) -> list[int]:
+    found = sa.select(CHECKPOINT.c.run_id).where(CHECKPOINT.c.run_id > last).distinct().order_by(CHECKPOINT.c.run_id)
+    return list(op.get_bind().execute(found.limit(RUNS_AT_ONCE)).scalars())
 
 
 def downgrade() -> None:
