@@ -67,8 +67,8 @@ def test_saving_says_so_and_brings_the_mark_of_the_cell(client: Any, session: Se
     cleared = soup_of(client.post(path, data={"stars": "", "note": " "}, headers=PARTIAL))
 
     assert saved.select_one("[role=status]").text.strip() == "Saved"
-    assert saved.select_one("template .cell-stars") is not None
-    assert cleared.select_one("template .cell-rating") is None
+    assert "cell-stars" in str(saved.template)
+    assert "cell-rating" not in str(cleared.template)
     assert run.id is not None
     assert session.exec(select(Rating)).all() == []
 
@@ -126,7 +126,7 @@ def test_a_viewer_votes_until_a_round_is_whole(viewer: Any, session: Session) ->
         form = page.select_one("form.vote")
         names = [button["value"] for button in form.select("button[name=preferred]")]
         reply = viewer.post(
-            form["action"], data={"pair": form.select_one("[name=pair]")["value"], "preferred": names[number]}
+            form["action"], data={"pair": form.select_one("[name=pair]")["value"], "preferred": names[number % 2]}
         )
         path = reply.headers["location"]
 
