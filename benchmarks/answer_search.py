@@ -2,9 +2,10 @@
 How long a search of 10,000 runs with 100 answers each takes, beside reading every answer as was done before.
 
 Fills a database of its own with made-up answers, English by Zipf's law and Chinese, and asks for
-words that stand in one run, in some and in all. Searches are the whole `list_runs`: counts by
-state and the first page; `hits` is finding the sentences of that page. Both ways are timed in turn
-in one process, the fastest of several times each, so that what else the machine does counts little.
+words that stand in one run, in some and in all. Searches are the whole `list_runs`, counts by
+state and the first page; `hits` is finding the sentences of that page; the aim is for both
+together. Both ways are timed in turn in one process, the fastest of several times each, so that
+what else the machine does counts little.
 
 Run: `python -m benchmarks.answer_search [sqlite|postgres] [runs]`.
 """
@@ -36,6 +37,7 @@ SEARCHES = {
     "a common Chinese word": COMMON_ZH,
     "two common words": f"the {COMMON_ZH}",
     "nothing": "zzzz",
+    "no search": "",
 }
 
 
@@ -86,7 +88,7 @@ def _measure(runs: int) -> int:
             took = _timed(lambda words=words: list_runs(session, query=words), ROUNDS)
             hits = _timed(lambda words=words, page=page: find_hits(session, page.runs, words), ROUNDS)
             old = _timed(lambda words=words: _old(session, words), OLD_ROUNDS)
-            is_missed |= took > AIM_MS
+            is_missed |= took + hits > AIM_MS
             print(
                 f"{name:22} {page.total:6,} runs in {took:7.1f} ms, hits {hits:5.1f} ms; "
                 f"reading every answer {old:9.1f} ms, {old / took:6.0f} times as long"

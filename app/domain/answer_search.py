@@ -142,17 +142,6 @@ def runs_that_said(dialect: str, word: str) -> Select[tuple[int]]:
     return sa_select(run_id).where(_has_word(dialect, word))
 
 
-def documents_that_said(dialect: str, word: str, run_ids: Sequence[int]) -> Select[tuple[int, int]]:
-    """Select the documents of some runs that have a word in them, the earliest of a run first."""
-    if dialect == "postgresql":
-        found = sa_select(_PARTS.c.run_id, _PARTS.c.block).where(_PARTS.c.run_id.in_(run_ids))
-        return found.where(_has_word(dialect, word)).order_by(_PARTS.c.run_id, _PARTS.c.block)
-    number = _FTS.c.rowid
-    run_id = number.bitwise_rshift(RUN_BITS)
-    found = sa_select(run_id, number.bitwise_and((1 << RUN_BITS) - 1)).where(run_id.in_(run_ids))
-    return found.where(_has_word(dialect, word)).order_by(number)
-
-
 def begins_word(word: str, piece: str) -> bool:
     """Whether the last piece of a search word finds a word of an answer."""
     return word == piece or (len(piece) >= SHORTEST_BEGINNING and word.startswith(piece))

@@ -6,19 +6,20 @@ In names any part of a word counts, in answers its beginning: see `answer_search
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_
+from sqlalchemy import ColumnElement, func, or_
 from sqlalchemy import select as sa_select
 from sqlmodel import Session, col
 
-from app.domain.answer_search import BLOCK, Document, begins_word, documents_that_said, pieces_of, runs_that_said
+from app.domain.answer_search import begins_word, pieces_of, runs_that_said
 from app.domain.models import Answer, Checkpoint, Model, Run, RunProbe
 from app.domain.texts import plain, words
 
 LONGEST_SENTENCE = 160  # characters; of a longer one, what is around its first word that was searched for
+CANDIDATES = 40  # answers of a run that are split into words: `art` is seen in `part` too, and not found
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s)|[。！？\n]+")
 
 
@@ -57,43 +58,48 @@ def matching(query: str, dialect: str) -> list[ColumnElement[bool]]:
 def find_hits(session: Session, runs: Sequence[Run], query: str) -> dict[int, Hit]:
     """Return what was found in the answers of runs, by run id; of runs found by name alone, nothing."""
     sought = [pieces for word in search_words(query) if (pieces := pieces_of(word))]
-    hits: dict[int, Hit] = {}
-    for run_id, answers in _answers(session, _earliest(session, runs, query)).items():
-        for checkpoint_id, probe_id, text, iteration, question in _likely(answers, sought):
-            if spans := _found(text, sought):
-                hits[run_id] = Hit(checkpoint_id, probe_id, iteration, question, _sentence(text, spans))
-                break
-    return hits
-
-
-def _earliest(session: Session, runs: Sequence[Run], query: str) -> dict[int, Document]:
-    """Return each run's first document with the first word which its names do not hold."""
     runs_by_word: dict[str, list[int]] = defaultdict(list)
     for run in runs:
         names = f"{run.name}\n{run.model.name}".casefold()
         missing = next((word for word in search_words(query) if word.casefold() not in names), None)
         if missing is not None:
             runs_by_word[missing].append(run.id or 0)
-    dialect, earliest = session.get_bind().dialect.name, dict[int, Document]()
+    hits: dict[int, Hit] = {}
     for word, run_ids in runs_by_word.items():
-        for run_id, block in session.execute(documents_that_said(dialect, word, run_ids)):
-            earliest.setdefault(run_id, (run_id, block))
-    return earliest
+        for run_id, answers in _candidates(session, word, run_ids).items():
+            for checkpoint_id, probe_id, text, iteration, question in _likely(answers, sought):
+                if spans := _found(text, sought):
+                    hits[run_id] = Hit(checkpoint_id, probe_id, iteration, question, _sentence(text, spans))
+                    break
+    return hits
 
 
-def _answers(session: Session, documents: Mapping[int, Document]) -> dict[int, list[Any]]:
-    named = (Answer.checkpoint_id, Answer.probe_id, Answer.text, Checkpoint.iteration, RunProbe.question)
-    found = sa_select(*map(col, named), col(Checkpoint.run_id)).join_from(Checkpoint, Answer).join(RunProbe)
-    found = found.where(col(Checkpoint.run_id).in_(documents))
+def _candidates(session: Session, word: str, run_ids: Sequence[int]) -> dict[int, list[Any]]:
+    """Return some runs' earliest answers that may hold a word: few, whose pieces the database sees in them."""
+    columns = (Checkpoint.run_id, Answer.checkpoint_id, Answer.probe_id, Answer.text, Checkpoint.iteration)
+    order = (col(Checkpoint.iteration), col(RunProbe.position))
+    place = func.row_number().over(partition_by=col(Checkpoint.run_id), order_by=order).label("place")
+    here = sa_select(*map(col, columns), col(RunProbe.question), place).join_from(Checkpoint, Answer).join(RunProbe)
+    here = here.where(col(Checkpoint.run_id).in_(run_ids), *_seen_in_text(word))
+    found = here.subquery()
     answers: dict[int, list[Any]] = defaultdict(list)
-    for *answer, run_id in session.execute(found.order_by(col(Checkpoint.iteration), col(RunProbe.position))):
-        if documents[run_id] == (run_id, answer[0] // BLOCK):
-            answers[run_id].append(answer)
+    first = sa_select(found).where(found.c.place <= CANDIDATES).order_by(found.c.run_id, found.c.place)
+    for run_id, *answer, _ in session.execute(first):
+        answers[run_id].append(answer)
     return answers
 
 
+def _seen_in_text(word: str) -> list[ColumnElement[bool]]:
+    # SQLite folds the case of English letters alone: as typed, and as the index has it.
+    text, typed = col(Answer.text), words(word)
+    return [
+        or_(text.icontains(word[start:end], autoescape=True), text.icontains(piece, autoescape=True))
+        for piece, (start, end) in zip(typed.text, typed.spans, strict=True)
+    ]
+
+
 def _likely(answers: Sequence[Any], sought: Sequence[Sequence[str]]) -> list[Any]:
-    """Sort answers by how many of the words they may hold; splitting every one to be sure would cost ten times more."""
+    """Sort answers by how many of the words they may hold: to be sure, each would have to be split."""
 
     def missing(answer: Any) -> int:  # noqa: ANN401 - a row
         text = plain(answer[2])
