@@ -41,6 +41,8 @@ def next_pair(pool: VotePool, votes: Sequence[Vote], *, skipped: Collection[Pair
         Two answer ids, the left one first; None when every pair is voted on.
     """
     done = {(each.first_answer_id, each.second_answer_id) for each in votes}
+    if len(done) >= pool.pairs:
+        return None  # found without trying them all
     return _choose(pool, votes, done | set(skipped), rng) or _choose(pool, votes, done, rng)
 
 
@@ -100,5 +102,7 @@ def name_of(answer_id: int, key: bytes) -> str:
 
 def answers_named(pool: VotePool, names: Collection[str], key: bytes) -> dict[str, int]:
     """Return the answers of a pool that some names are of, by name."""
+    if not names:
+        return {}
     wanted = set(names)
     return {name: each for each in pool.checkpoint_of if (name := name_of(each, key)) in wanted}

@@ -1,5 +1,7 @@
 """What a blind vote chooses from: some checkpoints, and what each answered to every question."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,9 +57,7 @@ class VotePool:
 
 
 def _different_pairs(texts: Sequence[str]) -> int:
-    alike = {text: texts.count(text) for text in set(texts)}
-    every = len(texts) * (len(texts) - 1) // 2
-    return every - sum(n * (n - 1) // 2 for n in alike.values())
+    return math.comb(len(texts), 2) - sum(math.comb(n, 2) for n in Counter(texts).values())
 
 
 def vote_pool(session: Session, *, run_ids: Sequence[int] = (), checkpoint_ids: Sequence[int] = ()) -> VotePool:

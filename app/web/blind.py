@@ -21,7 +21,6 @@ from app.web.deps import ReadSession, WriteSession
 from app.web.render import render
 
 MOST_SKIPPED = 20  # pairs that an address remembers
-NAME_PATTERN = "^[0-9a-f]{0,22}$"
 SAME = "same"
 
 router = APIRouter(prefix="/compare/blind", include_in_schema=False)
@@ -121,10 +120,10 @@ def show(request: Request, session: ReadSession, query: AskedVote) -> Response:
     own = votes.votes_on(session, pool, user_id=user_id)
     key, size = names_key(session, user_id), max(1, round_size(pool))
     is_whole = bool(own) and len(own) % size == 0 and not query.more and not query.pair
-    pair = _asked(pool, query.pair, key)
+    pair, *skipped = _asked(pool, (query.pair, *query.skipped), key)
     if pair is None and not is_whole:
-        skipped = [found for each in query.skipped if (found := _asked(pool, each, key))]
-        pair = next_pair(pool, own, skipped={(min(each), max(each)) for each in skipped}, rng=SystemRandom())
+        past = {(min(each), max(each)) for each in skipped if each}
+        pair = next_pair(pool, own, skipped=past, rng=SystemRandom())
     question, answers = _shown(pool, pair, key)
     rounds = -(-(len(own) + (pair is not None)) // size)
     page = BlindPage(query, question, answers, len(own), min(pool.pairs, max(1, rounds) * size),
@@ -144,7 +143,7 @@ def vote(
     """Store a vote, or nothing for a pair that is skipped, and go to the next pair."""
     pool, user_id = _pool(session, query), request.state.user.user_id
     key = names_key(session, user_id)
-    asked = _asked(pool, pair, key)
+    (asked,) = _asked(pool, [pair], key)
     if not preferred or asked is None:  # an answer that was given anew meanwhile is as good as skipped
         skipped = (*query.skipped, pair)[-MOST_SKIPPED:]
         return RedirectResponse(query.url(skipped=skipped, more=query.more), status_code=303)
@@ -188,11 +187,14 @@ def _pool(session: Session, query: BlindQuery) -> VotePool:
     return vote_pool(session, run_ids=query.runs, checkpoint_ids=query.checkpoints)
 
 
-def _asked(pool: VotePool, pair: str, key: bytes) -> Pair | None:
-    """Return the two answers of a pair of names, in their order; None where they are no longer there."""
-    first, _, second = pair.partition(".")
-    found = answers_named(pool, [first, second], key) if first and second else {}
-    return (found[first], found[second]) if len(found) == len((first, second)) else None
+def _asked(pool: VotePool, pairs: Sequence[str], key: bytes) -> list[Pair | None]:
+    """Return the two answers of each pair of names, in their order; None where they are no longer there."""
+    split = [pair.partition(".")[::2] for pair in pairs]
+    found = answers_named(pool, {name for names in split for name in names if name}, key)
+    return [
+        (found[first], found[second]) if first != second and {first, second} <= found.keys() else None
+        for first, second in split
+    ]
 
 
 def _shown(pool: VotePool, pair: Pair | None, key: bytes) -> tuple[str, tuple[NamedAnswer, ...]]:
