@@ -37,7 +37,7 @@ _PARTS = table(
 )
 
 
-def is_of_models(name: str | None, _kind: str, _parents: Mapping[str, str | None]) -> bool:
+def is_of_models(name: str | None, _kind: object = None, _parents: object = None) -> bool:
     """Whether something of the database is the models' business: Alembic asks, and must not miss this index in them."""
     return name is None or TABLE not in name
 
@@ -62,12 +62,12 @@ def index_checkpoints(connection: Connection, checkpoint_ids: Sequence[int]) -> 
 
 
 def _answers_of(connection: Connection, documents: Sequence[Document]) -> dict[Document, list[list[str]]]:
-    columns = (Checkpoint.run_id, Checkpoint.id, Answer.text)
-    statement = sa_select(*map(col, columns)).join_from(Checkpoint, Answer).order_by(col(Answer.id))
+    columns = col(Checkpoint.run_id), col(Checkpoint.id), col(Answer.text)
+    statement = sa_select(*columns).join_from(Checkpoint, Answer).order_by(col(Answer.id))
     statement = statement.where(col(Checkpoint.run_id).in_({run_id for run_id, _ in documents}))
     said: dict[Document, list[list[str]]] = {document: [] for document in documents}
     for run_id, checkpoint_id, text in connection.execute(statement):
-        if (answers := said.get((run_id, checkpoint_id // BLOCK))) is not None:
+        if (answers := said.get((run_id, (checkpoint_id or 0) // BLOCK))) is not None:
             answers.append(pieces_of(text))
     return said
 

@@ -5,12 +5,12 @@ The database row is the job. What workers do to it is in `attempts.py`, the orde
 start in `waiting.py`.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, update
+from sqlalchemy import ColumnElement, Integer, cast, func, null, true, update
+from sqlalchemy import select as sa_select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
@@ -157,13 +157,21 @@ def list_runs(
 ) -> RunPage:
     """Return one page of runs whose name, model or answers hold each word of `query`."""
     matches = matching(query, session.get_bind().dialect.name)
+    place = func.row_number().over(order_by=_order(sort)).label("place")
     # Searched once, for the counts and the page: what stands in every answer takes a while to find.
-    every = session.exec(select(Run.id, Run.state).join(Model).where(*matches).order_by(*_order(sort))).all()
-    found = [run_id for run_id, its_state in every if state in {None, its_state}]
-    page = found[offset : offset + limit]
-    runs = {run.id: run for run in session.exec(select(Run).where(col(Run.id).in_(page)))}
-    by_state = Counter(its_state for _, its_state in every)
-    return RunPage([runs[run_id] for run_id in page], len(found), dict(by_state))
+    found = sa_select(col(Run.id), col(Run.state), place).join(Model).where(*matches).cte("found")
+    counts = sa_select(cast(null(), Integer), found.c.state, func.count()).group_by(found.c.state)
+    page = sa_select(found).where(found.c.state == state if state else true())
+    page = page.order_by(found.c.place).offset(offset).limit(limit)
+    by_state, places = dict[RunState, int](), dict[int, int]()
+    for run_id, its_state, number in session.execute(counts.union_all(sa_select(page.subquery()))):
+        if run_id is None:
+            by_state[RunState(its_state)] = number
+        else:
+            places[run_id] = number
+    runs = session.exec(select(Run).where(col(Run.id).in_(places))).all()
+    total = by_state.get(state, 0) if state else sum(by_state.values())
+    return RunPage(sorted(runs, key=lambda run: places[id_of(run)]), total, by_state)
 
 
 def live_runs(session: Session) -> Sequence[tuple[int | None, str]]:

@@ -127,7 +127,7 @@ def test_a_restored_database_is_searchable(session: Session, tmp_path: Path) -> 
     make_backup(tmp_path / "backup")
     make_said(session, "later")
     session.close()
-    session.get_bind().dispose()  # type: ignore[union-attr]
+    session.get_bind().dispose()
     forget_settings()
 
     restore_backup(tmp_path / "backup", replace=True)
