@@ -19,6 +19,7 @@ from app.api import (
     mixes,
     models,
     presets,
+    ratings,
     runs,
     verdicts,
 )
@@ -36,6 +37,7 @@ TAGS = [
     {"name": "runs", "description": "One recipe being trained, or trained."},
     {"name": "checkpoints", "description": "What a run saved at an iteration."},
     {"name": "answers", "description": "What checkpoints said to probes, side by side."},
+    {"name": "ratings", "description": "Stars and notes for answers, and blind votes between two."},
     {"name": "artifacts", "description": "Adapters and merged models, and their files."},
     {"name": "datasets", "description": "Saved sets of rows, a version for each content."},
     {"name": "mixes", "description": "Rows of a recipe, as a person and as the model reads them."},
@@ -48,7 +50,21 @@ TAGS = [
 
 _bearer = HTTPBearer(auto_error=False, description="Made by `temper token create`.")  # documents; the door checks
 api = APIRouter(prefix="/api/v1", dependencies=[Depends(_bearer)], responses=documented(401, 403, 422))
-for _module in (runs, checkpoints, compare, artifacts, datasets, findings, mixes, forecasts, models, presets, verdicts):
+_MODULES = (
+    runs,
+    checkpoints,
+    compare,
+    ratings,
+    artifacts,
+    datasets,
+    findings,
+    mixes,
+    forecasts,
+    models,
+    presets,
+    verdicts,
+)
+for _module in _MODULES:
     api.include_router(_module.router)
 
 router = APIRouter(generate_unique_id_function=lambda route: route.name)  # operation ids: `create_run`, `list_runs`

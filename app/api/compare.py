@@ -117,6 +117,8 @@ class CellReply(Reply):
     """Something taught came where it was not asked for."""
     is_right: bool | None
     """Null where nothing says what would be right."""
+    answer_id: int | None
+    """Names it in ratings and votes; null where there is no answer."""
 
 
 class RowReply(Reply):
@@ -269,4 +271,5 @@ def _cell(column: Column, cell: Cell) -> CellReply:
         is_hit=score is not None and score.is_hit,
         is_leak=score is not None and score.counts and score.leak is not None,
         is_right=score.is_right if score is not None else None,
+        answer_id=cell.answer_id,
     )

@@ -184,7 +184,7 @@ def _cell(
         if given is not None:
             score = column.score.answers.get(probe.position) if run_id == column.run_id else None
             asked = loaded.askings.get(given.asking_id or 0)
-            return Cell(CellState.GIVEN, given.text, given.tokens, given.ended, score, asked)
+            return Cell(CellState.GIVEN, given.text, given.tokens, given.ended, score, given.answer_id, asked)
         is_over = next(run for run in loaded.runs if run.id == run_id).state.is_final
         state = CellState.MISSING if is_over else CellState.WAITING
     return Cell(state)

@@ -37,6 +37,7 @@ class Cell:
     tokens: int = 0
     ended: str = ""
     score: AnswerScore | None = None
+    answer_id: int | None = None
     asked: Asked | None = None
     """How it was asked after the run; None where the trainer asked."""
 

@@ -29,6 +29,7 @@ class Given:
     text: str
     tokens: int
     ended: str
+    answer_id: int
     asking_id: int | None = None
     """The asking that brought it; None where the trainer gave it."""
 
@@ -102,10 +103,10 @@ def read_answers(session: Session, run_ids: Sequence[int]) -> Stored:
     asking_ids: set[int] = set()
     # Columns and not rows of the table: a thousand objects would cost more than all the rest of the page.
     given = sa_select(*map(col, _COLUMNS)).join(Checkpoint).where(of_runs)
-    for checkpoint_id, probe_id, text, tokens, ended, asking_id in session.execute(given):
-        answers[checkpoint_id][probe_id] = Given(text, tokens, ended, asking_id)
-        if asking_id is not None:
-            asking_ids.add(asking_id)
+    for checkpoint_id, probe_id, *said in session.execute(given):
+        answers[checkpoint_id][probe_id] = made = Given(*said)
+        if made.asking_id is not None:
+            asking_ids.add(made.asking_id)
     return Stored(
         runs=[found[run_id][0] for run_id in run_ids],
         models={run_id: found[run_id][1:] for run_id in run_ids},
@@ -116,7 +117,15 @@ def read_answers(session: Session, run_ids: Sequence[int]) -> Stored:
     )
 
 
-_COLUMNS = (Answer.checkpoint_id, Answer.probe_id, Answer.text, Answer.tokens, Answer.ended, Answer.asking_id)
+_COLUMNS = (
+    Answer.checkpoint_id,
+    Answer.probe_id,
+    Answer.text,
+    Answer.tokens,
+    Answer.ended,
+    Answer.id,
+    Answer.asking_id,
+)
 
 
 def _read_runs(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[Run, str, str]]:

@@ -20,6 +20,7 @@ from app.web.compare_details import CellPart, cell_detail
 from app.web.compare_pages import ColumnMenu, RunChoices, StartPage, compare_page, news_of
 from app.web.compare_query import AskedComparison, CompareQuery, Texts
 from app.web.deps import ReadSession
+from app.web.ratings import with_rating, with_ratings
 from app.web.render import render
 
 NEWEST = 12  # runs proposed on the empty page and in the dialog
@@ -36,7 +37,7 @@ def show(request: Request, session: ReadSession, query: AskedComparison) -> Resp
         return render(request, "compare/start.html", StartPage(newest.runs))
     if not query.is_plain:
         return RedirectResponse(query.url(), status_code=303)
-    page = compare_page(query, _matrix(session, query))
+    page = with_ratings(session, compare_page(query, _matrix(session, query)), user_id=request.state.user.user_id)
     return render(request, "compare/compare.html", page, partial="compare/_compare.html")
 
 
@@ -61,7 +62,8 @@ def news(request: Request, session: ReadSession, query: AskedComparison, seen: s
     matrix = _matrix(session, query)
     if news_of(matrix) == seen:
         return Response(status_code=NOTHING_NEW)
-    return render(request, "compare/_compare.html", compare_page(query, matrix))
+    page = with_ratings(session, compare_page(query, matrix), user_id=request.state.user.user_id)
+    return render(request, "compare/_compare.html", page)
 
 
 @router.get("/compare/cell", name="compare.cell")
@@ -70,6 +72,7 @@ def cell(request: Request, session: ReadSession, query: AskedComparison) -> Resp
     detail = cell_detail(query, _matrix(session, query))
     if detail is None:
         raise NotFoundError(message("This answer is not part of the comparison any more."))
+    detail = with_rating(session, detail, user_id=request.state.user.user_id)
     return render(request, "compare/_cell_detail.html", CellPart(detail))
 
 

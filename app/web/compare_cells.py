@@ -34,6 +34,7 @@ class CellView:
     note: str
     lang: str
     """Of the answer, where it is not the page's."""
+    answer_id: int | None
 
 
 def references_of(query: CompareQuery, matrix: Matrix) -> list[Column | None]:
@@ -88,6 +89,7 @@ def cell_view(row: Row, column: Column, reference: Column | None, *, is_start: b
         icon=icon,
         note=comma().join(words),
         lang=lang_of(cell.text),
+        answer_id=cell.answer_id,
     )
 
 

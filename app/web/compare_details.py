@@ -13,6 +13,7 @@ from app.web.compare_cells import CellView, cell_view, is_given, leak_words, ref
 from app.web.compare_columns import limit_columns
 from app.web.compare_query import CompareQuery
 from app.web.i18n import gettext as _
+from app.web.rating_view import RatingView
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class CellDetail:
     agreement: float | None
     """With the probe's reference."""
     thresholds: Thresholds
+    rating: RatingView | None = None
+    """What the reader thinks of it; None where there is no answer to think of."""
 
     @property
     def distinct(self) -> int:

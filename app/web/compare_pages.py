@@ -4,14 +4,14 @@ What the comparison page shows.
 Decides nothing about answers: scores, verdicts and advice come from the domain.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from app.domain.alignment import align
 from app.domain.matrix import Column, ComparedRun, Matrix
 from app.domain.mix_rows import RowCounts
 from app.domain.mixes import count_rows
-from app.domain.models import Run
+from app.domain.models import Rating, Run
 from app.domain.verdicts import Verdict
 from app.web.compare_columns import columns_of, limit_columns
 from app.web.compare_details import CellDetail, cell_detail
@@ -51,6 +51,8 @@ class ComparePage:
     news: str
     """Changes when there is something new to show."""
     detail: CellDetail | None
+    ratings: Mapping[int, Rating] = field(default_factory=dict)
+    """The reader's own, by answer id."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ OPERATIONS = {
     "get_run_mix", "inspect_mix", "save_mix", "forecast", "get_dilution", "resume_run", "move_run", "pin_checkpoint",
     "unpin_checkpoint",
     "upload_dataset", "list_datasets", "get_dataset", "get_dataset_rows", "download_dataset", "delete_dataset",
-    "get_findings", "repair_dataset",
+    "get_findings", "repair_dataset", "put_rating", "delete_rating", "list_ratings", "create_vote", "list_votes",
     "list_models", "add_model", "get_model", "list_presets", "get_health", "get_readiness",
 }  # fmt: skip
 
