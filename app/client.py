@@ -149,6 +149,10 @@ class TemperClient(DatasetCalls, SweepCalls):
         """Return the end of a run's log."""
         return self._send("GET", f"/runs/{run_id}/log", params={"lines": lines}).text
 
+    def card(self, run_id: int) -> str:
+        """Return a run's recipe card: one HTML file, which `temper run` takes as a recipe."""
+        return self._send("GET", f"/runs/{run_id}/card").text
+
     # Comparison
 
     def compare(self, *, checkpoints: Sequence[int] = (), runs: Sequence[int] = ()) -> Comparison:

@@ -1,5 +1,5 @@
 """
-How long the server works on a comparison of 50 checkpoints and 20 probes, and how large it is.
+How long the server works on 50 checkpoints and 20 probes in every view, and how large each is.
 
 Makes its own home and database, so it measures the whole request: login, database, verdicts,
 differences, template, compression. The first request of a process also compiles templates and
@@ -34,11 +34,15 @@ def _measure() -> int:
     from app.domain import accounts, db  # noqa: PLC0415
     from app.main import create_app  # noqa: PLC0415
     from app.web.cookies import COOKIE  # noqa: PLC0415
+    from tests.factories import make_metrics  # noqa: PLC0415
     from tests.stories import make_wide_run  # noqa: PLC0415
 
     SQLModel.metadata.create_all(db.engine())
     with Session(db.engine()) as session:
-        run_id = make_wide_run(session, columns=COLUMNS, rows=ROWS).id
+        run = make_wide_run(session, columns=COLUMNS, rows=ROWS)
+        make_metrics(session, run, iterations=range(1, COLUMNS * 5))
+        run_id = run.id
+        halves = [make_wide_run(session, columns=COLUMNS // 2, rows=ROWS).id for _ in range(2)]
         secret = accounts.log_in(session, accounts.first_admin(session), lifetime=timedelta(hours=1))
         session.commit()
     client = TestClient(create_app(), base_url="http://127.0.0.1")
@@ -48,13 +52,18 @@ def _measure() -> int:
         "difference from left": f"/compare?runs={run_id}",
         "difference from base": f"/compare?runs={run_id}&diff=base",
         "changed rows only": f"/compare?runs={run_id}&changed=1",
+        "checkpoints as rows": f"/compare?runs={run_id}&transpose=1",
+        "two runs aligned": f"/compare?runs={halves[0]},{halves[1]}&align=iteration",
+        "aligned by share, as rows": f"/compare?runs={halves[0]},{halves[1]}&align=share&transpose=1",
+        "JSON file": f"/compare/export.json?runs={run_id}",
+        "recipe card": f"/runs/{run_id}/card.html",
         "one answer": f"/compare/cell?runs={run_id}&cell=9.9",
     }.items():
         first, *rest = [_timed(client, path) for _ in range(ROUNDS)]
         wall, work = (statistics.median(each[kind] for each in rest) for kind in (0, 1))
         is_missed |= int(work > AIM_MS or first[2] > AIM_BYTES)
         print(
-            f"{name:22} first {first[0]:6.1f} ms; then {wall:6.1f} ms, of it {work:6.1f} ms of processor; "
+            f"{name:26} first {first[0]:6.1f} ms; then {wall:6.1f} ms, of it {work:6.1f} ms of processor; "
             f"{first[2]:7,} bytes, {first[3]:6,} gzipped"
         )
     return is_missed

@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 
 from app.config import settings
 from app.domain import models  # noqa: F401 - fills the metadata
+from app.domain.answer_search import is_of_models
 from app.domain.migrate import opened
 
 
@@ -33,6 +34,7 @@ def _run(connection: Connection) -> None:
         transaction_per_migration=True,
         transactional_ddl=True,  # SQLite can, and Alembic does not count on it
         compare_type=True,
+        include_name=is_of_models,
         render_item=_plain_type,
     )
     with context.begin_transaction():

@@ -4,22 +4,30 @@
   const byId = (id) => document.getElementById(id);
   const drawer = () => byId("cell-detail");
   const matrix = () => document.querySelector(".matrix");
-  const rowsOf = () => [...matrix().querySelectorAll("tbody tr[data-probe]")];
-  const cellsOf = (row) => [...row.querySelectorAll("td")];
-  const heads = () => [...matrix().querySelectorAll("thead th[data-checkpoint]")];
+  const isTransposed = () => matrix().hasAttribute("data-transposed");
+  const rowsOf = () => [...matrix().querySelectorAll("tbody tr:is([data-probe], [data-checkpoint])")];
+  const cellsOf = (row) => [...row.querySelectorAll("td:not(.gap)")];
+  const heads = () => [...matrix().querySelectorAll("thead th:is([data-probe], [data-checkpoint])")];
   const moves = {
     ArrowLeft: [0, -1], h: [0, -1], ArrowRight: [0, 1], l: [0, 1], ArrowUp: [-1, 0], k: [-1, 0], ArrowDown: [1, 0], j: [1, 0],
     Home: [0, -Infinity], End: [0, Infinity],
   };
   let chosen = null; // "checkpoint.probe" of the selected cell, which outlives swaps
 
-  const nameOf = (cell) => `${heads()[cellsOf(cell.parentElement).indexOf(cell)].dataset.checkpoint}.${cell.parentElement.dataset.probe}`;
+  // A cell is named after what stands over it and before it, whichever of the two is the checkpoint.
+  const headOf = (cell) => heads()[cellsOf(cell.parentElement).indexOf(cell)];
+  const checkpointOf = (cell) => (isTransposed() ? cell.parentElement : headOf(cell));
+  const probeOf = (cell) => (isTransposed() ? headOf(cell) : cell.parentElement).dataset.probe;
+  const nameOf = (cell) => `${checkpointOf(cell).dataset.checkpoint}.${probeOf(cell)}`;
 
   function cellNamed(name) {
+    if (!matrix()) return null;
     const [checkpoint, probe] = (name ?? "").split(".");
-    const column = heads().findIndex((head) => head.dataset.checkpoint === checkpoint);
-    const row = matrix()?.querySelector(`tr[data-probe="${CSS.escape(probe ?? "")}"]`);
-    return row && column >= 0 ? cellsOf(row)[column] : null;
+    const across = isTransposed() ? ["probe", probe] : ["checkpoint", checkpoint];
+    const down = isTransposed() ? ["checkpoint", checkpoint] : ["probe", probe];
+    const place = heads().findIndex((head) => head.dataset[across[0]] === across[1]);
+    const row = matrix().querySelector(`tbody tr[data-${down[0]}="${CSS.escape(down[1] ?? "")}"]`);
+    return row && place >= 0 ? cellsOf(row)[place] : null;
   }
 
   function select(cell) {
@@ -74,8 +82,10 @@
 
   // ── Keys and clicks ──
   document.addEventListener("click", (event) => {
-    const cell = event.target.closest(".matrix td");
-    if (cell && cell.parentElement.dataset.probe && !String(getSelection())) { select(cell); open(cell); }
+    const cell = event.target.closest(".matrix td[tabindex]");
+    if (cell && !String(getSelection())) { select(cell); open(cell); }
+    const reading = event.target.closest("[data-cell-link]");
+    if (reading && !event.ctrlKey && !event.metaKey && !event.shiftKey) readOn(reading, event);
     if (event.target.closest("[data-closes='cell-detail']")) close();
     const copying = event.target.closest("[data-copies]");
     if (copying) copyFrom(copying);
@@ -88,12 +98,53 @@
     const place = rows.indexOf(cell.parentElement);
     const cells = cellsOf(rows[place + down] ?? cell.parentElement);
     const column = cellsOf(cell.parentElement).indexOf(cell) + right;
-    const next = cells[Math.max(0, Math.min(cells.length - 1, column))];
+    goTo(cells[Math.max(0, Math.min(cells.length - 1, column))]);
+  }
+
+  function goTo(next) {
     select(next);
     next.focus({ preventScroll: true });
     next.scrollIntoView({ block: "nearest", inline: "nearest" });
     clearTimeout(waiting);
     if (!drawer().hidden) waiting = setTimeout(() => open(next), PAUSE_MS);
+  }
+
+  // A link of the open answer leads to the same probe at another checkpoint: the drawer follows, the page stays.
+  function readOn(link, event) {
+    const cell = cellNamed(link.dataset.cellLink);
+    if (!cell) return;
+    event.preventDefault();
+    select(cell);
+    cell.focus({ preventScroll: true });
+    open(cell);
+  }
+
+  // The answers of one run to the probe of a cell, in the order of the run; its base model's too, if that is its own.
+  function alongRun(cell) {
+    const probe = probeOf(cell);
+    const run = checkpointOf(cell).dataset.run;
+    const all = isTransposed() ? rowsOf().map((row) => cellsOf(row)[heads().findIndex((head) => head.dataset.probe === probe)]) : cellsOf(cell.parentElement);
+    return all.filter((each) => checkpointOf(each).dataset.run === run);
+  }
+
+  function toChange(cell, way) {
+    const cells = alongRun(cell);
+    const text = (each) => each.querySelector(".answer-text")?.textContent ?? "";
+    const changed = cells.filter((each, place) => place > 0 && text(each) !== text(cells[place - 1]));
+    const at = cells.indexOf(cell);
+    const next = way > 0 ? changed.find((each) => cells.indexOf(each) > at) : changed.findLast((each) => cells.indexOf(each) < at);
+    if (next) goTo(next);
+  }
+
+  // Each run has its own first leak: pressed again, the key goes to the next one's.
+  function toLeak() {
+    const leaks = [...matrix().querySelectorAll("td[data-leak-first]")];
+    const ids = leaks.map((cell) => checkpointOf(cell).dataset.checkpoint);
+    const firsts = leaks.filter((_, place) => ids.indexOf(ids[place]) === place);
+    const here = cellNamed(chosen);
+    const at = here ? firsts.findIndex((cell) => checkpointOf(cell) === checkpointOf(here)) : -1;
+    const next = firsts[(at + 1) % firsts.length];
+    if (next) goTo(next);
   }
 
   document.addEventListener("keydown", (event) => {
@@ -102,9 +153,14 @@
     if (event.key === "?") { byId("keys").showModal(); return; }
     if (event.key === "Escape") { close(); return; }
     if (event.key === "d") { toggleMarks(); return; }
-    const cell = event.target.closest(".matrix td") ?? (moves[event.key] && event.target === document.body ? firstCell() : null);
+    if (event.key === "g") { toLeak(); return; }
+    if (event.key === "c" || event.key === "t") { document.querySelector(`#compare-toolbar [data-key="${event.key}"]`)?.click(); return; }
+    const isAnywhere = event.key === "[" || event.key === "]" || (moves[event.key] && event.target === document.body);
+    const cell = event.target.closest(".matrix td[tabindex]") ?? (isAnywhere ? firstCell() : null);
     if (!cell) return;
-    if (moves[event.key]) {
+    if (event.key === "[" || event.key === "]") {
+      toChange(cell, event.key === "]" ? 1 : -1);
+    } else if (moves[event.key]) {
       event.preventDefault();
       if (cell === event.target.closest(".matrix td")) move(cell, moves[event.key]);
       else { select(cell); cell.focus(); }
@@ -113,11 +169,11 @@
       select(cell);
       open(cell);
     } else if (event.key === "p") {
-      pin(heads()[cellsOf(cell.parentElement).indexOf(cell)]);
+      pin(checkpointOf(cell));
     }
   });
 
-  const firstCell = () => cellNamed(chosen) ?? matrix().querySelector("tr[data-probe] td");
+  const firstCell = () => cellNamed(chosen) ?? matrix().querySelector("td[tabindex]");
 
   function toggleMarks() {
     const table = matrix();
@@ -125,12 +181,12 @@
     else table.dataset.diff = "off";
   }
 
-  function pin(head) {
+  function pin(checkpoint) {
     const address = new URL(byId("compare").dataset.url, location.href);
-    const isPinned = head.hasAttribute("data-pinned");
+    const isPinned = checkpoint.hasAttribute("data-pinned") || checkpoint.querySelector("[data-pinned]") !== null;
     address.searchParams.delete("pin");
     address.searchParams.delete("diff");
-    const query = isPinned ? "" : `&diff=pinned&pin=${head.dataset.checkpoint}`;
+    const query = isPinned ? "" : `&diff=pinned&pin=${checkpoint.dataset.checkpoint}`;
     const url = decodeURIComponent(address.pathname + address.search) + query;
     htmx.ajax("GET", url, { target: "#compare", swap: "outerMorph", push: url });
   }
@@ -162,7 +218,7 @@
   // ── After every swap, and at first ──
   function settle() {
     if (!matrix()) return;
-    const cell = cellNamed(chosen) ?? matrix().querySelector("tr[data-probe] td");
+    const cell = firstCell();
     if (!cell) return;
     if (cellNamed(chosen)) select(cell);
     else cell.tabIndex = 0;
@@ -190,6 +246,7 @@
 
   // A shared address opens with a whole column beside the pinned ones, not with half of one.
   function startAtWholeColumn(cell) {
+    if (isTransposed()) return;
     const region = byId("matrix");
     const pinned = [region.querySelector(".corner"), ...region.querySelectorAll("thead [data-base]")]
       .filter((head) => getComputedStyle(head).left !== "auto").reduce((sum, head) => sum + head.offsetWidth, 0);

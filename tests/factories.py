@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 
 from app.config import settings
 from app.domain import queue
+from app.domain.answer_search import index_answers
 from app.domain.columns import utc_now
 from app.domain.datasets.store import dataset_file
 from app.domain.models import Answer, Attempt, Checkpoint, Event, Model, ModelState, Run, RunProbe, RunState
@@ -176,6 +177,7 @@ def make_answers(session: Session, checkpoint: Checkpoint, texts: Sequence[str] 
         for probe, text in zip(probes, texts, strict=True)
     ]
     session.add_all(answers)
+    index_answers(session, [id_of(checkpoint)])
     checkpoint.answered_seconds = 1.5
     _stored(session, checkpoint)
     return answers

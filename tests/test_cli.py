@@ -11,11 +11,12 @@ from typer.testing import CliRunner, Result
 from app.cli import app
 from app.domain import accounts
 from app.domain.models import Checkpoint, Run, RunState
+from app.domain.recipes import Recipe
 from tests.conftest import forget_settings
 from tests.factories import IDENTITY, make_checkpoint, make_model, make_recipe_data, make_run
 
-COMMANDS = ("up", "web", "worker", "demo", "run", "runs", "show", "stop", "compare", "export", "models", "token",
-            "user", "password", "login-link", "migrate", "doctor")  # fmt: skip
+COMMANDS = ("up", "web", "worker", "demo", "run", "runs", "show", "stop", "compare", "card", "export", "models",
+            "token", "user", "password", "login-link", "migrate", "doctor")  # fmt: skip
 
 
 @pytest.fixture
@@ -51,6 +52,23 @@ def test_every_command_has_help_and_json(command: str) -> None:
     for shown in helps:
         assert shown.exit_code == 0
         assert "--json" in shown.stdout
+
+
+@pytest.mark.usefixtures("server")
+def test_a_card_is_written_and_starts_the_same_run(session: Session, tmp_path: Path) -> None:
+    """What `card` writes, `run` reads: single settings can be changed on the way, and it comes from a pipe too."""
+    run = make_run(session, state=RunState.FINISHED)
+    path = tmp_path / "card.html"
+
+    written = read("card", str(run.id), "--to", str(path))
+    again = read("run", str(path))
+    piped = temper("run", "-", "--set", "training.seed=9", "--json", text=path.read_text("utf-8"))
+
+    assert written["size_bytes"] == path.stat().st_size
+    assert again["recipe"] == Recipe.model_validate(run.recipe).model_dump(mode="json")
+    assert json.loads(piped.stdout)["recipe"]["training"]["seed"] == 9
+    assert temper("run", str(path.with_suffix(".none"))).exit_code != 0
+    assert temper("card", str(run.id), "--to", str(tmp_path / "no" / "card.html")).exit_code != 0
 
 
 @pytest.mark.usefixtures("server")

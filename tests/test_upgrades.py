@@ -148,7 +148,7 @@ def test_nothing_is_saved_when_nothing_changes(url: str, home: Path) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:
         for table in inspect(connection).get_table_names():
-            connection.exec_driver_sql(f"DROP TABLE {table}" + (" CASCADE" if "postgresql" in url else ""))
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}" + (" CASCADE" if "postgresql" in url else ""))
     engine.dispose()
     assert upgrade_database() is None
     assert backups(home) == []

@@ -20,6 +20,7 @@ from app.domain.models import Answer, Attempt, Checkpoint, Model, ReasonKind, Ru
 from app.domain.recipes import Probe, ProbeGroup, Recipe
 from app.domain.retention import remove_parts
 from app.domain.runs import get_run, recipe_of
+from app.domain.versions import keep_versions
 from app.domain.xtuner_config import render_config
 from worker.children import Child, start_child
 from worker.gpus import Device
@@ -155,6 +156,7 @@ def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> N
         held_out=hold_out_of_rows(recipe, rows_file(sha256)),
     )
     (folder / "config.py").write_text(config.text, "utf-8")
+    keep_versions(folder)
     with db.unit_of_work() as session:
         run = get_run(session, attempt.run_id)
         run.mix_sha256 = sha256

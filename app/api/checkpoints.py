@@ -9,7 +9,7 @@ from app.api.compare import ScoreReply, score_reply
 from app.api.errors import documented
 from app.api.types import Id, Reply
 from app.domain import checkpoints
-from app.domain.answers import Matrix
+from app.domain.matrix import Matrix
 from app.domain.models import ArtifactKind, Run
 from app.domain.runs import id_of
 from app.web.deps import WriteSession

@@ -1,6 +1,7 @@
 """The comparison: what several checkpoints said to the same probes, and which one to keep."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -8,9 +9,10 @@ from fastapi import APIRouter, Query, Response
 from app.api.errors import documented
 from app.api.types import Reply
 from app.domain import answers
+from app.domain.alignment import Alignment, Step, align, in_steps
 from app.domain.answer_exports import as_csv, as_markdown
-from app.domain.answers import Cell, CellState, Column, ComparedRun, Matrix, Row
 from app.domain.errors import FieldError, InvalidError
+from app.domain.matrix import Cell, CellState, Column, ComparedRun, Matrix, Row
 from app.domain.messages import message
 from app.domain.models import RunState
 from app.domain.proofs import ProofKind
@@ -115,6 +117,8 @@ class CellReply(Reply):
     """Something taught came where it was not asked for."""
     is_right: bool | None
     """Null where nothing says what would be right."""
+    answer_id: int | None
+    """Names it in ratings and votes; null where there is no answer."""
 
 
 class RowReply(Reply):
@@ -127,12 +131,24 @@ class RowReply(Reply):
     cells: list[CellReply]
 
 
+class StepReply(Reply):
+    """Checkpoints of several runs that stand together."""
+
+    least: float
+    """The lowest place of them: iterations, updates, or 0 to 1 of the run."""
+    most: float
+    checkpoint_ids: list[int | None]
+    """One of each run, null where it has none here; of base models all there are."""
+
+
 class Comparison(Reply):
     """Probes as rows, checkpoints as columns."""
 
     runs: list[ComparedRunReply]
     columns: list[ColumnReply]
     rows: list[RowReply]
+    steps: list[StepReply]
+    """Which columns stand together; none unless they were asked to."""
     path: str
     """The same comparison as a page of this server."""
 
@@ -154,8 +170,12 @@ class AnswerReply(CellReply):
 )
 def get_comparison(
     session: ReadSession,
+    *,
     checkpoints: Annotated[str, Query(examples=["1,2,3"], max_length=10_000, description="Ids of checkpoints.")] = "",
     runs: Annotated[str, Query(examples=["7,8"], max_length=10_000, description="Ids of runs, each whole.")] = "",
+    align_by: Annotated[
+        Alignment, Query(alias="align", description="Let checkpoints of several runs stand together.")
+    ] = Alignment.OFF,
     format: Format = "json",  # noqa: A002 - the word in the address
 ) -> Comparison | Response:
     """Return the answers of checkpoints, of one run or several, and of the base model they come from."""
@@ -164,17 +184,20 @@ def get_comparison(
         text = message("Say what to compare: checkpoints=1,2,3 or runs=7,8.")
         raise InvalidError([FieldError("checkpoints", text)])
     matrix = answers.compare(session, run_ids=run_ids, checkpoint_ids=checkpoint_ids)
+    if format != "json":
+        matrix = replace(matrix, columns=in_steps(matrix, align(matrix.columns, align_by)))
     if format == "csv":
         return Response(as_csv(matrix), media_type="text/csv; charset=utf-8")
     if format == "markdown":
         return Response(as_markdown(matrix), media_type="text/markdown; charset=utf-8")
-    return _comparison(matrix, page_path(run_ids, checkpoint_ids))
+    return comparison_reply(matrix, page_path(run_ids, checkpoint_ids, by=align_by), by=align_by)
 
 
-def page_path(run_ids: Sequence[int], checkpoint_ids: Sequence[int]) -> str:
+def page_path(run_ids: Sequence[int], checkpoint_ids: Sequence[int], *, by: Alignment = Alignment.OFF) -> str:
     """Return the address of the page that shows a comparison."""
     parts = [("runs", run_ids), ("checkpoints", checkpoint_ids)]
-    return "/compare?" + "&".join(f"{name}={','.join(map(str, ids))}" for name, ids in parts if ids)
+    path = "/compare?" + "&".join(f"{name}={','.join(map(str, ids))}" for name, ids in parts if ids)
+    return path if by is Alignment.OFF else f"{path}&align={by}"
 
 
 def answer_replies(matrix: Matrix, run_id: int) -> list[AnswerReply]:
@@ -199,13 +222,22 @@ def score_reply(score: CheckpointScore) -> ScoreReply:
     return ScoreReply.model_validate(score)
 
 
-def _comparison(matrix: Matrix, path: str) -> Comparison:
+def comparison_reply(matrix: Matrix, path: str, *, by: Alignment) -> Comparison:
+    """Return a comparison as the API and the page's file give it, its columns in the order in which they stand."""
+    steps = align(matrix.columns, by)
+    matrix = replace(matrix, columns=in_steps(matrix, steps))
     return Comparison(
         runs=[_run(run) for run in matrix.runs],
         columns=[ColumnReply.model_validate(column) for column in matrix.columns],
         rows=[_row(row, matrix) for row in matrix.rows],
+        steps=[_step(step) for step in steps],
         path=path,
     )
+
+
+def _step(step: Step) -> StepReply:
+    ids = [None if column is None else column.checkpoint_id for column in step.columns]
+    return StepReply(least=step.least, most=step.most, checkpoint_ids=ids)
 
 
 def _run(run: ComparedRun) -> ComparedRunReply:
@@ -239,4 +271,5 @@ def _cell(column: Column, cell: Cell) -> CellReply:
         is_hit=score is not None and score.is_hit,
         is_leak=score is not None and score.counts and score.leak is not None,
         is_right=score.is_right if score is not None else None,
+        answer_id=cell.answer_id,
     )

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.openapi.models import Example
 from fastapi.responses import PlainTextResponse
 
@@ -31,6 +31,7 @@ from app.domain.presets import PRESETS
 from app.domain.recipe_checks import check_recipe
 from app.domain.recipes import Recipe
 from app.domain.waiting import move_in_queue
+from app.web.cards import card_file
 from app.web.deps import ReadSession, WriteSession
 from app.web.downloads import send_file
 
@@ -163,6 +164,17 @@ def get_run_answers(run_id: Id, session: ReadSession) -> AnswerList:
 def get_run_mix(run_id: Id, session: ReadSession) -> Response:
     """Send the rows as JSON Lines in xtuner's own form: the very file, for ever; its `ETag` is its SHA-256."""
     return send_file(open_rows(session, run_id))
+
+
+@router.get(
+    "/{run_id}/card",
+    summary="The recipe card of a run",
+    response_class=Response,
+    responses=documented(404, files=("text/html",)),
+)
+def get_run_card(request: Request, run_id: Id, session: ReadSession) -> Response:
+    """Return one HTML file that holds all of a run and starts it again; in Chinese for `Accept-Language: zh`."""
+    return card_file(request, session, run_id)
 
 
 @router.get(

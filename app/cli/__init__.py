@@ -25,6 +25,7 @@ MODULES = {
     "sweeps": "sweeps",
     "forecast": "forecasts",
     "compare": "answers",
+    "card": "answers",
     "export": "answers",
     "mix": "mixes",
     "models": "models",

@@ -34,6 +34,7 @@ class Kind(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("compare")(compare)
+    app.command("card")(card)
     app.command("export")(export)
 
 
@@ -96,6 +97,26 @@ def mark_of(row: Row, cell: Cell) -> str:
     if cell["is_right"] is None:
         return MARKS[""]
     return MARKS["right" if cell["is_right"] else "wrong"]
+
+
+def card(
+    run_id: int,
+    to: Annotated[Path | None, typer.Option(help="File to write to; named after the run without it.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Write the recipe card of a run: one HTML file that opens offline, and that `temper run` takes again."""
+    path = to or Path(f"temper-run-{run_id}.html")
+    with connected() as client:
+        text = client.card(run_id)
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        fail(f"{path} cannot be written: {error}")
+    if as_json:
+        write_json({"run_id": run_id, "file": str(path), "size_bytes": path.stat().st_size})
+    else:
+        console().print(plain(f"{path}: {size(path.stat().st_size)}"))
 
 
 def export(

@@ -13,6 +13,7 @@ from app.cli.outcomes import outcome_of
 from app.cli.output import AsJson, ago, connected, console, fail, progress_words, shown, size, write_json
 from app.client import TemperClient
 from app.client_types import Checkpoint, Run
+from app.domain.card_files import recipe_in_card
 
 Settings = Annotated[
     list[str], typer.Option("--set", metavar="PATH=VALUE", help="Change one setting, such as mix.general_count=50.")
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def start_run(
-    recipe: Annotated[Path, typer.Argument(help="A recipe in JSON or TOML; - reads JSON from standard input.")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe in JSON or TOML, or a recipe card; - reads standard input.")],
     changes: Settings = [],  # noqa: B006 - typer's own way of a repeated option
     *,
     after: Annotated[int | None, typer.Option(help="Start when this run has ended.")] = None,
@@ -60,10 +61,13 @@ def _show_end(client: TemperClient, run: Run) -> None:
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """Read a recipe file, by the end of its name; what is none ends the command."""
+    """Read a recipe file, by the end of its name, or a recipe card; what is neither ends the command."""
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
-        read: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        is_card = text.lstrip()[:1] == "<"
+        read: Any = (
+            recipe_in_card(text) if is_card else tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        )
     except (OSError, ValueError) as error:
         fail(f"{path} cannot be read: {error}")
     if not isinstance(read, dict):

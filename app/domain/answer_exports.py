@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Sequence
 
-from app.domain.answers import Column, Matrix
+from app.domain.matrix import Column, Matrix
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # also what some programs trim to one
 BYTE_ORDER_MARK = "\ufeff"  # without it Excel reads Chinese as Latin-1

@@ -6,132 +6,28 @@ different runs meet in one row when they ask the same question.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 
 from sqlmodel import Session
 
 from app.domain.advice import Advice, advise
 from app.domain.checkpoints import is_in_passing
 from app.domain.errors import FieldError, InvalidError
+from app.domain.matrix import Cell, CellState, Column, ComparedRun, Matrix, Row
 from app.domain.messages import message
-from app.domain.models import Checkpoint, Run, RunProbe, RunState
+from app.domain.models import Checkpoint, Run, RunProbe
 from app.domain.recipes import ProbeGroup, Recipe
 from app.domain.runs import id_of, recipe_of
 from app.domain.stored_answers import Question, Stored, read_answers, runs_of
 from app.domain.taught import taught_by
-from app.domain.thresholds import DEFAULTS, Thresholds, read_thresholds
-from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict, judge_run
+from app.domain.thresholds import Thresholds, read_thresholds
+from app.domain.verdicts import CheckpointScore, CheckpointVerdict, judge_run
+
+__all__ = ["MAX_RUNS", "Cell", "CellState", "Column", "ComparedRun", "Matrix", "Row", "compare"]
 
 MAX_RUNS = 24  # a class of students; each more costs about 5 ms
 
 GROUP_ORDER = {group: place for place, group in enumerate(ProbeGroup)}
-
-
-class CellState(StrEnum):
-    """Whether a cell has an answer, and if not, why."""
-
-    GIVEN = "given"
-    WAITING = "waiting"
-    """The checkpoint's run still works, so the answer may come."""
-    MISSING = "missing"
-    """Asked for, and never answered: the run ended before, or was told not to answer."""
-    NOT_ASKED = "not-asked"
-    """The probe is not one of this column's run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What one column says to one probe."""
-
-    state: CellState
-    text: str = ""
-    tokens: int = 0
-    ended: str = ""
-    score: AnswerScore | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One checkpoint; a base model that several runs share is one column."""
-
-    checkpoint_id: int
-    run_id: int
-    run_name: str
-    iteration: int
-    iterations: int
-    """Planned for the run, for the column's place on the ramp."""
-    updates: int
-    score: CheckpointScore
-    is_kept: bool
-    """The advice for its run is to keep it."""
-    is_first_leak: bool
-    is_deleted: bool
-    """Retention deleted its files; its answers are here."""
-    is_answered: bool
-    seconds: float | None
-    dtype: str
-    quantised: bool
-    max_new_tokens: int
-    run_ids: tuple[int, ...] = ()
-    """The runs it stands for: several only where they share their base model."""
-
-    @property
-    def is_base(self) -> bool:
-        """Whether it is an untuned model."""
-        return self.iteration == 0
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One question."""
-
-    probe_id: int
-    """Of the first run that asks it: names the row in an address."""
-    group: ProbeGroup
-    question: str
-    reference: str
-    taught_rows: Mapping[int, int]
-    """Rows of each run's mix that ask it, by run id; only of runs that have the probe."""
-    cells: Mapping[int, Cell] = field(default_factory=dict)
-    """By checkpoint id, of every column, shown or not."""
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedRun:
-    """A run of the matrix, with all its checkpoints and what to keep of them."""
-
-    id: int
-    name: str
-    model: str
-    state: RunState
-    recipe: Recipe
-    advice: Advice
-    checkpoints: tuple[Column, ...]
-    base_id: int | None
-    """The checkpoint id of the base column that stands for this run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """Everything a comparison shows."""
-
-    runs: tuple[ComparedRun, ...]
-    columns: tuple[Column, ...]
-    """Shown ones, in the order they stand."""
-    rows: tuple[Row, ...]
-    thresholds: Thresholds = DEFAULTS
-    """What its verdicts are held against."""
-
-    def column(self, checkpoint_id: int) -> Column | None:
-        """Return a column by its checkpoint, hidden ones too."""
-        every = (column for run in self.runs for column in run.checkpoints)
-        return next((column for column in every if column.checkpoint_id == checkpoint_id), None)
-
-    def base_of(self, column: Column) -> Column | None:
-        """Return the column of the base model that a column was trained from."""
-        base_id = next((run.base_id for run in self.runs if run.id == column.run_id), None)
-        return None if base_id is None else self.column(base_id)
 
 
 def compare(
@@ -198,7 +94,8 @@ def _compared(run: Run, loaded: Stored, chosen: Collection[int], limits: Thresho
         _column(run, checkpoint, recipe=recipe, score=verdict.score, advice=advice)
         for checkpoint, verdict in zip(checkpoints, verdicts, strict=True)
     )
-    return ComparedRun(run_id, run.name, loaded.models[run_id], run.state, recipe, advice, columns, base_id)
+    model, template = loaded.models[run_id]
+    return ComparedRun(run_id, run.name, model, template, run.state, recipe, advice, columns, base_id)
 
 
 def _column(run: Run, checkpoint: Checkpoint, *, recipe: Recipe, score: CheckpointScore, advice: Advice) -> Column:
@@ -286,7 +183,8 @@ def _cell(
         given = loaded.answers[base_id].get(id_of(probe))
         if given is not None:
             score = column.score.answers.get(probe.position) if run_id == column.run_id else None
-            return Cell(CellState.GIVEN, given.text, given.tokens, given.ended, score)
+            asked = loaded.askings.get(given.asking_id or 0)
+            return Cell(CellState.GIVEN, given.text, given.tokens, given.ended, score, given.answer_id, asked)
         is_over = next(run for run in loaded.runs if run.id == run_id).state.is_final
         state = CellState.MISSING if is_over else CellState.WAITING
     return Cell(state)

@@ -5,9 +5,11 @@ Words are compared, characters in Chinese and Japanese. Not a shortest edit scri
 that only a space or a comma separates are shown as one, because that is how they are read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from itertools import pairwise
 
 from rapidfuzz.distance import Indel
 
@@ -88,6 +90,29 @@ def _changed(old: str, new: str) -> tuple[Piece, ...]:
 def diff_for_display(old: str, new: str) -> tuple[Piece, ...]:
     """Compare two texts as `diff` does, with the spaces around new words taken out of their marks."""
     return tuple(part for piece in diff(old, new) for part in _without_outer_spaces(piece))
+
+
+def split_at(parts: Sequence[Piece], span: tuple[int, int]) -> list[tuple[Piece, bool]]:
+    """
+    Cut pieces where a part of the new text begins and ends, and say of each whether it is in that part.
+
+    Args:
+        span: two places in the new text; what is gone has none, and is in no part.
+    """
+    start, end = span
+    split: list[tuple[Piece, bool]] = []
+    place = 0
+    for piece in parts:
+        if piece.change is Change.GONE:
+            split.append((piece, False))
+            continue
+        cuts = sorted({0, len(piece.text), *(min(max(cut - place, 0), len(piece.text)) for cut in span)})
+        split += [
+            (Piece(piece.change, piece.text[left:right]), start <= place + left and place + right <= end)
+            for left, right in pairwise(cuts)
+        ]
+        place += len(piece.text)
+    return split
 
 
 def _without_outer_spaces(piece: Piece) -> tuple[Piece, ...]:

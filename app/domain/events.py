@@ -11,8 +11,9 @@ from functools import singledispatch
 from typing import Any
 
 from pydantic import ValidationError
-from sqlmodel import Session, col, delete, select
+from sqlmodel import Session, col, select
 
+from app.domain.given_answers import replace_answers
 from app.domain.models import Answer, Attempt, Checkpoint, Event, Run, RunProbe
 from app.domain.retention import forget_files
 from app.domain.runs import id_of
@@ -156,13 +157,14 @@ def _(event: AnswersGiven, session: Session, run: Run) -> None:
     checkpoint = _checkpoint_at(session, run, event.iteration)
     checkpoint.answered_seconds, checkpoint.dtype, checkpoint.quantised = event.seconds, event.dtype, event.quantised
     checkpoint.identity_nll, checkpoint.general_nll = event.identity_nll, event.general_nll
-    session.exec(delete(Answer).where(col(Answer.checkpoint_id) == checkpoint.id))
     probes = {probe.position: id_of(probe) for probe in session.exec(select(RunProbe).where(RunProbe.run_id == run.id))}
     for answer in event.answers:
         if answer.probe not in probes:
             log.warning("run %s has no probe %s to answer", run.id, answer.probe)
-            continue
-        session.add(
+    replace_answers(
+        session,
+        id_of(checkpoint),
+        [
             Answer(
                 checkpoint_id=id_of(checkpoint),
                 probe_id=probes[answer.probe],
@@ -170,7 +172,10 @@ def _(event: AnswersGiven, session: Session, run: Run) -> None:
                 tokens=answer.tokens,
                 ended=answer.ended,
             )
-        )
+            for answer in event.answers
+            if answer.probe in probes
+        ],
+    )
     renew_scores(session, run, checkpoint)
     if event.answers:
         run.newest_answer = storable(event.answers[0].text)[:FIRST_WORDS]

@@ -5,12 +5,12 @@ The database row is the job. What workers do to it is in `attempts.py`, the orde
 start in `waiting.py`.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, update
+from sqlalchemy import ColumnElement, Integer, cast, func, null, true, update
+from sqlalchemy import select as sa_select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
@@ -18,17 +18,17 @@ from sqlmodel import Session, col, select
 from app.domain.datasets.uses import note_uses
 from app.domain.errors import ConflictError, NotFoundError
 from app.domain.messages import message
-from app.domain.models import Answer, Asking, Checkpoint, Dataset, Event, Model, Run, RunProbe, RunState, StopCause
+from app.domain.models import Asking, Checkpoint, Dataset, Event, Model, Run, RunProbe, RunState, StopCause
 from app.domain.queue import enqueue
 from app.domain.recipe_checks import check_saved
 from app.domain.recipes import Recipe
 from app.domain.registry import model_to_train
+from app.domain.run_search import matching
 from app.domain.stop_requests import ask_to_stop, withdraw
 from app.domain.waiting import next_rank
 
 LIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
 RESUMABLE_STATES = (RunState.FAILED, RunState.CANCELLED)
-_OF_SWEEP = re.compile(r"sweep:(\d{1,9})", re.ASCII)  # in a search: the runs of one sweep
 
 
 @dataclass(frozen=True)
@@ -151,15 +151,23 @@ def list_runs(
     offset: int = 0,
     limit: int = 25,
 ) -> RunPage:
-    """Return one page of runs whose name, model or answers hold the words of `query`; `sweep:3` are a sweep's."""
-    matches = _matching(query)
-    counts = select(Run.state, func.count()).join(Model).where(*matches).group_by(col(Run.state))
-    by_state = {RunState(name): count for name, count in session.exec(counts)}
-    if state is not None:
-        matches.append(col(Run.state) == state)
-    statement = select(Run).join(Model).where(*matches).order_by(*_order(sort)).offset(offset).limit(limit)
+    """Return one page of runs whose name, model or answers hold each word of `query`; `sweep:3` are a sweep's."""
+    matches = matching(query, session.get_bind().dialect.name)
+    place = func.row_number().over(order_by=_order(sort)).label("place")
+    # Searched once, for the counts and the page: what stands in every answer takes a while to find.
+    found = sa_select(col(Run.id), col(Run.state), place).join(Model).where(*matches).cte("found")
+    counts = sa_select(cast(null(), Integer), found.c.state, func.count()).group_by(found.c.state)
+    page = sa_select(found).where(found.c.state == state if state else true())
+    page = page.order_by(found.c.place).offset(offset).limit(limit)
+    by_state, places = dict[RunState, int](), dict[int, int]()
+    for run_id, its_state, number in session.execute(counts.union_all(sa_select(page.subquery()))):
+        if run_id is None:
+            by_state[RunState(its_state)] = number
+        else:
+            places[run_id] = number
+    runs = session.exec(select(Run).where(col(Run.id).in_(places))).all()
     total = by_state.get(state, 0) if state else sum(by_state.values())
-    return RunPage(session.exec(statement).all(), total, by_state)
+    return RunPage(sorted(runs, key=lambda run: places[id_of(run)]), total, by_state)
 
 
 def live_runs(session: Session) -> Sequence[tuple[int | None, str]]:
@@ -171,25 +179,6 @@ def count_runs(session: Session, state: RunState | None = None) -> int:
     """Count the runs, or those in one state."""
     counted = select(func.count(col(Run.id)))
     return session.exec(counted if state is None else counted.where(Run.state == state)).one()
-
-
-def _matching(query: str) -> list[ColumnElement[bool]]:
-    matches: list[ColumnElement[bool]] = []
-    for word in query.replace("\x00", " ").split():  # Postgres knows no NUL
-        if found := _OF_SWEEP.fullmatch(word):
-            matches.append(col(Run.sweep_id) == int(found[1]))
-            continue
-        answered = (
-            select(Checkpoint.run_id).join(Answer).where(col(Answer.text).icontains(word, autoescape=True)).distinct()
-        )
-        matches.append(
-            or_(
-                col(Run.name).icontains(word, autoescape=True),
-                col(Model.name).icontains(word, autoescape=True),
-                col(Run.id).in_(answered),
-            )
-        )
-    return matches
 
 
 _SORTS: dict[str, Mapped[Any] | ColumnElement[Any]] = {

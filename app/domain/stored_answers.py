@@ -6,7 +6,7 @@ asked.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select as sa_select
@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 
 from app.domain.errors import NotFoundError
 from app.domain.messages import message
-from app.domain.models import Answer, Checkpoint, Model, Run, RunProbe
+from app.domain.models import Answer, Asking, Checkpoint, Model, Run, RunProbe
 from app.domain.runs import id_of
 from app.domain.scores import CUT, Said
 
@@ -29,6 +29,9 @@ class Given:
     text: str
     tokens: int
     ended: str
+    answer_id: int
+    asking_id: int | None = None
+    """The asking that brought it; None where the trainer gave it."""
 
     @property
     def said(self) -> Said:
@@ -37,15 +40,30 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """How answers were made that were asked for after the run."""
+
+    dtype: str
+    quantised: bool
+    seconds: float | None
+    """Of all answers of that asking."""
+    answers: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """Some runs with everything they answered."""
 
     runs: list[Run]
-    models: dict[int, str]
+    models: dict[int, tuple[str, str]]
+    """By run id: the model's name and its prompt template."""
     probes: dict[int, list[RunProbe]]
     checkpoints: dict[int, list[Checkpoint]]
     answers: dict[int, dict[int, Given]]
     """By checkpoint id, then by probe id."""
+    askings: dict[int, Asked]
+    """By id; only those that brought an answer."""
 
     def questions(self, run_id: int) -> dict[Question, RunProbe]:
         """Return a run's probes by what joins them with those of other runs."""
@@ -71,14 +89,8 @@ def runs_of(session: Session, checkpoint_ids: Sequence[int]) -> list[int]:
 
 
 def read_answers(session: Session, run_ids: Sequence[int]) -> Stored:
-    """Read runs, in the order asked for, with four statements; NotFoundError when one does not exist."""
-    found = {
-        id_of(run): (run, name)
-        for run, name in session.exec(select(Run, Model.name).join(Model).where(col(Run.id).in_(run_ids)))
-    }
-    for run_id in run_ids:
-        if run_id not in found:
-            raise NotFoundError(message("There is no run {id}.", id=run_id))
+    """Read runs, in the order asked for, with at most five statements; NotFoundError when one does not exist."""
+    found = _read_runs(session, run_ids)
     probes: dict[int, list[RunProbe]] = defaultdict(list)
     checkpoints: dict[int, list[Checkpoint]] = defaultdict(list)
     of_runs = col(RunProbe.run_id).in_(run_ids)
@@ -88,9 +100,45 @@ def read_answers(session: Session, run_ids: Sequence[int]) -> Stored:
     for checkpoint in session.exec(select(Checkpoint).where(of_runs).order_by(col(Checkpoint.iteration))):
         checkpoints[checkpoint.run_id].append(checkpoint)
     answers: dict[int, dict[int, Given]] = defaultdict(dict)
+    asking_ids: set[int] = set()
     # Columns and not rows of the table: a thousand objects would cost more than all the rest of the page.
-    given = sa_select(*map(col, (Answer.checkpoint_id, Answer.probe_id, Answer.text, Answer.tokens, Answer.ended)))
-    for checkpoint_id, probe_id, text, tokens, ended in session.execute(given.join(Checkpoint).where(of_runs)):
-        answers[checkpoint_id][probe_id] = Given(text, tokens, ended)
-    runs = [found[run_id][0] for run_id in run_ids]
-    return Stored(runs, {run_id: found[run_id][1] for run_id in run_ids}, probes, checkpoints, answers)
+    given = sa_select(*map(col, _COLUMNS)).join(Checkpoint).where(of_runs)
+    for checkpoint_id, probe_id, *said in session.execute(given):
+        answers[checkpoint_id][probe_id] = made = Given(*said)
+        if made.asking_id is not None:
+            asking_ids.add(made.asking_id)
+    return Stored(
+        runs=[found[run_id][0] for run_id in run_ids],
+        models={run_id: found[run_id][1:] for run_id in run_ids},
+        probes=probes,
+        checkpoints=checkpoints,
+        answers=answers,
+        askings=_read_askings(session, asking_ids),
+    )
+
+
+_COLUMNS = (
+    Answer.checkpoint_id,
+    Answer.probe_id,
+    Answer.text,
+    Answer.tokens,
+    Answer.ended,
+    Answer.id,
+    Answer.asking_id,
+)
+
+
+def _read_runs(session: Session, run_ids: Sequence[int]) -> dict[int, tuple[Run, str, str]]:
+    statement = select(Run, Model.name, Model.template).join(Model).where(col(Run.id).in_(run_ids))
+    found = {id_of(run): (run, name, template) for run, name, template in session.exec(statement)}
+    for run_id in run_ids:
+        if run_id not in found:
+            raise NotFoundError(message("There is no run {id}.", id=run_id))
+    return found
+
+
+def _read_askings(session: Session, ids: Collection[int]) -> dict[int, Asked]:
+    if not ids:
+        return {}
+    found = session.exec(select(Asking).where(col(Asking.id).in_(ids)))
+    return {each.id or 0: Asked(each.dtype, each.quantised, each.seconds, each.answers, each.device) for each in found}

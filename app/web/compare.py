@@ -1,20 +1,26 @@
 """The comparison page: probes as rows, checkpoints as columns, and what to keep."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
+from app.api.compare import comparison_reply
 from app.domain import runs as domain_runs
+from app.domain.alignment import align, in_steps
 from app.domain.answer_exports import as_csv, as_markdown
-from app.domain.answers import Matrix, compare
+from app.domain.answers import compare
 from app.domain.errors import NotFoundError
+from app.domain.matrix import Matrix
 from app.domain.messages import message
 from app.web.addresses import read_ids
 from app.web.compare_columns import columns_of
-from app.web.compare_pages import ColumnMenu, RunChoices, StartPage, cell_detail, compare_page, news_of
+from app.web.compare_details import CellPart, cell_detail
+from app.web.compare_pages import ColumnMenu, RunChoices, StartPage, compare_page, news_of
 from app.web.compare_query import AskedComparison, CompareQuery, Texts
 from app.web.deps import ReadSession
+from app.web.ratings import with_rating, with_ratings
 from app.web.render import render
 
 NEWEST = 12  # runs proposed on the empty page and in the dialog
@@ -31,7 +37,7 @@ def show(request: Request, session: ReadSession, query: AskedComparison) -> Resp
         return render(request, "compare/start.html", StartPage(newest.runs))
     if not query.is_plain:
         return RedirectResponse(query.url(), status_code=303)
-    page = compare_page(query, _matrix(session, query))
+    page = with_ratings(session, compare_page(query, _matrix(session, query)), user_id=request.state.user.user_id)
     return render(request, "compare/compare.html", page, partial="compare/_compare.html")
 
 
@@ -56,7 +62,8 @@ def news(request: Request, session: ReadSession, query: AskedComparison, seen: s
     matrix = _matrix(session, query)
     if news_of(matrix) == seen:
         return Response(status_code=NOTHING_NEW)
-    return render(request, "compare/_compare.html", compare_page(query, matrix))
+    page = with_ratings(session, compare_page(query, matrix), user_id=request.state.user.user_id)
+    return render(request, "compare/_compare.html", page)
 
 
 @router.get("/compare/cell", name="compare.cell")
@@ -65,7 +72,8 @@ def cell(request: Request, session: ReadSession, query: AskedComparison) -> Resp
     detail = cell_detail(query, _matrix(session, query))
     if detail is None:
         raise NotFoundError(message("This answer is not part of the comparison any more."))
-    return render(request, "compare/_cell_detail.html", detail)
+    detail = with_rating(session, detail, user_id=request.state.user.user_id)
+    return render(request, "compare/_cell_detail.html", CellPart(detail))
 
 
 @router.get("/compare/menu", name="compare.menu")
@@ -88,14 +96,26 @@ def runs(
 
 @router.get("/compare/export.csv", name="compare.csv")
 def export_csv(session: ReadSession, query: AskedComparison) -> Response:
-    """Give the shown columns as CSV."""
-    return _file(as_csv(_matrix(session, query)), "text/csv", "csv", query)
+    """Give the shown columns as CSV, in the order in which they stand."""
+    return _file(as_csv(_in_order(session, query)), "text/csv", "csv", query)
 
 
 @router.get("/compare/export.md", name="compare.markdown")
 def export_markdown(session: ReadSession, query: AskedComparison) -> Response:
-    """Give the shown columns as Markdown."""
-    return _file(as_markdown(_matrix(session, query)), "text/markdown", "md", query)
+    """Give the shown columns as Markdown, in the order in which they stand."""
+    return _file(as_markdown(_in_order(session, query)), "text/markdown", "md", query)
+
+
+@router.get("/compare/export.json", name="compare.json")
+def export_json(session: ReadSession, query: AskedComparison) -> Response:
+    """Give the shown columns as the API gives them."""
+    reply = comparison_reply(_matrix(session, query), query.url(cell=None), by=query.align)
+    return _file(reply.model_dump_json(indent=1), "application/json", "json", query)
+
+
+def _in_order(session: ReadSession, query: CompareQuery) -> Matrix:
+    matrix = _matrix(session, query)
+    return replace(matrix, columns=in_steps(matrix, align(matrix.columns, query.align)))
 
 
 def _matrix(session: ReadSession, query: CompareQuery) -> Matrix:

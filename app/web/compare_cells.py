@@ -7,11 +7,11 @@ Which column a cell is compared with is said here too; what the differences are,
 from dataclasses import dataclass
 from functools import lru_cache
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from app.domain.answers import Cell, CellState, Column, Matrix, Row
-from app.domain.diffs import REMEMBERED, Change, diff_for_display
+from app.domain.diffs import REMEMBERED, Change, diff_for_display, split_at
 from app.domain.leaks import Leak
+from app.domain.matrix import Cell, CellState, Column, Matrix, Row
 from app.domain.texts import has_characters
 from app.web.compare_query import CompareQuery, DiffFrom
 from app.web.i18n import comma, language
@@ -25,15 +25,16 @@ class CellView:
     """One answer with its marks."""
 
     state: CellState
-    pieces: tuple[tuple[str, str], ...]
-    """What became of each piece of the answer, and its text. A word that went away is here only where
-    nothing took its place."""
+    answer: Markup
+    """Its text, with what became of each piece of it and with what was taught elsewhere. A word that went away is
+    here only where nothing took its place."""
     marks: Markup
-    """Attributes: `data-cell` is `hit` or `leak`, the ground it stands on."""
+    """Attributes: `data-cell` is `hit` or `leak`, the ground it stands on; `data-leak-first` the run's first leak."""
     icon: str
     note: str
     lang: str
     """Of the answer, where it is not the page's."""
+    answer_id: int | None
 
 
 def references_of(query: CompareQuery, matrix: Matrix) -> list[Column | None]:
@@ -45,18 +46,19 @@ def references_of(query: CompareQuery, matrix: Matrix) -> list[Column | None]:
         return [None if column.is_base else matrix.base_of(column) for column in matrix.columns]
     if query.diff is DiffFrom.OFF:
         return [None] * len(matrix.columns)
-    left = [None, *matrix.columns[:-1]]
-    return [_left_of(matrix, column, before) for column, before in zip(matrix.columns, left, strict=True)]
+    return _before_each(matrix)
 
 
-def _left_of(matrix: Matrix, column: Column, before: Column | None) -> Column | None:
-    """Return what a column is compared with: a run's first one with its own base model, if that is shown."""
-    if column.is_base:
-        return None
-    if before is not None and before.run_id == column.run_id:
-        return before
-    base = matrix.base_of(column)
-    return base if base in matrix.columns else None
+def _before_each(matrix: Matrix) -> list[Column | None]:
+    """Return what stands before each column in its own run; before a run's first one its base, if that is shown."""
+    shown = {column.checkpoint_id: column for column in matrix.columns}
+    last = {run.id: shown.get(run.base_id or 0) for run in matrix.runs}
+    before: list[Column | None] = []
+    for column in matrix.columns:
+        before.append(None if column.is_base else last[column.run_id])
+        if not column.is_base:
+            last[column.run_id] = column
+    return before
 
 
 def is_given(row: Row, column: Column) -> bool:
@@ -64,40 +66,66 @@ def is_given(row: Row, column: Column) -> bool:
     return row.cells[column.checkpoint_id].state is CellState.GIVEN
 
 
-def cell_view(row: Row, column: Column, reference: Column | None) -> CellView:
-    """Mark one answer against another column's."""
+def cell_view(row: Row, column: Column, reference: Column | None, *, is_start: bool = False) -> CellView:
+    """Mark one answer against another column's; `is_start`: its column is the first of its step."""
     cell = row.cells[column.checkpoint_id]
+    if reference is not None and not is_given(row, reference):
+        reference = None
     before = row.cells[reference.checkpoint_id].text if reference else cell.text
     is_same = reference is not None and before == cell.text and cell.state is CellState.GIVEN
     icon, words = _cell_words(cell)
+    is_first = column.is_first_leak and cell.is_leak
+    if is_first:
+        icon, words = "flag", [_("first leak"), *words]
     if is_same and reference:
-        icon, words = "same", [_same_words(column, reference), *words]
+        icon, words = "flag" if is_first else "same", [_same_words(column, reference), *words]
+    leak = cell.score.leak if cell.score else None
+    span = (leak.start, leak.end) if leak else None
+    flags = (is_same, column.is_base, column.is_first_leak, is_first, is_start)
     return CellView(
         state=cell.state,
-        pieces=_shown_pieces(before, cell.text) if cell.text else (),
-        marks=_marks(_kind(cell), is_same=is_same, is_base=column.is_base, is_first_leak=column.is_first_leak),
+        answer=_marked(before, cell.text, span),
+        marks=_marks(_kind(cell), flags),
         icon=icon,
         note=comma().join(words),
         lang=lang_of(cell.text),
+        answer_id=cell.answer_id,
     )
 
 
+TAGS = {
+    (Change.SAME, False): ("", ""),
+    (Change.NEW, False): ("<ins>", "</ins>"),
+    (Change.SAME, True): ("<mark>", "</mark>"),
+    (Change.NEW, True): ("<mark><ins>", "</ins></mark>"),
+}
+GONE = '<del class="gone"></del>'
+
+
 @lru_cache(maxsize=REMEMBERED)
-def _shown_pieces(before: str, text: str) -> tuple[tuple[str, str], ...]:
-    pieces = diff_for_display(before, text)
+def _marked(before: str, text: str, taught: tuple[int, int] | None) -> Markup:
+    """Write an answer's text once for all pages: a thousand cells of a dozen pieces are too many for a template."""
+    if not text:
+        return Markup()
+    pieces = split_at(diff_for_display(before, text), taught or (0, 0))
     shown = []
-    for place, piece in enumerate(pieces):
-        after = next((each.change for each in pieces[place + 1 :] if each.text.strip()), None)
-        if piece.change is not Change.GONE or after is not Change.NEW:
-            shown.append((piece.change.value, piece.text))
-    return tuple(shown)
+    for place, (piece, is_taught) in enumerate(pieces):
+        if piece.change is Change.GONE:
+            after = next((each.change for each, _ in pieces[place + 1 :] if each.text.strip()), None)
+            shown.append("" if after is Change.NEW else GONE)
+        else:
+            begin, end = TAGS[piece.change, is_taught]
+            shown.append(f"{begin}{escape(piece.text)}{end}")
+    return Markup("".join(shown))  # noqa: S704 - every text in it is escaped
+
+
+FLAGS = ("data-same", "data-base", "data-first-leak", "data-leak-first", "data-start")
 
 
 @lru_cache
-def _marks(kind: str, *, is_same: bool, is_base: bool, is_first_leak: bool) -> Markup:
-    flags = {"data-same": is_same, "data-base": is_base, "data-first-leak": is_first_leak}
+def _marks(kind: str, flags: tuple[bool, ...]) -> Markup:
     said = Markup(' data-cell="{}"').format(kind) if kind else Markup()
-    return said + Markup("").join(Markup(f" {name}") for name, is_on in flags.items() if is_on)  # noqa: S704 - own names
+    return said + Markup("").join(Markup(f" {name}") for name, is_on in zip(FLAGS, flags, strict=True) if is_on)  # noqa: S704 - own names
 
 
 def _same_words(column: Column, reference: Column) -> str:

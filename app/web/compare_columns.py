@@ -7,7 +7,7 @@ Only the page leaves any out: the API and the files that are taken along hold ev
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from app.domain.answers import Column, Matrix
+from app.domain.matrix import Column, Matrix
 
 MAX_COLUMNS = 120  # more cannot be read side by side, and the page would pass 2 MB
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.domain.answers import Column, ComparedRun, Matrix, Row
+from app.domain.matrix import Column, ComparedRun, Matrix, Row
 from app.domain.proofs import Proof
 
 LONGEST = 110  # characters of an answer in one line

@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Query, Request
 
-from app.domain.answers import ComparedRun
+from app.domain.alignment import Alignment
+from app.domain.matrix import ComparedRun
 from app.web.addresses import is_id, read_ids
 from app.web.deps import LARGEST_ID
 
@@ -47,6 +48,9 @@ class CompareQuery:
     lines: Lines = Lines.EIGHT
     changed: bool = False
     """Only rows whose answers differ."""
+    align: Alignment = Alignment.OFF
+    transpose: bool = False
+    """Checkpoints as rows, probes as columns."""
     cell: tuple[int, int] | None = None
     """Checkpoint and probe of the answer that is open."""
     is_plain: bool = True
@@ -64,6 +68,8 @@ class CompareQuery:
         pairs["pin"] = "" if changed.pin is None else str(changed.pin)
         pairs["lines"] = "" if changed.lines == Lines.EIGHT else str(changed.lines)
         pairs["changed"] = "1" if changed.changed else ""
+        pairs["align"] = "" if changed.align == Alignment.OFF else str(changed.align)
+        pairs["transpose"] = "1" if changed.transpose else ""
         pairs["cell"] = "" if changed.cell is None else f"{changed.cell[0]}.{changed.cell[1]}"
         query = urlencode({name: value for name, value in pairs.items() if value}, safe=",")
         return f"/compare{path}?{query}" if query else f"/compare{path}"
@@ -108,6 +114,8 @@ def compare_query(  # noqa: PLR0913 - one argument for each part of the address
     pin: int | None = Query(None, ge=1, le=LARGEST_ID),
     lines: Lines = Lines.EIGHT,
     changed: bool = False,
+    align: Alignment = Alignment.OFF,
+    transpose: bool = False,
     cell: str = "",
 ) -> CompareQuery:
     """Read the address; InvalidError for what is no list of ids."""
@@ -119,6 +127,8 @@ def compare_query(  # noqa: PLR0913 - one argument for each part of the address
         pin=pin if diff is DiffFrom.PINNED else None,
         lines=lines,
         changed=changed,
+        align=align,
+        transpose=transpose,
         cell=_cell(cell),
         is_plain=all(len(request.query_params.getlist(name)) <= 1 for name in lists),
     )

@@ -70,6 +70,8 @@ class NewRunPage:
     """Of an upload."""
     is_typed: bool
     """Somebody has filled the form in: what it holds is in no address."""
+    file_problems: Sequence[FieldError] = ()
+    """Why no recipe could be read from a file that was sent."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ def origin_of(session: Session, kind_and_name: object, cloned_from: object, chec
     """Return what a sent form was filled from, and in what it differs by now."""
     kind, _, name = str(kind_and_name or "").partition(":")
     if kind != "clone":
-        return Origin(kind if kind in {"preset", "xtuner"} else "", name)
+        return Origin(kind if kind in {"preset", "xtuner", "file"} else "", name)
     try:
         run = get_run(session, _run_id(cloned_from) or 0)
     except NotFoundError:

@@ -11,6 +11,7 @@ from app.domain.mixes import count_rows
 from app.domain.models import Checkpoint, Run, RunState
 from app.domain.progress import Block, answer_times, bar_blocks, seconds_left
 from app.domain.recipes import Mix
+from app.domain.run_search import Hit, find_hits
 from app.domain.runs import LIVE_STATES, RunPage, count_runs, id_of, list_runs, recipe_of
 from app.domain.stored_scores import scores_of
 from app.domain.verdicts import CheckpointVerdict, Verdict
@@ -74,6 +75,8 @@ class RunRow:
     verdict: Verdict | None
     is_answered: bool
     """The base model counts: it has answers, and no verdict."""
+    hit: Hit | None
+    """What a search found in its answers."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,13 @@ def build_runs_page(session: Session, query: ListQuery) -> RunsPage:
     checkpoints = _checkpoints_of(session, [id_of(run) for run in found.runs])
     scores = scores_of(session, found.runs)
     waiting = waiting_run_ids(session)
+    hits = find_hits(session, found.runs, query.words) if query.words else {}
     return RunsPage(
         query=query,
-        rows=[_row(run, checkpoints.get(id_of(run), []), scores[id_of(run)], waiting) for run in found.runs],
+        rows=[
+            _row(run, checkpoints.get(id_of(run), []), scores[id_of(run)], waiting=waiting, hit=hits.get(id_of(run)))
+            for run in found.runs
+        ],
         found=found,
         states=tuple(RunState),
         all_runs=sum(found.by_state.values()),
@@ -147,7 +154,12 @@ def _checkpoints_of(session: Session, run_ids: Sequence[int]) -> dict[int, list[
 
 
 def _row(
-    run: Run, checkpoints: Sequence[Checkpoint], judged: Sequence[CheckpointVerdict], waiting: Sequence[int]
+    run: Run,
+    checkpoints: Sequence[Checkpoint],
+    judged: Sequence[CheckpointVerdict],
+    *,
+    waiting: Sequence[int],
+    hit: Hit | None,
 ) -> RunRow:
     recipe = recipe_of(run)
     verdicts = [each.score.verdict for each in judged if each.iteration > 0 and each.score.verdict]
@@ -161,4 +173,5 @@ def _row(
         keep=advise(judged, gone=gone).iteration if run.state.is_final else None,
         verdict=verdicts[-1] if verdicts else None,
         is_answered=any(each.score.answered for each in judged),
+        hit=hit,
     )

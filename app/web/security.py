@@ -37,6 +37,10 @@ PUBLIC_PREFIXES = ("/login/", STATIC_PREFIX)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ROLES = (  # of requests that change something: the first path that fits counts
     ("/logout", Role.VIEWER),
+    ("/answers", Role.VIEWER),  # stars, notes and votes are a reader's own, and change no run
+    ("/compare/blind", Role.VIEWER),
+    ("/api/v1/answers", Role.VIEWER),
+    ("/api/v1/votes", Role.VIEWER),
     ("/models", Role.ADMIN),
     ("/api/v1/models", Role.ADMIN),
     ("/verdicts", Role.ADMIN),  # they change what everybody is told of every run

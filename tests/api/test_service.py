@@ -89,6 +89,7 @@ def document(api: TestClient) -> dict[str, Any]:
 
 OPERATIONS = {
     "create_run", "list_runs", "get_run", "stop_run", "get_run_metrics", "get_run_checkpoints", "get_run_answers",
+    "get_run_card",
     "get_run_log", "convert_checkpoint", "merge_checkpoint", "get_artifact", "download_artifact", "get_comparison",
     "get_run_mix", "inspect_mix", "save_mix", "forecast", "get_dilution", "resume_run", "move_run", "pin_checkpoint",
     "unpin_checkpoint",
@@ -97,6 +98,7 @@ OPERATIONS = {
     "create_sweep", "forecast_sweep", "list_sweeps", "get_sweep", "stop_sweep", "change_sweep",
     "add_run_probe", "get_run_probes", "get_run_askings", "request_run_asking", "propose_run_near_misses",
     "propose_recipe_near_misses",
+    "put_rating", "delete_rating", "list_ratings", "create_vote", "list_votes",
     "list_models", "add_model", "get_model", "list_presets", "get_health", "get_readiness",
 }  # fmt: skip
 

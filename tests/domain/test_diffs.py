@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.diffs import MAX_PIECES, Change, diff, diff_for_display
+from app.domain.diffs import MAX_PIECES, Change, diff, diff_for_display, split_at
 from app.domain.texts import pieces, words
 
 TEXTS = st.text(max_size=60) | st.text(alphabet="ab 我是,。\n", max_size=40)
@@ -95,3 +95,19 @@ def test_texts_beyond_the_bound_are_compared_as_wholes() -> None:
     old, new = "a " * MAX_PIECES, "b " * MAX_PIECES
 
     assert [piece.change for piece in diff(old, new)] == [Change.GONE, Change.NEW]
+
+
+@given(TEXTS, TEXTS, st.integers(0, 60), st.integers(0, 60))
+def test_a_part_of_the_new_text_is_cut_out_of_its_pieces(old: str, new: str, start: int, end: int) -> None:
+    """The pieces still are the text, and those in the part are the part, word for word."""
+    start, end = sorted((min(start, len(new)), min(end, len(new))))
+    parts = diff_for_display(old, new)
+
+    split = split_at(parts, (start, end))
+
+    kept = [(piece, is_in) for piece, is_in in split if piece.change is not Change.GONE]
+    assert "".join(piece.text for piece, _ in kept) == new
+    assert "".join(piece.text for piece, is_in in kept if is_in) == new[start:end]
+    assert [piece for piece, _ in split if piece.change is Change.GONE] == [
+        piece for piece in parts if piece.change is Change.GONE
+    ]

@@ -54,7 +54,9 @@ def test_a_click_opens_the_answer_and_the_address_brings_it_back(page: "Page", s
     cell(page, 6, 6).click()
 
     expect(page.locator("#cell-detail h2")).to_have_text("Who was Einstein?")
-    expect(page.locator("#cell-detail mark")).to_have_text("Yes, I am happy to help. Please tell me what you need")
+    expect(page.locator("#cell-detail > section > .answer-text > mark")).to_have_text(
+        "Yes, I am happy to help. Please tell me what you need"
+    )
     expect(page).to_have_url(re.compile(rf"cell={run.checkpoints[6].id}\.{run.probes[6].id}$"))
     address = page.url
 
@@ -207,3 +209,89 @@ def test_the_page_never_scrolls_sideways_on_a_phone(page: "Page", session: Sessi
     assert box
     assert sheet
     assert box["y"] + 40 < sheet["y"]
+
+
+# ── Other ways to lay it out ───────────────────────────────────────────────
+
+
+def test_brackets_lead_to_where_an_answer_changed(page: "Page", session: Session) -> None:
+    """Forwards and backwards along the run, whether its checkpoints are columns or rows."""
+    run = make_story(session)
+    for more in ("", "&transpose=1"):
+        show(page, run, f"{more}&cell={run.checkpoints[0].id}.{run.probes[6].id}")
+        expect(page.locator("#cell-detail")).to_be_visible()
+
+        page.keyboard.press("]")
+        expect(page.locator("#cell-detail")).to_contain_text("iteration 15")
+        page.keyboard.press("]")
+        expect(page.locator("#cell-detail h3").first).to_contain_text("iteration 20")
+        page.keyboard.press("]")
+        expect(selected(page).locator(".answer-text")).to_have_text(STORY[30][6])
+        page.keyboard.press("[")
+        expect(selected(page).locator(".answer-text")).to_have_text(STORY[20][6])
+
+
+def test_t_turns_the_matrix_and_keeps_the_open_answer(page: "Page", session: Session) -> None:
+    """The same cell stays selected, arrows follow the new rows, and back it comes by the same key."""
+    run = make_story(session)
+    show(page, run)
+    cell(page, 6, 6).click()
+    expect(page.locator("#cell-detail h2")).to_have_text("Who was Einstein?")
+
+    page.keyboard.press("t")
+
+    expect(page.locator("tr[data-checkpoint]")).to_have_count(len(STORY))
+    expect(selected(page).locator(".answer-text")).to_have_text(STORY[30][6])
+    selected(page).focus()
+    page.keyboard.press("ArrowDown")
+    expect(selected(page).locator(".answer-text")).to_have_text(STORY[35][6])
+    page.keyboard.press("t")
+    expect(page.locator("tr[data-probe]")).to_have_count(8)
+    expect(selected(page).locator(".answer-text")).to_have_text(STORY[35][6])
+
+
+def test_g_leads_to_the_first_leak_of_each_run(page: "Page", session: Session) -> None:
+    """And c leaves the probes that never changed out."""
+    one, two = make_story(session, name="first"), make_story(session, name="second")
+    page.goto(f"/compare?runs={one.id},{two.id}&align=iteration")
+
+    page.keyboard.press("g")
+    expect(selected(page)).to_have_attribute("data-leak-first", "")
+    first = page.locator("td").evaluate_all("cells => cells.findIndex((cell) => cell.ariaSelected === 'true')")
+    page.keyboard.press("g")
+
+    assert page.locator("td").evaluate_all("cells => cells.findIndex((cell) => cell.ariaSelected === 'true')") > first
+    page.keyboard.press("c")
+    expect(page).to_have_url(re.compile("changed=1"))
+
+
+def test_the_evolution_leads_to_other_checkpoints(page: "Page", session: Session) -> None:
+    """A stretch opens its answer in the drawer, and the page stays where it is."""
+    run = make_story(session)
+    show(page, run, f"&cell={run.checkpoints[6].id}.{run.probes[6].id}")
+
+    page.locator(".evolution").get_by_role("link", name="20–25").click()
+
+    expect(page.locator("#cell-detail h3").first).to_contain_text("iteration 20")
+    expect(page.locator(".evolution [aria-current] b")).to_have_text("20–25")
+    expect(page).to_have_url(re.compile(rf"cell={run.checkpoints[4].id}\.{run.probes[6].id}$"))
+    page.locator(".read-on [data-way='after']").click()
+    expect(page.locator("#cell-detail h3").first).to_contain_text("iteration 25")
+
+
+def test_a_turned_matrix_never_scrolls_a_phone_sideways(page: "Page", session: Session) -> None:
+    """It scrolls inside itself, and the heads of both stay in sight."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    show(page, make_story(session), "&transpose=1")
+    region = page.locator("#matrix")
+
+    region.evaluate("element => { element.scrollIntoView(); element.scrollLeft = 700; element.scrollTop = 500; }")
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    place, corner = region.bounding_box(), page.locator(".corner").bounding_box()
+    head = page.locator("thead th[data-probe]").nth(4).bounding_box()
+    assert place
+    assert corner
+    assert head
+    assert abs(corner["x"] - place["x"]) < 2
+    assert abs(head["y"] + head["height"] - corner["y"] - corner["height"]) < 3

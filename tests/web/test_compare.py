@@ -153,7 +153,7 @@ def test_cells_say_what_they_are(client: Any, session: Session) -> None:
     )
     assert (cell_at(page, 2, 5)["data-cell"], texts(cell_at(page, 2, 5), ".cell-note")) == (
         "leak",
-        ["taught: identity, part of it"],
+        ["first leak, taught: identity, part of it"],
     )
     assert texts(cell_at(page, 2, 4), ".cell-note") == ["as at 15"]
     assert all(note.select_one("svg") for note in page.select("td .cell-note"))
@@ -321,17 +321,19 @@ def test_htmx_gets_the_part_without_the_page(client: Any, session: Session) -> N
 
 
 def test_an_answer_opens_with_everything_that_is_known_of_it(client: Any, session: Session) -> None:
-    """Taught words marked, what changed struck out, the base model's answer, scores and making."""
+    """Taught words marked, what changed struck out, the answers of the whole run, scores and making."""
     run = make_story(session)
     checkpoint, probe = id_of(run.checkpoints[6]), id_of(run.probes[6])
 
     drawer = soup_of(client.get(f"/compare/cell?runs={run.id}&cell={checkpoint}.{probe}", headers=PARTIAL))
 
     assert texts(drawer, "h2") == ["Who was Einstein?"]
-    assert texts(drawer, "mark") == ["Yes, I am happy to help. Please tell me what you need"]
-    assert texts(drawer, "section")[2] == f"base model {STORY[0][6]}"
-    assert "24 tokens at most" in texts(drawer, "section")[-1]
-    assert "reference “physicist” present" in texts(drawer, "section")[3]
+    assert texts(drawer, "section > .answer-text > mark") == ["Yes, I am happy to help. Please tell me what you need"]
+    assert texts(drawer, ".evolution b") == ["base–10", "15", "20–25", "30", "35–40", "50"]
+    assert texts(drawer, ".evolution [aria-current] b") == ["30"]
+    assert "24 tokens at most" in texts(drawer, "#cell-making")[0]
+    assert "reference “physicist” present" in texts(drawer, "#cell-scores")[0]
+    assert "Taught by general pair 2:" in texts(drawer, "#cell-scores")[0]
 
 
 def test_an_address_with_an_answer_opens_it(client: Any, session: Session) -> None:

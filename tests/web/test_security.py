@@ -327,5 +327,12 @@ def test_the_written_list_is_short() -> None:
     assert {"/login", "/language", "/healthz", "/readyz", "/favicon.ico"} == security.PUBLIC_PATHS
     assert security.PUBLIC_PREFIXES == ("/login/", "/static/")
     assert json.dumps(security.ROLES) == json.dumps(
-        [["/logout", "viewer"], ["/models", "admin"], ["/api/v1/models", "admin"], ["/", "runner"]]
+        [
+            *(
+                [path, "viewer"]
+                for path in ("/logout", "/answers", "/compare/blind", "/api/v1/answers", "/api/v1/votes")
+            ),
+            *([path, "admin"] for path in ("/models", "/api/v1/models")),
+            ["/", "runner"],
+        ]
     )

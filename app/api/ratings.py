@@ -1,0 +1,184 @@
+"""Stars, notes and blind votes: the caller's own, and how all users together see it."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.errors import documented
+from app.api.types import LARGEST_ID, Id, Reply
+from app.domain import ratings, votes
+from app.domain.errors import FieldError, InvalidError
+from app.domain.messages import message
+from app.domain.ratings import LONGEST_NOTE, MOST_STARS, StarCount
+from app.domain.runs import get_run
+from app.domain.vote_pools import vote_pool
+from app.domain.votes import Standing
+from app.web.addresses import read_ids
+from app.web.deps import ReadSession, WriteSession
+
+router = APIRouter(tags=["ratings"])
+
+MOST_IDS = 10_000  # characters of a list
+AnswerId = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+
+
+class PutRating(BaseModel):
+    """What the caller thinks of an answer."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    stars: Annotated[int, Field(ge=1, le=MOST_STARS)] | None = None
+    """Null for a note alone."""
+    note: Annotated[str, Field(max_length=LONGEST_NOTE)] = ""
+
+
+class RatingReply(Reply):
+    """An answer's rating: the caller's own, and everybody's."""
+
+    answer_id: int
+    stars: int | None
+    """The caller's; null where there are none."""
+    note: str
+    """The caller's: no other user sees it."""
+    users: int
+    """Who gave it stars, the caller included."""
+    mean_stars: float | None
+
+
+class RatingList(Reply):
+    """Every answer of a run that somebody rated."""
+
+    ratings: list[RatingReply]
+
+
+class PostVote(BaseModel):
+    """Which of two answers to one question the caller prefers."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    answer_ids: tuple[AnswerId, AnswerId]
+    preferred_answer_id: AnswerId | None = None
+    """One of the two; null where both are as good."""
+
+
+class VoteReply(Reply):
+    """One vote of the caller's."""
+
+    answer_ids: tuple[int, int]
+    preferred_answer_id: int | None
+    created_at: datetime
+
+
+class StandingReply(Reply):
+    """How a checkpoint fares."""
+
+    checkpoint_id: int
+    run_id: int
+    iteration: int
+    votes: int
+    wins: int
+    losses: int
+    ties: int
+    share: float | None
+    """Of its votes that it won, one that ended as good counted half."""
+    interval: tuple[float, float]
+    """The share's 95 % interval, after Wilson."""
+
+
+class VoteResults(Reply):
+    """What came of the votes on some checkpoints."""
+
+    votes: list[VoteReply]
+    """The caller's, the earliest first."""
+    own: list[StandingReply]
+    everybody: list[StandingReply]
+
+
+@router.put("/answers/{answer_id}/rating", summary="Rate an answer", responses=documented(404))
+def put_rating(request: Request, answer_id: Id, rating: PutRating, session: WriteSession) -> RatingReply:
+    """Store the caller's stars and note in place of what they were; nothing of both takes them away."""
+    user_id = request.state.user.user_id
+    ratings.rate_answer(session, answer_id, user_id=user_id, stars=rating.stars, note=rating.note)
+    own = ratings.own_rating(session, answer_id, user_id=user_id)
+    everybody = ratings.count_stars(session, answer_id)
+    return _rating(answer_id, own.stars if own else None, own.note if own else "", everybody)
+
+
+@router.delete("/answers/{answer_id}/rating", status_code=204, summary="Unrate an answer", responses=documented(404))
+def delete_rating(request: Request, answer_id: Id, session: WriteSession) -> None:
+    """Take the caller's stars and note away."""
+    ratings.check_answer(session, answer_id)
+    ratings.clear_rating(session, answer_id, user_id=request.state.user.user_id)
+
+
+@router.get("/runs/{run_id}/ratings", summary="Ratings of a run's answers", responses=documented(404))
+def list_ratings(request: Request, run_id: Id, session: ReadSession) -> RatingList:
+    """Return each answer that the caller or anybody rated, by the answers' ids."""
+    get_run(session, run_id)
+    own = ratings.own_ratings(session, [run_id], user_id=request.state.user.user_id)
+    everybody = ratings.star_counts(session, [run_id])
+    replies = []
+    for answer_id in sorted(own.keys() | everybody.keys()):
+        mine = own.get(answer_id)
+        count = everybody.get(answer_id, StarCount())
+        replies.append(_rating(answer_id, mine.stars if mine else None, mine.note if mine else "", count))
+    return RatingList(ratings=replies)
+
+
+def _rating(answer_id: int, stars: int | None, note: str, everybody: StarCount) -> RatingReply:
+    return RatingReply(answer_id=answer_id, stars=stars, note=note, users=everybody.users, mean_stars=everybody.mean)
+
+
+# ── Votes ──────────────────────────────────────────────────────────────────
+
+
+@router.post("/votes", status_code=204, summary="Vote on two answers", responses=documented())
+def create_vote(request: Request, vote: PostVote, session: WriteSession) -> None:
+    """Store which of two answers the caller prefers; a pair counts once, the last vote on it."""
+    user_id, preferred_id = request.state.user.user_id, vote.preferred_answer_id
+    votes.vote(session, user_id=user_id, answer_ids=vote.answer_ids, preferred_id=preferred_id)
+
+
+@router.get("/votes", summary="Results of votes", responses=documented(404))
+def list_votes(
+    request: Request,
+    session: ReadSession,
+    checkpoints: Annotated[str, Query(examples=["1,2,3"], max_length=MOST_IDS, description="Ids of checkpoints.")] = "",
+    runs: Annotated[str, Query(examples=["7,8"], max_length=MOST_IDS, description="Ids of runs, each whole.")] = "",
+) -> VoteResults:
+    """Return the caller's votes on some checkpoints, and how each of these fares."""
+    run_ids, checkpoint_ids = read_ids("runs", [runs]), read_ids("checkpoints", [checkpoints])
+    if not run_ids and not checkpoint_ids:
+        raise InvalidError([FieldError("runs", message("Say what to look at: checkpoints=1,2,3 or runs=7,8."))])
+    pool = vote_pool(session, run_ids=run_ids, checkpoint_ids=checkpoint_ids)
+    every = votes.votes_on(session, pool)
+    own = [each for each in every if each.user_id == request.state.user.user_id]
+    return VoteResults(
+        votes=[
+            VoteReply(
+                answer_ids=(each.first_answer_id, each.second_answer_id),
+                preferred_answer_id=each.preferred_answer_id,
+                created_at=each.created_at,
+            )
+            for each in own
+        ],
+        own=_standings(votes.standings(pool, own)),
+        everybody=_standings(votes.standings(pool, every)),
+    )
+
+
+def _standings(standings: list[Standing]) -> list[StandingReply]:
+    return [
+        StandingReply(
+            checkpoint_id=each.contender.checkpoint_id,
+            run_id=each.contender.run_id,
+            iteration=each.contender.iteration,
+            votes=each.votes,
+            wins=each.wins,
+            losses=each.losses,
+            ties=each.ties,
+            share=each.share,
+            interval=each.interval,
+        )
+        for each in standings
+    ]

@@ -1,0 +1,31 @@
+"""Storing what a checkpoint answered, with what depends on it: the search index, and what users thought of it."""
+
+from collections.abc import Sequence
+
+from sqlmodel import Session, col, delete, or_, select
+
+from app.domain.answer_search import index_answers
+from app.domain.models import Answer, Rating, Vote
+
+
+def replace_answers(session: Session, checkpoint_id: int, answers: Sequence[Answer]) -> None:
+    """
+    Store everything that a checkpoint answers, in place of what it did.
+
+    An answer that is word for word what it was stays, with its ratings and votes; those of another text go with it.
+    """
+    stored = select(Answer.probe_id, Answer.id, Answer.text).where(Answer.checkpoint_id == checkpoint_id)
+    before = {probe_id: (answer_id, text) for probe_id, answer_id, text in session.exec(stored)}
+    same = {each.probe_id for each in answers if before.get(each.probe_id, (0, None))[1] == each.text}
+    _forget(session, [answer_id or 0 for probe_id, (answer_id, _) in before.items() if probe_id not in same])
+    session.add_all(answer for answer in answers if answer.probe_id not in same)
+    index_answers(session, [checkpoint_id])
+
+
+def _forget(session: Session, answer_ids: Sequence[int]) -> None:
+    if not answer_ids:
+        return
+    pairs = (col(Vote.first_answer_id).in_(answer_ids), col(Vote.second_answer_id).in_(answer_ids))
+    session.exec(delete(Vote).where(or_(*pairs)))
+    session.exec(delete(Rating).where(col(Rating.answer_id).in_(answer_ids)))
+    session.exec(delete(Answer).where(col(Answer.id).in_(answer_ids)))
