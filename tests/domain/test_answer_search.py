@@ -99,6 +99,21 @@ def test_what_is_answered_anew_is_found_and_what_was_is_not(session: Session) ->
     assert session.exec(text(f"SELECT count(*) FROM {TABLE}")).one()[0] == 0  # type: ignore[call-overload]  # noqa: S608
 
 
+def test_what_stands_in_no_document_changes_nothing(session: Session) -> None:
+    """A checkpoint that is not there, one without answers, and none at all; runs that save in turn keep apart."""
+    one, two = make_said(session, "one"), make_said(session, "two", ["No.", "No.", "Paris"])
+    for iteration in range(10, 400, 10):
+        make_checkpoint(session, one if iteration % 20 else two, iteration=iteration)
+    make_checkpoint(session, one, iteration=400, texts=["late", "a", "b"])
+
+    index_answers(session, [999, *(each for each in session.exec(select(Checkpoint.id)) if each)])
+    index_answers(session, [])
+
+    assert found(session, "assistant paris") == ["one"]
+    assert found(session, "late") == ["one"]
+    assert found(session, "paris") == ["one", "two"]
+
+
 def test_a_long_answer_is_found_to_its_end(session: Session) -> None:
     """Longer than Postgres remembers places in one row, with a word longer than it takes, and one said very often."""
     long = "的 word " * PIECES_A_PART + "x" * 5_000 + " the very end"
