@@ -327,5 +327,8 @@ def test_the_written_list_is_short() -> None:
     assert {"/login", "/language", "/healthz", "/readyz", "/favicon.ico"} == security.PUBLIC_PATHS
     assert security.PUBLIC_PREFIXES == ("/login/", "/static/")
     assert json.dumps(security.ROLES) == json.dumps(
-        [["/logout", "viewer"], ["/models", "admin"], ["/api/v1/models", "admin"], ["/", "runner"]]
+        [
+            *(["/logout", "viewer"], ["/models", "admin"], ["/api/v1/models", "admin"]),
+            *(["/verdicts", "admin"], ["/api/v1/verdicts", "admin"], ["/", "runner"]),
+        ]
     )
