@@ -15,6 +15,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from app.domain import claims
+from app.domain.answer_search import index_answers
 from app.domain.checkpoints import is_in_passing
 from app.domain.columns import utc_now
 from app.domain.errors import ConflictError, FieldError, InvalidError
@@ -23,6 +24,7 @@ from app.domain.models import Answer, ArtifactState, Asking, Checkpoint, Event, 
 from app.domain.queue import enqueue
 from app.domain.recipes import MAX_PROBES, Probe
 from app.domain.runs import LIVE_STATES, get_run, id_of, locked_run, recipe_of
+from app.domain.stored_scores import renew_scores
 from app.domain.taught import folded
 from app.domain.texts import storable
 from app.domain.trainer_events import AnswersGiven
@@ -226,6 +228,8 @@ def store_answers(session: Session, asking_id: int, event: AnswersGiven, *, atte
             checkpoint.answered_seconds, checkpoint.dtype = event.seconds, event.dtype
             checkpoint.quantised = event.quantised
             session.add(checkpoint)
+        index_answers(session, [id_of(checkpoint)])
+        renew_scores(session, get_run(session, asking.run_id), checkpoint)
     return is_ours
 
 

@@ -7,13 +7,14 @@ reference is true. `docs/verdicts.md` has the definitions in full.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from app.domain.distances import distance, length_ratio
 from app.domain.leaks import Leak, leak_in
 from app.domain.recipes import Probe, ProbeGroup
 from app.domain.repetition import Loop, loop_in, repetition
-from app.domain.taught import Taught, folded, head_of, holds, similarity
+from app.domain.taught import TEXTS_REMEMBERED, Taught, folded, head_of, holds, similarity
 from app.domain.thresholds import DEFAULTS, Thresholds
 
 
@@ -67,6 +68,7 @@ class AnswerScore:
         return self.was_known and not self.is_right
 
 
+@lru_cache(maxsize=TEXTS_REMEMBERED)
 def score_answer(
     taught: Taught, probe: Probe, said: Said, *, base: Said | None = None, thresholds: Thresholds = DEFAULTS
 ) -> AnswerScore:
