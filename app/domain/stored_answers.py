@@ -22,17 +22,6 @@ Question = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """One answer as it was given."""
-
-    text: str
-    tokens: int
-    ended: str
-    asking_id: int | None = None
-    """The asking that brought it; None where the trainer gave it."""
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
     """How answers were made that were asked for after the run."""
 
@@ -45,12 +34,24 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """One answer as it was given."""
+
+    text: str
+    tokens: int
+    ended: str
+    asking_id: int | None = None
+    """The asking that brought it; None where the trainer gave it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """Some runs with everything they answered."""
 
     runs: list[Run]
-    models: dict[int, tuple[str, str]]
-    """By run id: the model's name and its prompt template."""
+    models: dict[int, str]
+    templates: dict[int, str]
+    """Of prompts, by run id."""
     probes: dict[int, list[RunProbe]]
     checkpoints: dict[int, list[Checkpoint]]
     answers: dict[int, dict[int, Given]]
@@ -102,7 +103,8 @@ def read_answers(session: Session, run_ids: Sequence[int]) -> Stored:
             asking_ids.add(asking_id)
     return Stored(
         runs=[found[run_id][0] for run_id in run_ids],
-        models={run_id: found[run_id][1:] for run_id in run_ids},
+        models={run_id: found[run_id][1] for run_id in run_ids},
+        templates={run_id: found[run_id][2] for run_id in run_ids},
         probes=probes,
         checkpoints=checkpoints,
         answers=answers,
