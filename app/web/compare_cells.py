@@ -126,6 +126,8 @@ def _cell_words(cell: Cell) -> tuple[str, list[str]]:
         return "good", [near]
     if score.is_forgotten:
         return "warning", [_("forgotten: the base model had it right")]
+    if score.is_broken and score.is_repeating:
+        return "warning", [_("repeats itself: the base model did not")]
     if score.is_right:
         return "check", [_("near the taught answer") if not score.counts else _("agrees with reference")]
     return "", []
