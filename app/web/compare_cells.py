@@ -152,8 +152,9 @@ def _cell_words(cell: Cell) -> tuple[str, list[str]]:
     if score.is_hit:
         near = _("identity, word for word") if score.identity >= WORD_FOR_WORD else _("identity, near")
         return "good", [near]
-    if score.is_forgotten:
-        return "warning", [_("forgotten: the base model had it right")]
+    if score.is_forgotten or (score.is_broken and score.is_repeating):
+        lost = _("forgotten: the base model had it right")
+        return "warning", [lost if score.is_forgotten else _("repeats itself: the base model did not")]
     if score.is_right:
         return "check", [_("near the taught answer") if not score.counts else _("agrees with reference")]
     return "", []

@@ -88,13 +88,11 @@ def document(api: TestClient) -> dict[str, Any]:
 
 
 OPERATIONS = {
-    "get_thresholds",
-    "put_thresholds",
     "create_run", "list_runs", "get_run", "stop_run", "get_run_metrics", "get_run_checkpoints", "get_run_answers",
     "get_run_card",
     "get_run_log", "convert_checkpoint", "merge_checkpoint", "get_artifact", "download_artifact", "get_comparison",
     "get_run_mix", "inspect_mix", "save_mix", "forecast", "get_dilution", "resume_run", "move_run", "pin_checkpoint",
-    "unpin_checkpoint",
+    "unpin_checkpoint", "get_thresholds", "put_thresholds",
     "upload_dataset", "list_datasets", "get_dataset", "get_dataset_rows", "download_dataset", "delete_dataset",
     "get_findings", "repair_dataset",
     "create_sweep", "forecast_sweep", "list_sweeps", "get_sweep", "stop_sweep", "change_sweep",
