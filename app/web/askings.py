@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from app.domain.answers import MAX_RUNS
 from app.domain.askings import add_probe, request_asking
-from app.domain.errors import AppError, ConflictError, InvalidError
+from app.domain.errors import AppError, ConflictError, FieldError, InvalidError
 from app.domain.messages import Message, message
 from app.domain.models import Run
 from app.domain.recipe_checks import field_error
@@ -99,7 +99,10 @@ def ask_again(
 
 
 def _runs(session: Session, ids: str) -> list[Run]:
-    return [get_run(session, run_id) for run_id in read_ids("runs", [ids])[:MAX_RUNS]]
+    runs = [get_run(session, run_id) for run_id in read_ids("runs", [ids])[:MAX_RUNS]]
+    if not runs:
+        raise InvalidError([FieldError("runs", message("Give ids of {name}, such as 1,2,3.", name="runs"))])
+    return runs
 
 
 def _refusal(session: Session, run: Run, probe: Probe) -> Message | None:
@@ -116,8 +119,7 @@ def _refusal(session: Session, run: Run, probe: Probe) -> Message | None:
 def _refused(request: Request, part: AskingPart, error: AppError | None) -> Response:
     """Show the form again with what is wrong in it; without htmx, the page of an error."""
     if not is_fragment(request):
-        text = next(iter(part.errors.values()), message("Give ids of {name}, such as 1,2,3.", name="runs"))
-        raise error or ConflictError(text)
+        raise error or ConflictError(next(iter(part.errors.values())))
     return render(request, "runs/_asking.html", AskingReply(part), HTTPStatus.UNPROCESSABLE_ENTITY)
 
 

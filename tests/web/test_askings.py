@@ -87,6 +87,13 @@ def test_what_cannot_be_asked_says_why_in_its_place(client: Any, run: Run, chang
     assert words in soup(reply).select_one(f"#{wrong['aria-describedby']}").text
 
 
+def test_a_form_that_names_no_run_is_refused(client: Any) -> None:
+    """An address that was cut short is no mistake of the server's."""
+    assert client.post("/askings", data=QUESTION | {"runs": ""}).status_code == 422
+    assert client.get("/askings?runs=").status_code == 422
+    assert client.get("/askings?runs=99").status_code == 404
+
+
 def test_an_asking_says_how_far_it_is(client: Any, session: Session, run: Run) -> None:
     """Given and to come, of all checkpoints; once it is over the page is fetched anew."""
     add_probe(session, id_of(run), Probe(question="And now?"))

@@ -21,6 +21,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from worker.engine.generate import pad_left, prompts_of, undisturbed
 
 PADDING = 0  # any token will do: it is masked
+MOST_LOGIT_BYTES = 1 << 30  # at once: where long answers would need more, the batch is taken in parts
+FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -79,17 +81,25 @@ def _mean(sums: Sequence[float], rows: Sequence[Row]) -> float | None:
 
 def _negative_log_likelihoods(model: PreTrainedModel, rows: Sequence[Row]) -> list[float]:
     """Return each row's sum over the tokens of its answer."""
+    last = max(len(row.answer) for row in rows) + 1
+    most = max(1, MOST_LOGIT_BYTES // (last * model.config.vocab_size * FLOAT32_BYTES))
+    sums = []
+    with undisturbed(model), torch.no_grad():
+        for start in range(0, len(rows), most):
+            sums += _sums(model, rows[start : start + most], last=last)
+    return sums
+
+
+def _sums(model: PreTrainedModel, rows: Sequence[Row], *, last: int) -> list[float]:
     device = model.get_input_embeddings().weight.device
     ids, mask = pad_left([row.prompt + row.answer for row in rows], pad=PADDING, device=device)
-    with undisturbed(model), torch.no_grad():
-        logits = _logits(model, ids, mask, last=max(len(row.answer) for row in rows) + 1)
-        return [
-            # one row at a time: the numbers of all in float32 would take as much memory as a step of the training
-            functional.cross_entropy(
-                said[-len(row.answer) - 1 : -1].float(), wanted[-len(row.answer) :], reduction="sum"
-            ).item()
-            for row, said, wanted in zip(rows, logits, ids, strict=True)
-        ]
+    return [
+        # one row at a time: the numbers of all in float32 would take as much memory as a step of the training
+        functional.cross_entropy(
+            said[-len(row.answer) - 1 : -1].float(), wanted[-len(row.answer) :], reduction="sum"
+        ).item()
+        for row, said, wanted in zip(rows, _logits(model, ids, mask, last=last), ids, strict=True)
+    ]
 
 
 def _logits(model: PreTrainedModel, ids: Tensor, mask: Tensor, *, last: int) -> Tensor:

@@ -77,6 +77,19 @@ def test_the_batch_measures_what_transformers_does_row_by_row(loaded, rows) -> N
     model.train()
 
 
+def test_answers_that_are_too_long_for_one_pass_take_several(loaded, rows, monkeypatch) -> None:
+    """The numbers are the same."""
+    import worker.engine.likelihood as engine
+
+    few = {name: group[:3] for name, group in rows.items()}
+    at_once = engine.measure(loaded[0], few)
+    monkeypatch.setattr(engine, "MOST_LOGIT_BYTES", 1)
+
+    one_by_one = engine.measure(loaded[0], few)
+
+    assert one_by_one == pytest.approx(at_once, abs=1e-4)
+
+
 def test_what_cannot_be_measured_is_none(loaded, rows, capsys) -> None:
     """Out of memory or broken in any other way, it costs the number and says so in the log."""
     from worker.engine.likelihood import Row, measure
