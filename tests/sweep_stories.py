@@ -59,17 +59,9 @@ def tell(
         probes = [id_of(probe) for probe in work.get_one(Run, run.id).probes]
         for number, texts in enumerate(told):
             iteration = number * EVERY
-            files: dict[str, Any] = (
-                {"file": f"iter_{iteration}.pth", "adapter": f"adapters/iter_{iteration}"} if iteration else {}
-            )
-            row = Checkpoint(
-                run_id=id_of(run),
-                iteration=iteration,
-                updates=iteration // 2,
-                answered_seconds=1,
-                file=file,
-                adapter=adapter,
-            )
+            file, adapter = (f"iter_{iteration}.pth", f"adapters/iter_{iteration}") if iteration else ("", "")
+            facts = {"iteration": iteration, "updates": iteration // 2, "answered_seconds": 1}
+            row = Checkpoint.model_validate({"run_id": id_of(run), "file": file, "adapter": adapter, **facts})
             work.add(row)
             work.flush()
             work.add_all(
