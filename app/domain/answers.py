@@ -94,8 +94,17 @@ def _compared(run: Run, loaded: Stored, chosen: Collection[int], limits: Thresho
         _column(run, checkpoint, recipe=recipe, score=verdict.score, advice=advice)
         for checkpoint, verdict in zip(checkpoints, verdicts, strict=True)
     )
-    model, template = loaded.models[run_id]
-    return ComparedRun(run_id, run.name, model, template, run.state, recipe, advice, columns, base_id)
+    return ComparedRun(
+        id=run_id,
+        name=run.name,
+        model=loaded.models[run_id],
+        template=loaded.templates[run_id],
+        state=run.state,
+        recipe=recipe,
+        advice=advice,
+        checkpoints=columns,
+        base_id=base_id,
+    )
 
 
 def _column(run: Run, checkpoint: Checkpoint, *, recipe: Recipe, score: CheckpointScore, advice: Advice) -> Column:

@@ -23,6 +23,18 @@ Question = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """How answers were made that were asked for after the run."""
+
+    dtype: str
+    quantised: bool
+    seconds: float | None
+    """Of all answers of that asking."""
+    answers: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
 class Given:
     """One answer as it was given."""
 
@@ -40,24 +52,13 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """How answers were made that were asked for after the run."""
-
-    dtype: str
-    quantised: bool
-    seconds: float | None
-    """Of all answers of that asking."""
-    answers: int
-    device: str
-
-
-@dataclass(frozen=True, slots=True)
 class Stored:
     """Some runs with everything they answered."""
 
     runs: list[Run]
-    models: dict[int, tuple[str, str]]
-    """By run id: the model's name and its prompt template."""
+    models: dict[int, str]
+    templates: dict[int, str]
+    """Of prompts, by run id."""
     probes: dict[int, list[RunProbe]]
     checkpoints: dict[int, list[Checkpoint]]
     answers: dict[int, dict[int, Given]]
@@ -109,7 +110,8 @@ def read_answers(session: Session, run_ids: Sequence[int]) -> Stored:
             asking_ids.add(made.asking_id)
     return Stored(
         runs=[found[run_id][0] for run_id in run_ids],
-        models={run_id: found[run_id][1:] for run_id in run_ids},
+        models={run_id: found[run_id][1] for run_id in run_ids},
+        templates={run_id: found[run_id][2] for run_id in run_ids},
         probes=probes,
         checkpoints=checkpoints,
         answers=answers,
