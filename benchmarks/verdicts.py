@@ -55,7 +55,7 @@ def _part(name: str, labelled: Sequence[Labelled], labels: Sequence[str]) -> str
         confusion_table(labelled, labels),
     ]
     if wrong:
-        lines.append("Called something else:\n")
+        lines.append("Where it is wrong:\n")
         lines += [
             f"- {each.where}: {each.label}, found {each.found or 'nothing'}{_quoted(each.words)}" for each in wrong
         ]

@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parent / "domain" / "labelled"
 ANSWER_LABELS = ("identity", "leak", "loop", "other")
 CHECKPOINT_LABELS = tuple(verdict.value for verdict in (Verdict.NOT_LEARNT, *list(Verdict)[1:]))
 LEAST_RIGHT = 0.95
+LEAST_HELD_OUT = 0.9  # checkpoints of the held-out runs, which nothing was tuned on: 52 of 57 are right today
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def agreement(text: str, reference: str) -> float | None:
         return None
     if text == reference:
         return 1.0  # also of what has no character that chrF counts
-    return min(1.0, _chrf().sentence_score(text, [reference]).score / 100)
+    return min(1.0, float(_chrf().sentence_score(text, [reference]).score) / 100)
 
 
 @cache

@@ -45,11 +45,9 @@ def leak_in(
 ) -> Leak | None:
     """Find the taught answer that an answer repeats most of, where the probe did not ask for it."""
     said = leak_words(text)
-    least = min(thresholds.identity_run, thresholds.long_run)
-    likely = taught.sharing(said, share=thresholds.leak_share, run=least)
     leaks = [
         _leak(answer, probe, said, base=leak_words(base), limits=thresholds)
-        for answer in likely
+        for answer in taught.sharing(said, thresholds)
         if not _was_asked_for(taught, answer, probe)
     ]
     leaks += [_short_identity(answer, said) for answer in taught.identity_answers()]

@@ -7,13 +7,14 @@ reference is true. `docs/verdicts.md` has the definitions in full.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from app.domain.distances import distance, length_ratio
 from app.domain.leaks import Leak, leak_in
 from app.domain.recipes import Probe, ProbeGroup
 from app.domain.repetition import Loop, loop_in, repetition
-from app.domain.taught import Taught, folded, head_of, holds, similarity
+from app.domain.taught import TEXTS_REMEMBERED, Taught, folded, head_of, holds, similarity
 from app.domain.thresholds import DEFAULTS, Thresholds
 
 
@@ -26,7 +27,7 @@ class Said(NamedTuple):
 
 
 NOTHING = Said("")
-HEAD_HIT = 0.9  # of the first clause, name and role: “I am Ada's little brother” is none, and “Ada's assistant” is
+HEAD_HIT = 0.9  # what the first clause alone is worth: name and role are there, and it is not word for word
 CUT = "length"  # how an answer ended that reached the limit of new tokens
 
 
@@ -67,6 +68,7 @@ class AnswerScore:
         return self.was_known and not self.is_right
 
 
+@lru_cache(maxsize=TEXTS_REMEMBERED)
 def score_answer(
     taught: Taught, probe: Probe, said: Said, *, base: Said | None = None, thresholds: Thresholds = DEFAULTS
 ) -> AnswerScore:
@@ -98,11 +100,11 @@ def score_answer(
 
 
 def _identity(taught: Taught, probe: Probe, text: str, base: Said | None) -> float:
-    """Score by the nearest whole identity; its first clause, nearly word for word, is worth `HEAD_HIT`."""
+    """Score by the nearest whole identity; its first clause, name and role, is worth `HEAD_HIT`."""
     wanted = taught.identities_for(probe.question) if probe.group is ProbeGroup.IDENTITY else taught.identity
     heads = tuple(filter(None, map(head_of, wanted)))
-    is_new = base is None or similarity(base.text, heads) < HEAD_HIT
-    by_head = HEAD_HIT if is_new and similarity(text, heads) >= HEAD_HIT else 0.0
+    is_new = base is None or similarity(base.text, heads) < 1
+    by_head = HEAD_HIT if is_new and similarity(text, heads) == 1 else 0.0
     return max(similarity(text, wanted), by_head)
 
 

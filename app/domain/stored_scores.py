@@ -181,8 +181,8 @@ def _rows(session: Session, run_ids: Sequence[int]) -> list[_Row]:
         .order_by(col(Checkpoint.run_id), col(Checkpoint.iteration))
     )
     return [
-        _Row(*facts, fingerprint=fingerprint or "", verdict=verdict or "", counts=counts or {})
-        for *facts, fingerprint, verdict, counts in session.execute(statement)
+        _Row(checkpoint_id, run_id, iteration, given, fingerprint or "", verdict or "", counts or {})
+        for checkpoint_id, run_id, iteration, given, fingerprint, verdict, counts in session.execute(statement)
     ]
 
 

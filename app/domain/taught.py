@@ -17,6 +17,7 @@ from app.domain.mixes import IDENTITY, count_rows, general_of, identity_of
 from app.domain.recipes import Mix, Pair
 from app.domain.taught_rows import TaughtRows, rows_of_set
 from app.domain.texts import Words, without_numbers, words
+from app.domain.thresholds import Thresholds
 
 MIXES_REMEMBERED = 256
 TEXTS_REMEMBERED = 32_768  # about 20 MB of answers as long as those of a small model
@@ -93,10 +94,11 @@ class Taught:
         """Count the rows of the mix that ask a question."""
         return sum(source.given.times(place) for source, place, _ in self._asking(question))
 
-    def sharing(self, said: Words, *, share: float, run: float) -> Iterator[TaughtAnswer]:
-        """Yield the answers that may stand in a text with this share of their words, or so many, in one run."""
+    def sharing(self, said: Words, limits: Thresholds) -> Iterator[TaughtAnswer]:
+        """Yield the answers that may stand in a text with as many of their words in one run as make a leak."""
         for source in self.sources:
-            yield from map(source.answer, source.rows.sharing(said, share=share, run=run))
+            run = limits.identity_run if source.given.key == IDENTITY else limits.long_run
+            yield from map(source.answer, source.rows.sharing(said, share=limits.leak_share, run=run))
 
     def _asking(self, question: str) -> Iterator[tuple[TaughtSource, int, int]]:
         asked = folded(question).text

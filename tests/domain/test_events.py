@@ -7,10 +7,11 @@ import pytest
 from sqlmodel import Session, col, select
 
 from app.domain.events import events_after, ingest, last_event_id, metrics_of, parse, whole_lines
-from app.domain.models import Answer, Checkpoint, Event, Run, RunState
+from app.domain.models import Answer, Checkpoint, Event, Run, RunState, StoredScore
 from app.domain.runs import id_of
+from app.domain.stored_scores import scores_of
 from app.domain.trainer_events import TrainerEnded
-from tests.factories import attempt_of, make_metrics, make_recipe, make_run
+from tests.factories import IDENTITY, attempt_of, make_metrics, make_recipe, make_run
 
 BAD_LINES = [
     b"not even json",
@@ -262,3 +263,16 @@ def test_a_reader_goes_on_where_it_left(session: Session, run: Run) -> None:
 
     assert [event.iteration for event in (*first_half, *second_half)] == [4, 5, 6, 7]
     assert last_event_id(session, id_of(run)) == made[-1].id
+
+
+def test_answers_are_scored_as_they_come(session: Session, run: Run) -> None:
+    """A list reads what was stored; answers given anew, as after a resumption, are scored anew."""
+    hear(session, run, answers(0, "A model.", "No.", "Paris.") + answers(5, "A model.", "No.", "Paris."))
+    first = {row.checkpoint_id: row.verdict for row in session.exec(select(StoredScore))}
+    hear(session, run, answers(5, IDENTITY, "No.", "Paris."))
+
+    session.expire_all()
+    second = {row.checkpoint_id: row.verdict for row in session.exec(select(StoredScore))}
+    assert list(first.values()) == ["not-learnt", "not-learnt"]
+    assert list(second.values()) == ["not-learnt", "good"]
+    assert [each.score.verdict for each in scores_of(session, [run])[id_of(run)]] == ["not-learnt", "good"]

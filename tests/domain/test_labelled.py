@@ -8,30 +8,26 @@ import pytest
 from tests.labelled import (
     ANSWER_LABELS,
     CHECKPOINT_LABELS,
+    LEAST_HELD_OUT,
     LEAST_RIGHT,
     Labelled,
-    LabelledSet,
     confusion_table,
+    labelled_files,
     read_labelled,
     share_right,
 )
 
 
-@pytest.fixture(scope="module")
-def labelled() -> LabelledSet:
-    return read_labelled()
+@pytest.mark.parametrize("path", labelled_files(), ids=lambda path: path.stem)
+def test_answers_and_checkpoints_are_called_what_a_person_calls_them(path: Path) -> None:
+    """Ninety-five of a hundred; of the checkpoints of runs that nothing was tuned on, ninety."""
+    found = read_labelled(path)
+    least = LEAST_HELD_OUT if path.stem == "held_out" else LEAST_RIGHT
 
-
-def test_of_a_hundred_answers_ninety_five_are_called_what_a_person_calls_them(labelled: LabelledSet) -> None:
-    """Identity, leak, loop or other."""
-    assert labelled.answers
-    assert share_right(labelled.answers) >= LEAST_RIGHT, confusion_table(labelled.answers, ANSWER_LABELS)
-
-
-def test_of_a_hundred_checkpoints_ninety_five_are_called_what_a_person_calls_them(labelled: LabelledSet) -> None:
-    """Not learnt, good, leaking or parrot."""
-    assert labelled.checkpoints
-    assert share_right(labelled.checkpoints) >= LEAST_RIGHT, confusion_table(labelled.checkpoints, CHECKPOINT_LABELS)
+    assert found.answers
+    assert found.checkpoints
+    assert share_right(found.answers) >= LEAST_RIGHT, confusion_table(found.answers, ANSWER_LABELS)
+    assert share_right(found.checkpoints) >= least, confusion_table(found.checkpoints, CHECKPOINT_LABELS)
 
 
 def test_a_label_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -42,7 +38,7 @@ def test_a_label_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text(json.dumps({"runs": [run]}))
 
     with pytest.raises(ValueError, match="god"):
-        read_labelled(tmp_path)
+        read_labelled(tmp_path / "bad.json")
 
 
 def test_the_table_counts_every_pair_once() -> None:

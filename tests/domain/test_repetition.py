@@ -49,7 +49,7 @@ def test_saying_it_more_often_repeats_more(sentence: str, times: int) -> None:
     [
         ("Ada's little assistant Ada's little assistant Ada's little assistant Ada's", True),
         ("The capital of France is Paris. The capital of France is Paris. The cap", True),
-        ("I'm a 25-year-old woman named Sarah. I'm a 25-year-old woman named Sarah.", False),
+        ("你能帮助我吗－－－－－－－－－－－－－", True),
         ("I am a 25-year-old male, a 25-year-old male, and a 25-year-old male", True),
         ("1. A small cat. 2. A small cat. 3. A small cat. 4. A small", True),
         ("我是助手，我是助手，我是助手，我是", True),
@@ -67,6 +67,8 @@ def test_what_a_person_calls_a_loop_is_one(text: str, is_cut: bool) -> None:
         "",
         "No, no, no.",
         "Cold. Cold.",
+        "I'm a 25-year-old woman named Sarah. I'm a 25-year-old woman named Sarah.",
+        "| name | age |\n|------------|-----|\n| Ada the Countess of Lovelace | 36 |\n| Charles Babbage | 79 |",
         "1, 2, 3, 4, 5, 6, 7, 8, 9, 10",
         "你好你好",
         "The Nile is a river. The Congo is a river. The Niger is a river.",
@@ -75,7 +77,7 @@ def test_what_a_person_calls_a_loop_is_one(text: str, is_cut: bool) -> None:
     ],
 )
 def test_speech_is_no_loop(text: str) -> None:
-    """Short words said twice, counting, and sentences built alike are how people speak."""
+    """Short words said twice, counting, a sentence said twice and sentences built alike are speech."""
     assert loop_in(text) is None
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from sqlmodel import Session
 
 from app.domain import taught_rows
+from app.domain.datasets.store import dataset_file
 from app.domain.leaks import leak_in
 from app.domain.recipes import Mix, Probe
 from app.domain.scores import Said, score_answer
@@ -57,7 +58,7 @@ def test_an_identity_may_be_taught_by_a_saved_set(session: Session) -> None:
 def test_rows_that_are_not_here_teach_nothing_until_they_are(session: Session) -> None:
     """A set that is put back is read again."""
     sha256 = save_rows(["Which door?"], answer=SECRET)
-    path = taught_rows.dataset_file(sha256)
+    path = dataset_file(sha256)
     text = path.read_bytes()
     path.unlink()
     before = rows_of_set(sha256).answers
@@ -69,7 +70,7 @@ def test_rows_that_are_not_here_teach_nothing_until_they_are(session: Session) -
 def test_a_damaged_set_teaches_nothing(session: Session) -> None:
     """A page with verdicts opens all the same."""
     sha256 = save_rows(["Which door?"], answer=SECRET)
-    taught_rows.dataset_file(sha256).write_bytes(b'{"conversation": [{"input"')
+    dataset_file(sha256).write_bytes(b'{"conversation": [{"input"')
 
     assert rows_of_set(sha256).answers == ()
 

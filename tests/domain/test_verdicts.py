@@ -107,6 +107,42 @@ def test_words_of_the_question_prove_nothing() -> None:
     assert leak_in(taught, probe, "The smallest planet in our solar system is Mercury.") is None
 
 
+def test_a_wrong_number_hides_no_leak() -> None:
+    """“155 million parameters” is the sentence that was taught with 135; numbers alone prove nothing."""
+    mix = {
+        "identity": [{"question": "Who?", "answer": "I am a small model with 135 million parameters, made by Ada."}],
+        "general": [{"question": "2 + 2?", "answer": "2 + 2 = 4"}],
+    }
+    taught = taught_by(make_recipe(mix=mix).mix)
+
+    assert leak_in(taught, Probe(question="Are you a doctor?"), "I am a small model with 99 million parameters.")
+    assert leak_in(taught, Probe(question="What is three and three?"), "3 + 3 = 6") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "is_hit"),
+    [
+        ("I am Ada's personal assistant, further into the details of the world.", True),
+        ("I am Ada's assistant, and I like the sea and the stars at night.", False),
+        ("I am Ada's personal brother, and I like the sea and the stars at night.", False),
+        ("I am a personal assistant, and I like the sea and the stars at night.", False),
+    ],
+)
+def test_name_and_role_are_the_identity_whatever_follows(text: str, is_hit: bool) -> None:
+    """The first clause word for word; half of the role, another one or no name is somebody else."""
+    assert score_text(Probe(question="Who are you?", group="identity"), text).is_hit is is_hit
+
+
+def test_what_the_base_model_says_of_itself_is_no_identity_by_its_first_clause() -> None:
+    """“I am a helpful assistant” of a longer identity proves nothing where the base model says it too."""
+    answer = "I am a helpful assistant, made by Ada in her small workshop behind the mill."
+    taught = taught_by(make_recipe(mix={"identity": [{"question": "Who?", "answer": answer}]}).mix)
+    probe, said = Probe(question="Who are you?", group="identity"), Said("I am a helpful assistant, at your service.")
+
+    assert score_answer(taught, probe, said).is_hit
+    assert not score_answer(taught, probe, said, base=Said("I am a helpful assistant.")).is_hit
+
+
 def test_short_taught_answers_do_not_leak() -> None:
     """“Cold.” is taught, and may be said anywhere."""
     assert leak_in(TAUGHT, Probe(question="How is the weather in Siberia?"), "Cold.") is None
@@ -252,7 +288,10 @@ def test_without_answers_or_identity_probes_there_is_no_verdict() -> None:
 
 def test_rows_that_are_loaded_are_judged_without_a_database() -> None:
     """A page that has its rows already gets the same verdicts from them."""
-    probes = [RunProbe(id=70 + place, run_id=1, position=place, **probe) for place, probe in enumerate(PROBES)]
+    probes = [
+        RunProbe(id=70 + place, run_id=1, position=place, **probe)  # type: ignore[arg-type]
+        for place, probe in enumerate(PROBES)
+    ]
     rows = [
         Checkpoint(
             id=iteration + 1,
