@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent / "domain" / "labelled"
 ANSWER_LABELS = ("identity", "leak", "loop", "other")
 CHECKPOINT_LABELS = tuple(verdict.value for verdict in (Verdict.NOT_LEARNT, *list(Verdict)[1:]))
 LEAST_RIGHT = 0.95
-LEAST_HELD_OUT = 0.9  # checkpoints of the held-out runs, which nothing was tuned on: 52 of 57 are right today
+LEAST_OF_FILE = 0.9  # checkpoints of one file: one answer that is read otherwise turns a verdict, and a file has sixty
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,14 @@ def read_labelled(path: Path) -> LabelledSet:
                 found = label_of(score.answers[answer["probe"]])
                 answers += _labelled(place, answer["label"], found, among=ANSWER_LABELS, words=answer["text"])
     return LabelledSet(answers, checkpoints)
+
+
+def read_all(files: Iterable[LabelledSet]) -> LabelledSet:
+    """Put several files together."""
+    every = list(files)
+    return LabelledSet(
+        [each for found in every for each in found.answers], [each for found in every for each in found.checkpoints]
+    )
 
 
 def label_of(score: AnswerScore) -> str:

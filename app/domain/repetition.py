@@ -22,7 +22,6 @@ LEAST_SENTENCE = 3.0  # words that come again, where twice is enough
 SAME_MARKS = 10  # in a row, where they are half of the answer: “－－－－－－－－－－”
 MOSTLY = 0.7  # of the answer's words: so much of it must be what comes again with other words between
 _SAME = re.compile(rf"(\S)\1{{{SAME_MARKS - 1},}}")
-LIST_MARKS = ".)、:．：）"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +40,13 @@ def repetition(text: str) -> float:
     """
     Return the share of an answer's runs of four words that have come before in it, 0 to 1.
 
-    0 says that each run is new, and is what a text of fewer than four words gets.
+    0 says that each run is new, and is what a text of fewer than four words gets. Numbers are left out.
 
     Source:
         `seq-rep-4` of Welleck et al., Neural Text Generation With Unlikelihood Training (arXiv:1908.04319,
         section 6.1): 1 - distinct 4-grams / 4-grams, here over words and not over tokens.
     """
-    said = folded(text).text
+    said = _without_numbers(folded(text)).text
     runs = [said[start : start + REPEATED] for start in range(len(said) - REPEATED + 1)]
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
@@ -55,7 +54,7 @@ def repetition(text: str) -> float:
 @lru_cache(maxsize=TEXTS_REMEMBERED)
 def loop_in(text: str, *, is_cut: bool = False) -> Loop | None:
     """
-    Find the words that come again and again, with the numbers of a list left out.
+    Find the words that come again and again, with numbers left out.
 
     They come three times or more in a row up to the end; or twice, where the answer was cut; or a run of
     four words comes three times, and such runs are most of the answer. A mark that comes ten times in a
@@ -64,7 +63,7 @@ def loop_in(text: str, *, is_cut: bool = False) -> Loop | None:
     Args:
         is_cut: the answer ended at its limit of tokens.
     """
-    said = _without_list_numbers(text, folded(text))
+    said = _without_numbers(folded(text))
     found = _loop_of(said, is_cut=is_cut)
     if found is None and is_cut:  # maybe in the middle of a word, which then is none of those before
         found = _loop_of(Words(said.text[:-1], said.spans[:-1]), is_cut=True)
@@ -81,13 +80,9 @@ def _loop_of(said: Words, *, is_cut: bool) -> Loop | None:
     return _recurring(said)
 
 
-def _without_list_numbers(text: str, said: Words) -> Words:
-    """Leave out `1.` and `(2)`: what a list repeats stands between numbers that never come again."""
-    kept = [
-        (word, span)
-        for word, span in zip(said.text, said.spans, strict=True)
-        if not (word.isdecimal() and text[span[1] : span[1] + 1] in LIST_MARKS and text[span[1] :])
-    ]
+def _without_numbers(said: Words) -> Words:
+    """Leave numbers out: those of a list part what it repeats, and the noughts of a large one are no loop."""
+    kept = [(word, span) for word, span in zip(said.text, said.spans, strict=True) if not word.isdecimal()]
     return Words(tuple(word for word, _ in kept), tuple(span for _, span in kept))
 
 

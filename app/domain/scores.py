@@ -14,7 +14,7 @@ from app.domain.distances import distance, length_ratio
 from app.domain.leaks import Leak, leak_in
 from app.domain.recipes import Probe, ProbeGroup
 from app.domain.repetition import Loop, loop_in, repetition
-from app.domain.taught import TEXTS_REMEMBERED, Taught, folded, head_of, holds, similarity
+from app.domain.taught import TEXTS_REMEMBERED, Taught, folded, head_of, holds, name_in, similarity
 from app.domain.thresholds import DEFAULTS, Thresholds
 
 
@@ -28,6 +28,7 @@ class Said(NamedTuple):
 
 NOTHING = Said("")
 HEAD_HIT = 0.9  # what the first clause alone is worth: name and role are there, and it is not word for word
+NAMELESS = 0.5  # the same sentence about somebody else is half of it at most
 CUT = "length"  # how an answer ended that reached the limit of new tokens
 
 
@@ -100,12 +101,18 @@ def score_answer(
 
 
 def _identity(taught: Taught, probe: Probe, text: str, base: Said | None) -> float:
-    """Score by the nearest whole identity; its first clause, name and role, is worth `HEAD_HIT`."""
+    """Score by the nearest identity answer."""
     wanted = taught.identities_for(probe.question) if probe.group is ProbeGroup.IDENTITY else taught.identity
-    heads = tuple(filter(None, map(head_of, wanted)))
-    is_new = base is None or similarity(base.text, heads) < 1
-    by_head = HEAD_HIT if is_new and similarity(text, heads) == 1 else 0.0
-    return max(similarity(text, wanted), by_head)
+    before = base.text if base else ""
+    return max((_nearness(text, answer, before=before, name=taught.name) for answer in wanted), default=0.0)
+
+
+def _nearness(text: str, answer: str, *, before: str, name: str) -> float:
+    """Hold a text against one identity answer, of which the first clause and the name weigh most."""
+    head = (head_of(answer),) if head_of(answer) else ()
+    by_head = HEAD_HIT if similarity(text, head) == 1 and similarity(before, head) < 1 else 0.0
+    near = max(similarity(text, (answer,)), by_head)
+    return near if holds(name_in(head_of(answer) or answer, name), text) else min(near, NAMELESS)
 
 
 def is_repeating(said: Said, thresholds: Thresholds) -> bool:

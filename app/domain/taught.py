@@ -23,6 +23,8 @@ MIXES_REMEMBERED = 256
 TEXTS_REMEMBERED = 32_768  # about 20 MB of answers as long as those of a small model
 LEAST_HEAD = 4.0  # words: “I am Dr.” is no head
 _CLAUSE = re.compile(r"[,;，；。！？]|[.!?](?=\s)")
+_SENTENCE_ENDS = ".!?:\n。！？："
+_QUOTES = " \t“”\"'‘’«»(（「『"
 LONG_WORD = 5  # letters: a reference that long also stands for its plural and other endings
 
 
@@ -75,6 +77,8 @@ class Taught:
 
     sources: tuple[TaughtSource, ...]
     identity: tuple[str, ...]
+    name: str = ""
+    """What the mix fills in for {name}; empty where no identity answer has it."""
 
     def answers_to(self, question: str) -> tuple[str, ...]:
         """Return the answers that the mix teaches for a question; none when the question is not in it."""
@@ -117,7 +121,8 @@ def taught_by(mix: Mix) -> Taught:
         TaughtSource(general_rows, _rows(general_of(mix))),
         *(TaughtSource(given, None, file.sha256) for given, file in zip(file_rows, mix.files, strict=True)),
     )
-    return Taught(sources, tuple(dict.fromkeys(pair.answer for pair in identity)))
+    name = mix.name if any("{name}" in pair.answer for pair in mix.identity) else ""
+    return Taught(sources, tuple(dict.fromkeys(pair.answer for pair in identity)), name)
 
 
 def _rows(pairs: tuple[Pair, ...]) -> TaughtRows:
@@ -149,6 +154,32 @@ def head_of(answer: str) -> str:
         if folded(head).weight() >= LEAST_HEAD:
             return head if folded(answer[mark.end() :]).text else ""
     return ""
+
+
+@lru_cache(maxsize=MIXES_REMEMBERED)
+def name_in(answer: str, name: str) -> str:
+    """
+    Return the word of an identity answer that names, as it stands there; nothing where none can be told.
+
+    It is what the mix fills in, or else the first capital inside a sentence: “Ada's” of “I am Ada's assistant”.
+
+    Args:
+        answer: one that says name and role; of a longer one its first clause, as others may be named behind it.
+    """
+    said, filled = folded(answer), folded(name).text
+    for place, (start, end) in enumerate(said.spans):
+        if not filled and _is_name(answer, start, said.text[place]):
+            return answer[start:end]
+        *first, last = said.text[place : place + len(filled)] or ("",)
+        if filled and tuple(first) == filled[:-1] and last.startswith(filled[-1]):
+            return answer[start : said.spans[place + len(filled) - 1][1]]
+    return ""
+
+
+def _is_name(answer: str, start: int, word: str) -> bool:
+    before = answer[:start].rstrip(_QUOTES)
+    is_first = not before or before[-1] in _SENTENCE_ENDS
+    return answer[start].isupper() and not is_first and word.partition("'")[0] != "i"
 
 
 @lru_cache(maxsize=TEXTS_REMEMBERED)

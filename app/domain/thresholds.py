@@ -71,9 +71,9 @@ class Thresholds(RecipePart):
         allow_inf_nan=False,
     )
     parrot_share: float = setting(
-        0.5,  # half the questions get what was taught; leaks in other words are not even seen
-        title=N_("Parrot from"),
-        help=N_("Leaks at this share of the open probes, and at two at least, make a parrot."),
+        0.5,  # most questions get what was taught; leaks in other words are not even seen
+        title=N_("Parrot above"),
+        help=N_("Leaks at more than this share of the open probes, and at two at least, make a parrot."),
         gt=0,
         le=1,
         allow_inf_nan=False,

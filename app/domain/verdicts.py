@@ -2,7 +2,7 @@
 Scores and verdicts of one checkpoint: pure functions over its answers.
 
 `app.domain.scores` says what one answer shows. The verdict is the first that holds:
-- parrot: leaks at half or more of the open probes, or gives broken answers at half or more of them
+- parrot: leaks at more than half of the open probes, or gives broken answers at half or more of them
   (loops, or nothing, where the base model answered), and at two at least; or knows its identity and has
   forgotten half or more of what the base model knew. Each way it says its own sentence and little else
   is left.
@@ -181,7 +181,7 @@ def _is_learnt(counts: CheckpointScore, limits: Thresholds) -> bool:
 
 
 def _leaks_most(counts: CheckpointScore, limits: Thresholds) -> bool:
-    return counts.leaks >= max(LEAST, limits.parrot_share * counts.leak_total)
+    return counts.leaks >= LEAST and counts.leaks > limits.parrot_share * counts.leak_total
 
 
 def _has_broken(counts: CheckpointScore, limits: Thresholds) -> bool:

@@ -171,7 +171,7 @@ def test_the_base_model_is_as_far_from_itself_as_can_be_asked() -> None:
     [
         (Thresholds(identity_hit=1.0), 15, Verdict.NOT_LEARNT),
         (Thresholds(leak_share=1.0, identity_run=200), 25, Verdict.GOOD),
-        (Thresholds(parrot_share=0.4), 30, Verdict.PARROT),
+        (Thresholds(parrot_share=0.3), 30, Verdict.PARROT),
         (Thresholds(identity_hit=0.3), 10, Verdict.GOOD),
     ],
 )
