@@ -164,6 +164,11 @@ def _check_answers(recipe: Recipe) -> Iterator[FieldError]:
     elif is_stopping and all(probe.group is not ProbeGroup.IDENTITY for probe in recipe.probes):
         text = message("No probe asks for the identity, so nothing tells when it is learnt. Add an identity probe.")
         yield FieldError("stopping.at_sweet_spot", text)
+    elif is_stopping and all(probe.group is ProbeGroup.IDENTITY for probe in recipe.probes):
+        text = message(
+            "Every probe asks for the identity, so nothing tells what leaks. Add a near-miss or general probe."
+        )
+        yield FieldError("stopping.at_sweet_spot", text)
     if checkpoints.keep_best and not checkpoints.evaluate:
         text = message("Without answers nothing tells the good ones. Let the probes be answered at every checkpoint.")
         yield FieldError("checkpoints.keep_best", text)

@@ -18,6 +18,7 @@ from app.domain.answer_search import begins_word, pieces_of, runs_that_said
 from app.domain.models import Answer, Checkpoint, Model, Run, RunProbe
 from app.domain.texts import plain, words
 
+MOST_WORDS = 32  # a statement of a thousand is too deep for SQLite; who types so many means a sentence
 LONGEST_SENTENCE = 160  # characters; of a longer one, what is around its first word that was searched for
 CANDIDATES = 40  # answers of a run that are split into words: `art` is seen in `part` too, and not found
 _OF_SWEEP = re.compile(r"sweep:(\d{1,9})", re.ASCII)  # in a search: the runs of one sweep
@@ -38,7 +39,7 @@ class Hit:
 
 def query_words(query: str) -> list[str]:
     """Split what is searched for into words, each of which must fit; `sweep:3` is one of them."""
-    return query.replace("\x00", " ").split()  # Postgres knows no NUL
+    return query.replace("\x00", " ").split()[:MOST_WORDS]  # Postgres knows no NUL
 
 
 def search_words(query: str) -> list[str]:

@@ -36,10 +36,10 @@ def sweet_spot(rule: Stopping, judged: Sequence[CheckpointVerdict]) -> tuple[int
 
 
 def _is_sweet(rule: Stopping, score: CheckpointScore) -> bool:
-    if not score.identity_total or score.verdict is Verdict.PARROT:  # who forgot what the base model knew is none
+    is_blind = not score.identity_total or not score.leak_total  # nothing tells the one or the other
+    if is_blind or score.verdict is Verdict.PARROT:  # who forgot what the base model knew is none
         return False
-    leak = score.leaks / score.leak_total if score.leak_total else 0.0
-    return score.identity_hits / score.identity_total >= rule.identity and leak <= rule.leak
+    return score.identity_hits >= rule.identity * score.identity_total and score.leaks <= rule.leak * score.leak_total
 
 
 def parrots(judged: Sequence[CheckpointVerdict]) -> tuple[int, ...]:

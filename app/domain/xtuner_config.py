@@ -10,7 +10,7 @@ Needs neither torch nor xtuner.
 import ast
 from dataclasses import dataclass
 
-from app.domain import xtuner_parts
+from app.domain import xtuner_parts, xtuner_schedule
 from app.domain.held_out import HeldOut, held_out_part, hold_out
 from app.domain.recipes import Recipe
 from app.domain.xtuner_parts import Device
@@ -115,7 +115,7 @@ def render_config(  # noqa: PLR0913 - one keyword for each thing a config needs 
         + held_out_part(held_out or hold_out(recipe)),
         model=xtuner_parts.model_part(recipe),
         data=xtuner_parts.data_part(rows=rows),
-        schedule=xtuner_parts.schedule_part(recipe, device),
+        schedule=xtuner_schedule.schedule_part(recipe, device),
         runtime=xtuner_parts.runtime_part(recipe, run_folder=run_folder, device=device),
     )
     ast.parse(parts.text)

@@ -160,7 +160,8 @@ def undo(request: Request, session: WriteSession, query: AskedVote) -> Response:
     user_id = request.state.user.user_id
     undone = votes.undo_vote(session, _pool(session, query), user_id=user_id)
     key = names_key(session, user_id)
-    pair = ".".join(name_of(each, key) for each in undone) if undone else ""
+    names = [name_of(each, key) for each in undone or ()]
+    pair = ".".join(SystemRandom().sample(names, len(names)))  # as stored it would tell which is the earlier
     return RedirectResponse(query.url(pair=pair, skipped=query.skipped), status_code=303)
 
 

@@ -94,6 +94,11 @@ BAD_VALUES: list[tuple[dict[str, Any], str, str]] = [
     ({"checkpoints": {"evaluate": False, "keep_best": True}}, "checkpoints.keep_best", "Let the probes be answered"),
     ({"checkpoints": {"evaluate": False}, "stopping": {"at_sweet_spot": True}}, "stopping.at_sweet_spot", "not seen"),
     ({"probes": [{"question": "?"}], "stopping": {"at_sweet_spot": True}}, "stopping.at_sweet_spot", "identity probe"),
+    (
+        {"probes": [{"question": "?", "group": "identity"}], "stopping": {"at_sweet_spot": True}},
+        "stopping.at_sweet_spot",
+        "what leaks",
+    ),
     ({"stopping": {"identity": 1.5}}, "stopping.identity", "or less"),
     ({"stopping": {"leak": -0.1}}, "stopping.leak", "0 or more"),
     ({"stopping": {"checkpoints": 0}}, "stopping.checkpoints", "1 or more"),

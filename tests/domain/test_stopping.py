@@ -57,12 +57,12 @@ def test_who_forgot_what_was_known_is_no_sweet_spot() -> None:
 
 
 def test_without_a_probe_that_could_tell_nothing_is_sweet() -> None:
-    """No identity probe was answered; where none is open, the identity alone decides."""
+    """No identity probe was answered, or none is open: a leak could not have been seen."""
     blind = CheckpointScore(0, 0, 0, 4, answered=6)
     closed = CheckpointScore(2, 2, 0, 0, answered=6)
 
     assert sweet_spot(Stopping(**RULED, identity=0), judged([blind] * 3)) == ()
-    assert sweet_spot(Stopping(**RULED), judged([closed] * 2)) == (5, 10)
+    assert sweet_spot(Stopping(**RULED), judged([closed] * 2)) == ()
 
 
 @given(VERDICTS)
