@@ -86,7 +86,7 @@ def test_thresholds_go_back_to_their_defaults(client: Any, session: Session) -> 
     ],
 )
 def test_the_page_says_over_how_many_runs_it_counted(
-    client: Any, session: Session, monkeypatch: pytest.MonkeyPatch, most: tuple[int, int], says: str
+    client: Any, session: Session, monkeypatch: pytest.MonkeyPatch, *, most: tuple[int, int], says: str
 ) -> None:
     """A worker has the rest."""
     make_story(session)
