@@ -10,7 +10,7 @@ from app.domain.models import Role, Run
 from app.domain.runs import id_of
 from app.domain.stored_scores import scores_of
 from app.domain.thresholds import DEFAULTS, read_thresholds
-from app.domain.verdicts import Verdict
+from app.domain.verdicts import Verdict, judge_run
 from tests.stories import make_story
 from tests.web.form_fields import soup_of
 
@@ -104,12 +104,11 @@ def test_nothing_is_scored_while_the_database_is_locked(
 ) -> None:
     """Another writer gets its turn while the page counts."""
     run = make_story(session)
-    judge = stored_scores.judge_run
 
     def judge_while_another_writes(*args: Any, **kwargs: Any) -> Any:
         with db.unit_of_work() as work:  # would wait for five seconds, and fail
             work.get_one(Run, run.id).name = "written meanwhile"
-        return judge(*args, **kwargs)
+        return judge_run(*args, **kwargs)
 
     monkeypatch.setattr(stored_scores, "judge_run", judge_while_another_writes)
 

@@ -8,6 +8,7 @@ from sqlmodel import Session, select
 from app.domain import db, queue, rescoring, stored_scores
 from app.domain.models import Run, StoredScore
 from app.domain.runs import id_of
+from app.domain.verdicts import judge_run
 from tests.stories import STORY, make_story
 from worker import tasks
 
@@ -31,12 +32,12 @@ def test_a_worker_scores_without_the_write_lock_and_asks_for_the_rest(
     monkeypatch.setattr(queue, "send", sent.extend)
     monkeypatch.setattr(rescoring, "MOST_ANSWERS", 1)
     make_story(session)
-    new, judge = make_story(session), stored_scores.judge_run
+    new = make_story(session)
 
     def judge_while_another_writes(*args: Any, **kwargs: Any) -> Any:
         with db.unit_of_work() as work:  # would wait for five seconds, and fail
             work.get_one(Run, new.id).name = "written meanwhile"
-        return judge(*args, **kwargs)
+        return judge_run(*args, **kwargs)
 
     monkeypatch.setattr(stored_scores, "judge_run", judge_while_another_writes)
 
