@@ -14,7 +14,7 @@ from celery import Celery
 from celery.signals import task_postrun, task_prerun, worker_process_init, worker_ready, worker_shutting_down
 
 from app.config import settings
-from app.domain import db, presence, queue
+from app.domain import db, presence, queue, rescoring
 from app.processes import adopt_orphans, die_with
 from worker.gpus import devices
 from worker.leaving import begin_work, end_work, leave, leave_or_end
@@ -57,7 +57,7 @@ def _begin_pool_process(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arg
 @worker_ready.connect
 def _start_reconciler(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
     _reconciler.start()
-    queue.send([queue.QueueMessage("verdicts.recompute", {"before_run_id": 0})])  # what another version scored
+    queue.send([queue.QueueMessage(rescoring.TASK, {"before_run_id": 0})])  # what another version scored
 
 
 @worker_shutting_down.connect

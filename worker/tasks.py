@@ -3,7 +3,7 @@
 from celery import shared_task
 from celery.utils.nodenames import gethostname
 
-from app.domain import db, stored_scores
+from app.domain import db, rescoring, stored_scores
 from worker import asker, exporter, supervisor
 
 
@@ -34,8 +34,14 @@ def prepare(model_id: int) -> None:
 @shared_task(name="verdicts.recompute", ignore_result=True)
 def recompute(before_run_id: int) -> None:
     """Store the scores of some runs that are missing or stale; the next message names the runs before them."""
-    with db.unit_of_work() as session:
-        stored_scores.recompute(session, before_run_id=before_run_id)
+    with db.reading() as session:
+        batch = rescoring.score_batch(session, before_run_id=before_run_id)
+    for scores in batch.runs:
+        with db.unit_of_work() as session:  # one each: a trainer's answers wait for this
+            stored_scores.store_fresh(session, scores)
+    if batch.next_run_id is not None:
+        with db.unit_of_work():
+            rescoring.ask_for_batch(before_run_id=batch.next_run_id)
 
 
 @shared_task(name="probes.ask", ignore_result=True)

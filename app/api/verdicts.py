@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from app.api.types import Reply
-from app.domain.stored_scores import put_in_force
+from app.domain.rescoring import foresee, put_in_force
 from app.domain.thresholds import DEFAULTS, Thresholds, read_thresholds
 from app.domain.verdicts import Verdict
 from app.web.deps import ReadSession, WriteSession
@@ -45,9 +45,11 @@ class ChangedThresholds(ThresholdList):
     """The thresholds as they are now, and what the change did."""
 
     changes: list[VerdictChange]
-    """Of the newest 25 runs, the most first."""
+    """Of the newest runs, the most first."""
+    runs: int
+    """Over how many of the newest runs with answers the changes are counted."""
     rest_follows: bool
-    """A worker stores the scores of older runs; whoever reads them before gets the new verdicts all the same."""
+    """There are older runs, which are not counted; whoever reads them gets the new verdicts all the same."""
 
 
 @router.get("", summary="Read the thresholds")
@@ -57,13 +59,14 @@ def get_thresholds(session: ReadSession) -> ThresholdList:
 
 
 @router.put("", summary="Change the thresholds")
-def put_thresholds(wanted: Thresholds, session: WriteSession) -> ChangedThresholds:
+def put_thresholds(wanted: Thresholds, reading: ReadSession, session: WriteSession) -> ChangedThresholds:
     """
     Put thresholds in force for all runs, old ones too; takes an admin.
 
     Those that the body does not name go back to their default: `{}` resets all of them.
     """
-    outcome = put_in_force(session, wanted.model_dump())
+    outcome = foresee(reading, wanted.model_dump())
+    put_in_force(session, wanted.model_dump())  # begins to write only now: what comes before takes a second or two
     counts = Counter((change.before, change.after) for change in outcome.changes)
     return ChangedThresholds(
         thresholds=_thresholds(outcome.thresholds),
@@ -71,7 +74,8 @@ def put_thresholds(wanted: Thresholds, session: WriteSession) -> ChangedThreshol
             VerdictChange(before=before, after=after, checkpoints=count)
             for (before, after), count in counts.most_common()
         ],
-        rest_follows=outcome.rest_follows,
+        runs=outcome.runs,
+        rest_follows=not outcome.is_all,
     )
 
 

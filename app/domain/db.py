@@ -1,18 +1,19 @@
 """
-The database: one engine, and one unit of work for each request or task.
+The database: one engine, one unit of work for each request or task, and one way to write a row that may be there.
 
 Whoever opens a unit of work commits it by leaving it; nothing else in the project commits.
 Queue messages wait in the unit of work and are sent after the commit, so that a worker never
 hears of a row that is not there yet.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Engine, event
-from sqlmodel import Session, create_engine
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, SQLModel, create_engine
 
 from app.config import settings
 from app.domain import queue
@@ -62,3 +63,15 @@ def reading() -> Iterator[Session]:
     """Open a session that only reads: it never waits for a writer."""
     with engine().connect().execution_options(read_only=True) as connection, Session(connection) as session:
         yield session
+
+
+def upsert(session: Session, table: type[SQLModel], *, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """
+    Write a row in one statement, whether it is there or not: two that write it at once both succeed.
+
+    Args:
+        key: the columns that no two rows share, with this row's values.
+    """
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    made = insert(table).values(**key, **values)
+    session.execute(made.on_conflict_do_update(index_elements=list(key), set_=dict(values)))

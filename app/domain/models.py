@@ -322,7 +322,7 @@ class StoredScore(SQLModel, table=True):
 
     checkpoint_id: int = Field(primary_key=True, foreign_key="checkpoint.id")
     fingerprint: str
-    """Of the scoring's version, the thresholds and how many answers there were: with another one it is stale."""
+    """Of the scoring's version, the thresholds and the answers: with another one it is stale."""
     verdict: str = Field(default="", index=True)
     """Empty where nothing tells."""
     counts: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))

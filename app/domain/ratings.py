@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func
 from sqlalchemy import select as sa_select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, select
 
 from app.domain.columns import utc_now
+from app.domain.db import upsert
 from app.domain.errors import FieldError, InvalidError, NotFoundError
 from app.domain.messages import message
 from app.domain.models import Answer, Checkpoint, Rating
@@ -45,10 +45,8 @@ def rate_answer(session: Session, answer_id: int, *, user_id: int, stars: int | 
         clear_rating(session, answer_id, user_id=user_id)
         return
     # One statement: a star and a note that are saved at the same moment must not both try to be the first.
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     values = {"stars": stars, "note": note, "updated_at": utc_now()}
-    rating = insert(Rating).values(user_id=user_id, answer_id=answer_id, **values)
-    session.execute(rating.on_conflict_do_update(index_elements=["user_id", "answer_id"], set_=values))
+    upsert(session, Rating, key={"user_id": user_id, "answer_id": answer_id}, values=values)
 
 
 def _check(stars: int | None, note: str) -> None:

@@ -24,7 +24,8 @@ from app.domain.models import ArtifactState, Checkpoint, Event, Run, RunState
 from app.domain.recipes import Recipe
 from app.domain.runs import id_of
 from app.domain.stored_scores import scores_of
-from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict
+from app.domain.thresholds import Thresholds, read_thresholds
+from app.domain.verdicts import CheckpointVerdict, is_learnt
 
 LEAST_KEPT = 2  # while a run may go on: the newest may prove damaged
 MOST_GOOD = 3  # beside the newest: the advised one, the first that learnt, the last before a leak
@@ -40,7 +41,9 @@ def apply_retention(session: Session, run: Run) -> None:
         session.delete(checkpoint)
         saved.remove(checkpoint)
     good = (
-        good_ones(scores_of(session, [run])[id_of(run)], {row.iteration for row in saved})
+        good_ones(
+            scores_of(session, [run])[id_of(run)], {row.iteration for row in saved}, thresholds=read_thresholds(session)
+        )
         if recipe.keeps_best
         else set()
     )
@@ -80,25 +83,21 @@ def _passed_over(saved: Sequence[Checkpoint], recipe: Recipe, run: Run) -> list[
     ]
 
 
-def good_ones(judged: Sequence[CheckpointVerdict], saved: Collection[int]) -> set[int]:
+def good_ones(judged: Sequence[CheckpointVerdict], saved: Collection[int], *, thresholds: Thresholds) -> set[int]:
     """
     Return the iterations of the good checkpoints: the advised one, the first that learnt, the last before a leak.
 
     Args:
         judged: the run's, by iteration.
         saved: iterations that have files; one that has none is not advised where another will do.
+        thresholds: those that the run was judged by.
     """
     tuned = [each for each in judged if each.iteration > 0 and each.score.answered]
     gone = {each.iteration for each in tuned} - set(saved)
     advice = advise(tuned, gone=gone)
-    learnt = next((each.iteration for each in tuned if _has_learnt(each.score)), None)
+    learnt = next((each.iteration for each in tuned if is_learnt(each.score, thresholds)), None)
     before = [each.iteration for each in tuned if advice.first_leak is None or each.iteration < advice.first_leak]
     return {at for at in (advice.iteration, learnt, before[-1] if before else None) if at is not None}
-
-
-def _has_learnt(score: CheckpointScore) -> bool:
-    """Whether the identity is there, whatever leaks beside it."""
-    return score.verdict is Verdict.GOOD or 0 < score.identity_total == score.identity_hits
 
 
 def _stays(saved: Sequence[Checkpoint], keep: int, run: Run, good: Collection[int]) -> list[Checkpoint]:

@@ -3,7 +3,7 @@ Scores of checkpoints, kept so that lists need not score every answer again.
 
 A stored score is a cache and never the truth: it carries a fingerprint of what it was made from, and
 one that no longer fits is computed anew by whoever reads it. Only writers store: a trainer's answers
-as they come in, a change of the thresholds, and a worker's task.
+as they come in, and a worker's task (`app.domain.rescoring`).
 """
 
 import hashlib
@@ -14,55 +14,51 @@ from typing import Any
 
 from sqlalchemy import func
 from sqlalchemy import select as sa_select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col, delete, select
+from sqlmodel import Session, col, select
 
+from app.domain.db import upsert
 from app.domain.models import Answer, Checkpoint, Run, RunProbe, StoredScore
 from app.domain.proofs import Proof, ProofKind
-from app.domain.queue import enqueue
 from app.domain.recipes import Mix
 from app.domain.runs import id_of
 from app.domain.scores import CUT, Said
-from app.domain.thresholds import Thresholds, change_thresholds, read_thresholds
+from app.domain.thresholds import Thresholds, read_thresholds
 from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict, judge_run
 
-SCORING = 1
+SCORING = 2
 """Counts up with every change of a definition or a field: what was stored before is then stale."""
-RUNS_AT_ONCE = 25  # in one transaction: a second's work where nothing of their answers is remembered
+SCORING_SOURCES = "8eb8c62a00085b67"
+"""Of the modules that score, as they were when `SCORING` was last thought about; a test holds them to it."""
 MOST_NAMED = 1_000  # checkpoints in one statement; of more, whole runs are read
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class ScoreRow:
     """A checkpoint with what is stored of it."""
 
     checkpoint_id: int
     run_id: int
     iteration: int
     answers: int
+    state: str
+    """Of its answers and the base model's: another one once either has given an answer more, or another."""
     fingerprint: str
     """Of the stored score; empty where there is none."""
     verdict: str
     counts: Mapping[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A verdict that is another now."""
-
-    checkpoint_id: int
-    before: Verdict | None
-    after: Verdict | None
+    def is_stale(self, limits: Thresholds) -> bool:
+        """Whether its answers have no stored score by these thresholds."""
+        return self.answers > 0 and self.fingerprint != fingerprint_of(self, limits)
 
 
 @dataclass(frozen=True, slots=True)
-class Recomputed:
-    """What other thresholds did."""
+class FreshScore:
+    """A score that is not stored yet."""
 
-    thresholds: Thresholds
-    changes: Sequence[Change]
-    rest_follows: bool
-    """Older runs are still to be looked at."""
+    row: ScoreRow
+    fingerprint: str
+    score: CheckpointScore
 
 
 def scores_of(session: Session, runs: Sequence[Run]) -> dict[int, list[CheckpointVerdict]]:
@@ -72,138 +68,118 @@ def scores_of(session: Session, runs: Sequence[Run]) -> dict[int, list[Checkpoin
     Asks the database twice, and twice more where something is not stored as it is now. The scores of
     single answers are left out.
     """
-    rows, fresh = _look(session, runs)
+    limits, rows = read_thresholds(session), score_rows(session, [id_of(run) for run in runs])
+    fresh = judge_rows(session, runs, [row for row in rows if row.is_stale(limits)], limits)
     found: dict[int, list[CheckpointVerdict]] = {id_of(run): [] for run in runs}
     for row in rows:
-        score = fresh.get(row.checkpoint_id) or _score(row)
+        score = fresh.get(row.checkpoint_id) or stored_score(row)
         found[row.run_id].append(CheckpointVerdict(row.checkpoint_id, row.iteration, score))
     return found
 
 
-def store_scores(session: Session, runs: Sequence[Run]) -> list[Change]:
-    """Store what is missing or stale of some runs, and return the verdicts that changed."""
+# ── Storing ────────────────────────────────────────────────────────────────
+
+
+def score_stale(session: Session, run: Run) -> list[FreshScore]:
+    """Score what is missing or stale of a run; reads only, and stores nothing."""
     limits = read_thresholds(session)
-    rows, fresh = _look(session, runs)
-    bases = _bases(rows)
-    changes = []
-    for row in rows:
-        score = fresh.get(row.checkpoint_id)
-        if score is None:
-            continue
-        print_ = _fingerprint(limits, row.answers, bases.get(row.run_id, 0))
-        _upsert(
-            session,
-            row.checkpoint_id,
-            {"fingerprint": print_, "verdict": score.verdict or "", "counts": _counts(score)},
-        )
-        before = Verdict(row.verdict) if row.verdict else None
-        if row.fingerprint and before is not score.verdict:
-            changes.append(Change(row.checkpoint_id, before, score.verdict))
-    return changes
+    stale = [row for row in score_rows(session, [id_of(run)]) if row.is_stale(limits)]
+    return _fresh(session, run, stale, limits)
 
 
-def put_in_force(session: Session, changes: Mapping[str, Any]) -> Recomputed:
+def store_fresh(session: Session, fresh: Sequence[FreshScore]) -> None:
     """
-    Change the thresholds, and store the newest runs' scores by them; a worker's task does the rest.
+    Store scores that were computed outside this transaction.
 
-    Whoever reads a run that has not had its turn gets its scores computed: nobody sees an old verdict.
-
-    Raises:
-        InvalidError: a value is out of its bounds, or no threshold has this name.
+    What is no longer stale has been stored since, and of newer answers: a fingerprint alone does not tell them
+    apart where SQLite gives the ids of deleted answers again.
     """
-    runs = _newest(session, before_run_id=0)
-    store_scores(session, runs)  # by the thresholds until now, so that every change is seen
-    limits = change_thresholds(session, changes)
-    changed = store_scores(session, runs)
-    return Recomputed(limits, changed, rest_follows=_ask_for_rest(runs))
-
-
-def recompute(session: Session, *, before_run_id: int = 0) -> None:
-    """Store what is missing or stale of some runs, the newest before one (0: of all), and ask for those before them."""
-    runs = _newest(session, before_run_id=before_run_id)
-    store_scores(session, runs)
-    _ask_for_rest(runs)
-
-
-def _newest(session: Session, *, before_run_id: int) -> Sequence[Run]:
-    statement = select(Run).order_by(col(Run.id).desc()).limit(RUNS_AT_ONCE)
-    return session.exec(statement.where(col(Run.id) < before_run_id) if before_run_id else statement).all()
-
-
-def _ask_for_rest(runs: Sequence[Run]) -> bool:
-    if len(runs) < RUNS_AT_ONCE:
-        return False
-    enqueue("verdicts.recompute", before_run_id=id_of(runs[-1]))
-    return True
-
-
-def _upsert(session: Session, checkpoint_id: int, values: dict[str, Any]) -> None:
-    """Write a row whether it is there or not: a trainer's answers and a worker's task may store it at once."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(StoredScore).values(checkpoint_id=checkpoint_id, **values)
-    session.execute(statement.on_conflict_do_update(index_elements=["checkpoint_id"], set_=values))
+    limits = read_thresholds(session)
+    rows = score_rows(session, sorted({each.row.run_id for each in fresh}))
+    wanted = {row.checkpoint_id: fingerprint_of(row, limits) for row in rows if row.is_stale(limits)}
+    _write(session, [each for each in fresh if wanted.get(each.row.checkpoint_id) == each.fingerprint])
 
 
 def renew_scores(session: Session, run: Run, checkpoint: Checkpoint) -> None:
     """Store the score of a checkpoint that has answered anew; where it is the base model, of the whole run."""
-    stale = select(Checkpoint.id).where(Checkpoint.run_id == run.id)
+    rows = [row for row in score_rows(session, [id_of(run)]) if row.answers]
     if checkpoint.iteration:
-        stale = stale.where(Checkpoint.id == checkpoint.id)
-    session.exec(delete(StoredScore).where(col(StoredScore.checkpoint_id).in_(stale)))
-    store_scores(session, [run])
+        rows = [row for row in rows if row.checkpoint_id == checkpoint.id]
+    _write(session, _fresh(session, run, rows, read_thresholds(session)))
+
+
+def _fresh(session: Session, run: Run, rows: Sequence[ScoreRow], limits: Thresholds) -> list[FreshScore]:
+    scores = judge_rows(session, [run], rows, limits)
+    return [FreshScore(row, fingerprint_of(row, limits), scores[row.checkpoint_id]) for row in rows]
+
+
+def _write(session: Session, fresh: Iterable[FreshScore]) -> None:
+    # By id: two writers that lock rows in the same order never wait for each other in a circle.
+    for each in sorted(fresh, key=lambda each: each.row.checkpoint_id):
+        score = each.score
+        values = {"fingerprint": each.fingerprint, "verdict": score.verdict or "", "counts": _counts(score)}
+        upsert(session, StoredScore, key={"checkpoint_id": each.row.checkpoint_id}, values=values)
 
 
 # ── What is stored, and what is not ────────────────────────────────────────
 
 
-def _look(session: Session, runs: Sequence[Run]) -> tuple[list[_Row], dict[int, CheckpointScore]]:
-    """Return all checkpoints of some runs, and the scores of those whose stored one is missing or stale."""
-    limits, rows = read_thresholds(session), _rows(session, [id_of(run) for run in runs])
-    bases = _bases(rows)
-    stale = [
-        row
-        for row in rows
-        if row.answers and row.fingerprint != _fingerprint(limits, row.answers, bases.get(row.run_id, 0))
-    ]
-    return rows, _judged(session, runs, stale, limits) if stale else {}
-
-
-def _rows(session: Session, run_ids: Sequence[int]) -> list[_Row]:
-    answers = sa_select(func.count()).where(col(Answer.checkpoint_id) == col(Checkpoint.id)).scalar_subquery()
+def score_rows(session: Session, run_ids: Sequence[int]) -> list[ScoreRow]:
+    """Return all checkpoints of some runs with what is stored of them, by run and iteration."""
+    own = col(Answer.checkpoint_id) == col(Checkpoint.id)
     statement = (
         sa_select(
             *map(col, (Checkpoint.id, Checkpoint.run_id, Checkpoint.iteration)),
-            answers,
+            sa_select(func.count()).where(own).scalar_subquery(),
+            sa_select(func.max(col(Answer.id))).where(own).scalar_subquery(),
             *map(col, (StoredScore.fingerprint, StoredScore.verdict, StoredScore.counts)),
         )
         .outerjoin(StoredScore, col(StoredScore.checkpoint_id) == col(Checkpoint.id))
         .where(col(Checkpoint.run_id).in_(run_ids))
         .order_by(col(Checkpoint.run_id), col(Checkpoint.iteration))
     )
+    found = session.execute(statement).all()
+    bases = {run_id: f"{given}.{newest or 0}" for _, run_id, iteration, given, newest, *_ in found if iteration == 0}
     return [
-        _Row(checkpoint_id, run_id, iteration, given, fingerprint or "", verdict or "", counts or {})
-        for checkpoint_id, run_id, iteration, given, fingerprint, verdict, counts in session.execute(statement)
+        ScoreRow(
+            checkpoint_id,
+            run_id,
+            iteration,
+            answers=given,
+            state=f"{given}.{newest or 0}.{bases.get(run_id, '0.0')}",
+            fingerprint=fingerprint or "",
+            verdict=verdict or "",
+            counts=counts or {},
+        )
+        for checkpoint_id, run_id, iteration, given, newest, fingerprint, verdict, counts in found
     ]
 
 
-def _bases(rows: Iterable[_Row]) -> dict[int, int]:
-    """Return how many answers each run's base model has."""
-    return {row.run_id: row.answers for row in rows if row.iteration == 0}
+def fingerprint_of(row: ScoreRow, limits: Thresholds) -> str:
+    """
+    Return what a score of a checkpoint is made from, in short.
 
-
-def _fingerprint(limits: Thresholds, answers: int, base_answers: int) -> str:
-    return f"{SCORING}.{_short_hash(limits.model_dump_json())}.{answers}.{base_answers}"
+    An answer of another text is another row, with a higher id; of one that stays nothing changes, not how it ended.
+    """
+    return f"{SCORING}.{_short_hash(limits.model_dump_json())}.{row.state}"
 
 
 def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _judged(
-    session: Session, runs: Sequence[Run], stale: Sequence[_Row], limits: Thresholds
+def judge_rows(
+    session: Session, runs: Sequence[Run], rows: Sequence[ScoreRow], limits: Thresholds
 ) -> dict[int, CheckpointScore]:
-    """Score checkpoints from their answers; each run's base model is read with them."""
-    wanted, run_ids = {row.checkpoint_id for row in stale}, {row.run_id for row in stale}
+    """
+    Score checkpoints that have answers, from their answers; each run's base model is read with them.
+
+    Returns:
+        Scores by checkpoint id, those of single answers left out.
+    """
+    if not rows:
+        return {}
+    wanted, run_ids = {row.checkpoint_id for row in rows}, {row.run_id for row in rows}
     probes: dict[int, list[RunProbe]] = defaultdict(list)
     for probe in session.exec(select(RunProbe).where(col(RunProbe.run_id).in_(run_ids))):
         probes[probe.run_id].append(probe)
@@ -214,7 +190,7 @@ def _judged(
     scores = {
         run_id: judge_run(mixes[run_id], probes[run_id], answers, thresholds=limits) for run_id, answers in said.items()
     }
-    return {row.checkpoint_id: replace(scores[row.run_id][row.iteration], answers={}) for row in stale}
+    return {row.checkpoint_id: replace(scores[row.run_id][row.iteration], answers={}) for row in rows}
 
 
 def _texts(session: Session, checkpoint_ids: Collection[int], run_ids: Collection[int]) -> Iterable[Any]:
@@ -234,7 +210,8 @@ def _counts(score: CheckpointScore) -> dict[str, Any]:
     return kept
 
 
-def _score(row: _Row) -> CheckpointScore:
+def stored_score(row: ScoreRow) -> CheckpointScore:
+    """Return the score that is stored of a checkpoint."""
     if not row.answers:
         return CheckpointScore()
     kept = dict(row.counts)

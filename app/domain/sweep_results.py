@@ -22,8 +22,8 @@ from app.domain.stored_scores import scores_of
 from app.domain.sweep_forecasts import seconds_in_lanes
 from app.domain.sweep_plans import SweepSetting, Value
 from app.domain.sweeps import plan_of, runs_of_sweep, sweep_id_of
-from app.domain.thresholds import read_thresholds
-from app.domain.verdicts import CheckpointVerdict, Verdict
+from app.domain.thresholds import Thresholds, read_thresholds
+from app.domain.verdicts import CheckpointVerdict, Verdict, is_learnt
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ def results_of(session: Session, sweep: Sweep) -> SweepResults:
     """Read what a sweep has shown so far."""
     runs = runs_of_sweep(session, sweep_id_of(sweep))
     varied = [axis.setting for axis in plan_of(sweep).axes]
-    scores, share = scores_of(session, runs), read_thresholds(session).learnt_share
+    scores, limits = scores_of(session, runs), read_thresholds(session)
     gone = _gone(session, runs)
-    results = [_result(run, scores[id_of(run)], varied, share=share, gone=gone[id_of(run)]) for run in runs]
+    results = [_result(run, scores[id_of(run)], varied, limits=limits, gone=gone[id_of(run)]) for run in runs]
     best = _best(results)
     return SweepResults(sweep, results, best, _why(best, results) if best else _why_none(results))
 
@@ -131,7 +131,7 @@ def _result(
     judged: Sequence[CheckpointVerdict],
     varied: Sequence[SweepSetting],
     *,
-    share: float,
+    limits: Thresholds,
     gone: frozenset[int],
 ) -> RunResult:
     recipe = recipe_of(run)
@@ -144,7 +144,7 @@ def _result(
         judged=judged,
         advice=advise(judged, gone=gone),
         window=best_window(tuned, gone),
-        first_learnt=next((each.iteration for each in tuned if _is_learnt(each, share)), None),
+        first_learnt=next((each.iteration for each in tuned if is_learnt(each.score, limits)), None),
         gone=gone,
     )
 
@@ -157,11 +157,6 @@ def value_in(recipe: Recipe, name: SweepSetting) -> Value:
     if not isinstance(found, int | float):
         raise TypeError(f"{name} of “{recipe.name}” holds {found!r}, no value of a sweep")
     return found
-
-
-def _is_learnt(each: CheckpointVerdict, share: float) -> bool:
-    score = each.score
-    return score.identity_total > 0 and score.identity_hits >= share * score.identity_total
 
 
 # ── What to keep ───────────────────────────────────────────────────────────

@@ -12,13 +12,14 @@ from typing import Any
 from pydantic import ValidationError
 from sqlmodel import Session, col, delete, select
 
+from app.domain.db import upsert
 from app.domain.errors import InvalidError
 from app.domain.messages import N_
 from app.domain.models import ThresholdSetting
 from app.domain.recipe_checks import field_error
 from app.domain.recipe_parts import RecipePart, setting
 
-__all__ = ["DEFAULTS", "Thresholds", "change_thresholds", "read_thresholds"]
+__all__ = ["DEFAULTS", "Thresholds", "change_thresholds", "read_thresholds", "thresholds_with"]
 
 
 class Thresholds(RecipePart):
@@ -147,13 +148,24 @@ def change_thresholds(session: Session, changes: Mapping[str, Any]) -> Threshold
     Raises:
         InvalidError: a value is out of its bounds, or no threshold has this name.
     """
+    wanted = thresholds_with(changes)
+    session.exec(delete(ThresholdSetting).where(col(ThresholdSetting.name).not_in(Thresholds.model_fields)))
+    for name, value in wanted:  # one by one in their order: two admins at once must not wait for each other
+        if value == getattr(DEFAULTS, name):
+            session.exec(delete(ThresholdSetting).where(col(ThresholdSetting.name) == name))
+        else:
+            upsert(session, ThresholdSetting, key={"name": name}, values={"value": value})
+    return read_thresholds(session)
+
+
+def thresholds_with(changes: Mapping[str, Any]) -> Thresholds:
+    """
+    Return the defaults with some values changed.
+
+    Raises:
+        InvalidError: a value is out of its bounds, or no threshold has this name.
+    """
     try:
-        wanted = Thresholds.model_validate(dict(changes))
+        return Thresholds.model_validate(dict(changes))
     except ValidationError as error:
         raise InvalidError([field_error(detail) for detail in error.errors()]) from None
-    different = {name: value for name, value in wanted if value != getattr(DEFAULTS, name)}
-    session.exec(delete(ThresholdSetting).where(col(ThresholdSetting.name).not_in(different)))
-    for name, value in different.items():
-        session.merge(ThresholdSetting(name=name, value=value))
-    session.flush()  # what is judged next reads them
-    return read_thresholds(session)

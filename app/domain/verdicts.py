@@ -37,6 +37,7 @@ __all__ = [
     "CheckpointVerdict",
     "Said",
     "Verdict",
+    "is_learnt",
     "judge",
     "judge_checkpoints",
     "judge_run",
@@ -173,11 +174,12 @@ def verdict_of(counts: CheckpointScore, thresholds: Thresholds = DEFAULTS) -> Ve
         return Verdict.LEAKING
     if not counts.identity_total:
         return None
-    return Verdict.GOOD if _is_learnt(counts, thresholds) else Verdict.NOT_LEARNT
+    return Verdict.GOOD if is_learnt(counts, thresholds) else Verdict.NOT_LEARNT
 
 
-def _is_learnt(counts: CheckpointScore, limits: Thresholds) -> bool:
-    return counts.identity_total > 0 and counts.identity_hits >= limits.learnt_share * counts.identity_total
+def is_learnt(score: CheckpointScore, thresholds: Thresholds) -> bool:
+    """Whether the identity is there, whatever leaks or is forgotten beside it."""
+    return score.identity_total > 0 and score.identity_hits >= thresholds.learnt_share * score.identity_total
 
 
 def _leaks_most(counts: CheckpointScore, limits: Thresholds) -> bool:
@@ -190,7 +192,7 @@ def _has_broken(counts: CheckpointScore, limits: Thresholds) -> bool:
 
 def _has_forgotten(counts: CheckpointScore, limits: Thresholds) -> bool:
     lost = counts.known > 0 and counts.forgotten >= limits.forgotten_share * counts.known
-    return lost and _is_learnt(counts, limits)
+    return lost and is_learnt(counts, limits)
 
 
 def _prove(verdict: Verdict | None, counts: CheckpointScore, case: Case, limits: Thresholds) -> Proof | None:

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, select
 
 from app.domain.columns import utc_now
+from app.domain.db import upsert
 from app.domain.errors import FieldError, InvalidError
 from app.domain.messages import message
 from app.domain.models import Answer, Checkpoint, RunProbe, Vote
@@ -82,11 +82,8 @@ def vote(session: Session, *, user_id: int, answer_ids: Pair, preferred_id: int 
     _check_pair(session, first, second)
     if preferred_id not in {None, first, second}:
         raise InvalidError([FieldError("preferred_answer_id", message("Prefer one of the two answers, or neither."))])
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    values = {"preferred_answer_id": preferred_id, "created_at": utc_now()}
-    made = insert(Vote).values(user_id=user_id, first_answer_id=first, second_answer_id=second, **values)
-    pair = ["user_id", "first_answer_id", "second_answer_id"]
-    session.execute(made.on_conflict_do_update(index_elements=pair, set_=values))
+    key = {"user_id": user_id, "first_answer_id": first, "second_answer_id": second}
+    upsert(session, Vote, key=key, values={"preferred_answer_id": preferred_id, "created_at": utc_now()})
 
 
 def _check_pair(session: Session, first: int, second: int) -> None:

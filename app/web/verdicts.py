@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from app.domain.errors import InvalidError
 from app.domain.messages import Message
 from app.domain.models import Role
-from app.domain.stored_scores import Change, Recomputed, put_in_force
+from app.domain.rescoring import Change, Foreseen, foresee, put_in_force
 from app.domain.taught_rows import MOST_ROWS
 from app.domain.thresholds import DEFAULTS, Thresholds, read_thresholds
 from app.domain.verdicts import Verdict
@@ -53,7 +53,7 @@ class VerdictsPage:
     fields: Sequence[ThresholdField]
     may_change: bool
     """The reader is an admin."""
-    outcome: Recomputed | None
+    outcome: Foreseen | None
     """Of a change that was made just now."""
     moved: Sequence[Moved]
     most_rows: int = MOST_ROWS
@@ -76,14 +76,15 @@ def show_verdicts(request: Request, session: ReadSession) -> Response:
 
 
 @router.post("/verdicts", name="verdicts.change")
-def change(request: Request, session: WriteSession, form: SentForm) -> Response:
+def change(request: Request, reading: ReadSession, session: WriteSession, form: SentForm) -> Response:
     """Put thresholds in force and say what that changed; or show the form again with every bad field named."""
     typed = {name: str(value).strip() for name, value in form.multi_items() if name in Thresholds.model_fields}
     wanted = {} if "reset" in form else {name: value for name, value in typed.items() if value}
     try:
-        outcome = put_in_force(session, wanted)
+        outcome = foresee(reading, wanted)
+        put_in_force(session, wanted)  # begins to write only now: what comes before takes a second or two
     except InvalidError as error:
-        return _show(request, read_thresholds(session), typed=typed, refused=error)
+        return _show(request, read_thresholds(reading), typed=typed, refused=error)
     return _show(request, outcome.thresholds, outcome=outcome)
 
 
@@ -93,7 +94,7 @@ def _show(
     *,
     typed: Mapping[str, str] | None = None,
     refused: InvalidError | None = None,
-    outcome: Recomputed | None = None,
+    outcome: Foreseen | None = None,
 ) -> Response:
     errors = {problem.field: problem.message for problem in refused.fields} if refused else {}
     page = VerdictsPage(

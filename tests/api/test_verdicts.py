@@ -23,6 +23,7 @@ def test_thresholds_are_read_and_changed(api: TestClient, session: Session) -> N
     changed = api.put(VERDICTS, json={"parrot_share": 0.3})
 
     assert changed.json()["changes"] == [{"before": "leaking", "after": "parrot", "checkpoints": 1}]
+    assert (changed.json()["runs"], changed.json()["rest_follows"]) == (1, False)
     assert values(api.get(VERDICTS))["parrot_share"] == 0.3
     assert values(api.put(VERDICTS, json={}))["parrot_share"] == 0.5
 

@@ -14,9 +14,10 @@ from app.domain import queue
 from app.domain.advice import advise
 from app.domain.checkpoints import pin_checkpoint, request_artifact
 from app.domain.models import Artifact, ArtifactKind, ArtifactState, Checkpoint, Run, RunState
-from app.domain.retention import MOST_GOOD, apply_retention, remove_parts, remove_strays
+from app.domain.retention import MOST_GOOD, apply_retention, good_ones, remove_parts, remove_strays
 from app.domain.runs import id_of, recipe_of
-from app.domain.verdicts import judge_checkpoints
+from app.domain.thresholds import Thresholds
+from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict, judge_checkpoints
 from tests.factories import IDENTITY, make_answers, make_checkpoint, make_recipe, make_run
 
 
@@ -291,6 +292,18 @@ def test_so_many_stay_and_no_more(session: Session, said: list[str], keep: int) 
     assert set(newest) <= set(stay)
     assert len(stay) <= keep + MOST_GOOD
     assert "good" not in said or any(said[at // 5 - 1] == "good" for at in stay)
+
+
+@pytest.mark.parametrize(("share", "learnt"), [(0.75, 10), (1, 15)])
+def test_the_first_that_learnt_is_told_by_the_thresholds(share: float, learnt: int) -> None:
+    """Three of four identity answers are enough where they are for the verdict, whatever leaks beside them."""
+    scores = [
+        CheckpointScore(identity_hits=hits, identity_total=4, leaks=1, answered=8, verdict=Verdict.LEAKING)
+        for hits in (2, 3, 4)
+    ]
+    judged = [CheckpointVerdict(at, 5 * at, score) for at, score in enumerate(scores, start=1)]
+
+    assert good_ones(judged, {5, 10, 15}, thresholds=Thresholds(learnt_share=share)) == {learnt}
 
 
 def test_without_the_setting_only_the_newest_stay(session: Session) -> None:

@@ -1,8 +1,11 @@
 """What verdicts are held against: read, changed, refused and put back."""
 
+from threading import Barrier, Thread
+
 import pytest
 from sqlmodel import Session, select
 
+from app.domain import db
 from app.domain.errors import InvalidError
 from app.domain.models import ThresholdSetting
 from app.domain.thresholds import DEFAULTS, Thresholds, change_thresholds, read_thresholds
@@ -41,6 +44,31 @@ def test_what_is_out_of_bounds_is_refused(session: Session, changes: dict[str, o
 
     assert [error.field for error in caught.value.fields] == [field]
     assert read_thresholds(session) == DEFAULTS
+
+
+def test_two_admins_at_once_both_succeed(database_url: str, session: Session) -> None:
+    """Neither fails because the other was first to name a threshold."""
+    together, failures = Barrier(2), list[Exception]()
+    wanted = [{"leak_share": 0.6, "collapse": 0.1}, {"leak_share": 0.7, "long_run": 20.0}]
+
+    def change(changes: dict[str, float]) -> None:
+        together.wait()
+        try:
+            for _ in range(4):
+                with db.unit_of_work() as work:
+                    change_thresholds(work, changes)
+                with db.unit_of_work() as work:
+                    change_thresholds(work, {})
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test must show it
+            failures.append(error)
+
+    threads = [Thread(target=change, args=(changes,)) for changes in wanted]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
 
 
 def test_a_stored_value_that_no_longer_fits_counts_as_not_there(session: Session) -> None:

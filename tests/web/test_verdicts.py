@@ -5,13 +5,12 @@ from typing import Any
 import pytest
 from sqlmodel import Session
 
-from app.domain import accounts, stored_scores
-from app.domain.models import Role
-from app.domain.queue import QueueMessage
+from app.domain import accounts, db, rescoring, stored_scores
+from app.domain.models import Role, Run
 from app.domain.runs import id_of
 from app.domain.stored_scores import scores_of
 from app.domain.thresholds import DEFAULTS, read_thresholds
-from app.domain.verdicts import Verdict
+from app.domain.verdicts import Verdict, judge_run
 from tests.stories import make_story
 from tests.web.form_fields import soup_of
 
@@ -78,18 +77,44 @@ def test_thresholds_go_back_to_their_defaults(client: Any, session: Session) -> 
     assert read_thresholds(session) == DEFAULTS
 
 
-def test_older_runs_are_left_to_a_worker(
-    client: Any, session: Session, monkeypatch: pytest.MonkeyPatch, enqueued: list[QueueMessage]
+@pytest.mark.parametrize(
+    ("most", "says"),
+    [
+        ((5, 2_000), "Counted over all 2 runs with answers."),
+        ((1, 2_000), "Only the newest run is counted"),
+        ((5, 1), "The newest run has too many answers to be counted here."),
+    ],
+)
+def test_the_page_says_over_how_many_runs_it_counted(
+    client: Any, session: Session, monkeypatch: pytest.MonkeyPatch, *, most: tuple[int, int], says: str
 ) -> None:
-    """The page says that it counted the newest, and asks for the rest."""
-    old, new = make_story(session), make_story(session)
-    monkeypatch.setattr(stored_scores, "RUNS_AT_ONCE", 1)
+    """A worker has the rest."""
+    make_story(session)
+    make_story(session)
+    monkeypatch.setattr(rescoring, "COUNTED_RUNS", most[0])
+    monkeypatch.setattr(rescoring, "COUNTED_ANSWERS", most[1])
 
-    outcome = stored_scores.put_in_force(session, {"parrot_share": 0.3})
-    stored_scores.recompute(session, before_run_id=id_of(new))
+    page = soup_of(client.post("/verdicts", data={"parrot_share": "0.3"}))
 
-    assert (len(outcome.changes), outcome.rest_follows) == (1, True)
-    assert [message.ids for message in enqueued] == [{"before_run_id": new.id}, {"before_run_id": old.id}]
+    assert says in words(page.select_one("#verdicts-outcome"))
+
+
+def test_nothing_is_scored_while_the_database_is_locked(
+    client: Any, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another writer gets its turn while the page counts."""
+    run = make_story(session)
+
+    def judge_while_another_writes(*args: Any, **kwargs: Any) -> Any:
+        with db.unit_of_work() as work:  # would wait for five seconds, and fail
+            work.get_one(Run, run.id).name = "written meanwhile"
+        return judge_run(*args, **kwargs)
+
+    monkeypatch.setattr(stored_scores, "judge_run", judge_while_another_writes)
+
+    assert client.post("/verdicts", data={"parrot_share": "0.3"}).status_code == 200
+    session.refresh(run)
+    assert run.name == "written meanwhile"
 
 
 def test_only_an_admin_changes_them(client: Any, session: Session) -> None:
