@@ -4,17 +4,16 @@ import pytest
 from sqlmodel import Session, select
 
 from app.domain import claims, queue
+from app.domain.askable import probes_of, unanswered
 from app.domain.askings import (
     add_probe,
     askings_of,
     claim_asking,
     finish_asking,
     live_asking,
-    probes_of,
     put_asking_back,
     request_asking,
     store_answers,
-    unanswered,
     waiting_askings,
 )
 from app.domain.errors import ConflictError, InvalidError

@@ -7,7 +7,8 @@ from bs4 import BeautifulSoup
 from sqlmodel import Session
 
 from app.domain import accounts, claims
-from app.domain.askings import add_probe, claim_asking, fail_asking, live_asking, probes_of, store_answers
+from app.domain.askable import probes_of
+from app.domain.askings import add_probe, claim_asking, fail_asking, live_asking, store_answers
 from app.domain.models import Asking, ReasonKind, Role, Run, RunState
 from app.domain.recipes import Probe
 from app.domain.runs import id_of
