@@ -7,6 +7,7 @@ from sqlalchemy.exc import OperationalError
 
 from worker import commands
 from worker.commands import run_command
+from worker.leases import Renewal
 
 
 class Ended:
@@ -44,7 +45,7 @@ def test_what_a_command_wrote_last_is_stored_when_the_database_is_back(home: Pat
 
 def test_a_database_that_stays_away_is_given_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the claim has run out, somebody else may have the work."""
-    monkeypatch.setattr(commands.Renewal, "is_lost", True)
+    monkeypatch.setattr(Renewal, "is_lost", True)
 
     def look() -> None:
         raise OperationalError("SELECT", {}, Exception("away"))
