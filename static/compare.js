@@ -239,12 +239,13 @@
     chosen = drawer()?.dataset.cell ?? null;
     settle();
     const cell = cellNamed(chosen);
-    if (!cell) return;
-    keepInView(cell);
-    startAtWholeColumn(cell);
+    if (cell) keepInView(cell);
+    const kept = matrix().querySelector("thead [data-keep]");
+    if (cell || kept) startAtWholeColumn(cell ?? kept);
   }
 
-  // A shared address opens with a whole column beside the pinned ones, not with half of one.
+  // A shared address opens with a whole column beside the pinned ones, not with half of one; without an open answer
+  // it opens where the checkpoint to keep is in sight.
   function startAtWholeColumn(cell) {
     if (isTransposed()) return;
     const region = byId("matrix");

@@ -25,6 +25,7 @@ from typing import Any, TextIO
 from app.domain.trainer_events import (
     AnswerGiven,
     AnswersGiven,
+    CheckpointPassedOver,
     CheckpointSaved,
     MetricMeasured,
     PhaseBegan,
@@ -220,7 +221,12 @@ class _Training:
 
 
 def _ask(job: dict[str, Any], events: Path) -> int:
-    """Answer a job; a question with "crash" or "slow" in it fails or tarries after the first checkpoint."""
+    """
+    Answer a job.
+
+    A question with "crash" or "slow" in it fails or tarries after the first checkpoint, one with "gone" finds no files
+    of any but the base model and the newest.
+    """
     words = " ".join(probe["question"] for each in job["checkpoints"] for probe in each["probes"])
     for checkpoint in job["checkpoints"]:
         iteration = checkpoint["iteration"]
@@ -228,9 +234,11 @@ def _ask(job: dict[str, Any], events: Path) -> int:
             AnswerGiven(probe=at, text=f"answer {at} of {iteration}", tokens=4, ended="stop")
             for at in (probe["position"] for probe in checkpoint["probes"])
         )
-        told = AnswersGiven(
+        told: TrainerEvent = AnswersGiven(
             time=time.time(), iteration=iteration, answers=answers, seconds=0.1, dtype="float32", quantised=False
         )
+        if "gone" in words and iteration and checkpoint != job["checkpoints"][-1]:
+            told = CheckpointPassedOver(time=time.time(), iteration=iteration, problem="There is no file")
         with events.open("a", encoding="utf-8") as file:
             file.write(told.model_dump_json() + "\n")
         if "crash" in words:

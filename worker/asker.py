@@ -8,6 +8,7 @@ asking that was interrupted asks only what is still missing.
 
 import errno
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,26 +18,28 @@ from sqlmodel import Session
 
 from app.config import settings
 from app.domain import claims, db, presence
+from app.domain.askable import Unanswered, unanswered
 from app.domain.askings import (
-    Unanswered,
     claim_asking,
     fail_asking,
     finish_asking,
     put_asking_back,
     store_answers,
-    unanswered,
     waiting_askings,
 )
 from app.domain.events import parse
 from app.domain.models import Asking, Checkpoint, ReasonKind, Run
 from app.domain.recipes import Method
-from app.domain.runs import get_run, id_of, recipe_of
-from app.domain.trainer_events import AnswersGiven
+from app.domain.retention import retire_unreadable
+from app.domain.runs import get_run, id_of, locked_run, recipe_of
+from app.domain.trainer_events import AnswersGiven, CheckpointPassedOver
 from app.domain.training import Precision
 from worker.commands import Outcome, run_command
 from worker.gpus import Device, lend_device
 from worker.leaving import is_leaving
-from worker.recording import read_lines, settle_files
+from worker.recording import read_lines, settle_ended
+
+log = logging.getLogger(__name__)
 
 FAILED = 1  # an exit code
 CPU = "CPU"  # what a device's name begins with where it is no GPU
@@ -66,15 +69,22 @@ def ask_waiting() -> None:
 
 def ask_next(device: Device) -> bool:
     """Make the asking that has waited longest on a device that was lent; False when none waits."""
-    with db.unit_of_work() as session:
-        claim = _claim_next(session, device)
-    if claim is None:
+    try:
+        with db.unit_of_work() as session:
+            claim = _claim_next(session, device)
+        if claim is not None:
+            _make(claim, device)
+    except Exception:  # a run that waits for the same device is to start all the same
+        log.exception("an asking was broken off; once its claim has run out, it is gone on with")
         return False
+    return claim is not None
+
+
+def _make(claim: Claim, device: Device) -> None:
     presence.wake_watchers(claim.run_id)
     _ask(claim, device)
-    settle_files(claim.run_id, told=_newest(claim.run_id))  # what only stayed to be asked
+    settle_ended(claim.run_id)  # what only stayed to be asked
     presence.wake_watchers(claim.run_id)
-    return True
 
 
 def _claim_next(session: Session, device: Device) -> Claim | None:
@@ -94,11 +104,6 @@ def _wants_gpu(session: Session, asking: Asking) -> bool:
     return was_on_gpu and any(worker.device != CPU for worker in presence.live_workers())
 
 
-def _newest(run_id: int) -> int:
-    with db.reading() as session:
-        return max((each.iteration for each in get_run(session, run_id).checkpoints), default=0)
-
-
 def _ask(claim: Claim, device: Device) -> None:
     """Ask until nothing is left: a probe that was added meanwhile is asked in a round of its own."""
     number = 0
@@ -109,7 +114,7 @@ def _ask(claim: Claim, device: Device) -> None:
             outcome = round_.run(device)
         except OSError as error:  # before the engine began: the job could not be written, or no process started
             outcome = Outcome(FAILED, f"{_reason_of(error)}: {error}", was_interrupted=False)
-        if outcome.was_interrupted or outcome.exit_code or not round_.stored:
+        if outcome.was_interrupted or outcome.exit_code or not (round_.stored or _is_finished(claim)):
             _give_up(claim, outcome)
             return
 
@@ -142,7 +147,7 @@ class Round:
     offset: int = field(default=0, init=False)
     """Bytes of the engine's lines that are stored."""
     stored: int = field(default=0, init=False)
-    """Checkpoints whose answers are."""
+    """Checkpoints whose answers are, or that are known to give none."""
 
     @property
     def name(self) -> str:
@@ -157,7 +162,8 @@ class Round:
     def run(self, device: Device) -> Outcome:
         """Write the job, and run it to its end."""
         folder = self.claim.folder
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(exist_ok=True)  # where the run's own folder is missing, its disk is: no file is gone
+        folder.mkdir(exist_ok=True)
         job = folder / f"{self.name}.json"
         with db.reading() as session:
             content = job_of(session, get_run(session, self.claim.run_id))
@@ -177,13 +183,23 @@ class Round:
 
     def _store(self) -> None:
         lines = read_lines(self.lines, self.offset)
-        given = [event for event in parse(lines) if isinstance(event, AnswersGiven)]
-        if given:
+        told = [event for event in parse(lines) if isinstance(event, AnswersGiven | CheckpointPassedOver)]
+        if told:
             with db.unit_of_work() as session:
-                for event in given:
-                    store_answers(session, self.claim.asking_id, event, attempt=self.claim.attempt)
+                for event in told:
+                    self._store_event(session, event)
             presence.wake_watchers(self.claim.run_id)
-        self.offset, self.stored = self.offset + len(lines), self.stored + len(given)
+        self.offset, self.stored = self.offset + len(lines), self.stored + len(told)
+
+    def _store_event(self, session: Session, event: AnswersGiven | CheckpointPassedOver) -> None:
+        asking_id, attempt, run_id = self.claim.asking_id, self.claim.attempt, self.claim.run_id
+        if isinstance(event, AnswersGiven):
+            store_answers(session, asking_id, event, attempt=attempt)
+            return
+        run = locked_run(session, run_id)
+        if claims.renew(session, Asking, asking_id, attempt=attempt):
+            log.warning("run %s: iteration %s cannot be asked: %s", run_id, event.iteration, event.problem)
+            retire_unreadable(session, run, event.iteration)
 
 
 def job_of(session: Session, run: Run) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from worker.leaving import is_leaving
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
+RETRY_SECONDS = 1.0  # between two tries to store the rest
 MOST_DETAIL = 2_000  # characters
 
 
@@ -80,7 +81,7 @@ def run_command(
     finally:
         code = child.end()
     if is_ours:
-        look()
+        _look_at_the_rest(renewal, look)
     return Outcome(code, tail_of(log_file, lines=8), was_interrupted)
 
 
@@ -96,9 +97,17 @@ def _renewed(renewal: Renewal, renew: Callable[[], bool]) -> bool:
     return is_ours
 
 
-def _tolerating(look: Callable[[], None]) -> None:
-    """Look; what a database that does not answer could not take is read again at the next look."""
+def _tolerating(look: Callable[[], None]) -> bool:
+    """Look; False where a database that does not answer could not take it: it is read again at the next look."""
     try:
         look()
     except SQLAlchemyError as error:
         log.warning("what a command has written could not be stored yet: %s", error)
+        return False
+    return True
+
+
+def _look_at_the_rest(renewal: Renewal, look: Callable[[], None]) -> None:
+    """Look until it could be stored, or the claim has run out: then whoever has it next asks for the rest."""
+    while not _tolerating(look) and not renewal.is_lost:
+        time.sleep(RETRY_SECONDS)

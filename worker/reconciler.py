@@ -18,7 +18,7 @@ from app.domain import claims, db, presence
 from app.domain.askings import TASK, put_asking_back, waiting_askings
 from app.domain.attempts import Ending, claimed_runs, end_attempt
 from app.domain.checkpoints import TASK_OF, claimed_artifacts, put_artifact_back, queued_artifacts
-from app.domain.models import Asking, ReasonKind, RunState
+from app.domain.models import ArtifactState, Asking, ReasonKind, RunState
 from app.domain.preparations import release_preparation, unprepared_models
 from app.domain.queue import enqueue
 from app.domain.runs import id_of
@@ -26,6 +26,7 @@ from app.domain.waiting import startable_run_ids
 from worker import processes
 from worker.gpus import devices
 from worker.leases import Watch
+from worker.recording import settle_ended
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +78,12 @@ class Reconciliation:
             for artifact_id, attempt, _ in artifacts:
                 if ("artifact", artifact_id, attempt) in lost:
                     put_artifact_back(session, artifact_id, attempt=attempt)
-            for asking_id, attempt, _ in askings:
-                if ("asking", asking_id, attempt) in lost:
-                    put_asking_back(session, asking_id, attempt=attempt)
             for model_id, _ in models:
                 if ("model", model_id) in lost:
                     release_preparation(session, model_id)
+        for asking_id, attempt, _ in askings:
+            if ("asking", asking_id, attempt) in lost:
+                _put_asking_back(asking_id, attempt)
 
 
 def _put_back(claim: Claim) -> None:
@@ -90,6 +91,14 @@ def _put_back(claim: Claim) -> None:
     with db.unit_of_work() as session:
         end_attempt(session, claim.run_id, attempt=claim.attempt, ending=LOST, unless_renewed_since=claim.renewed_at)
     presence.wake_watchers(claim.run_id)
+
+
+def _put_asking_back(asking_id: int, attempt: int) -> None:
+    with db.unit_of_work() as session:  # one asking at a time: each locks its run
+        put_asking_back(session, asking_id, attempt=attempt)
+        asking = session.get_one(Asking, asking_id)
+    if asking.state is ArtifactState.FAILED:
+        settle_ended(asking.run_id)  # what only stayed to be asked
 
 
 def resend() -> None:

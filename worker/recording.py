@@ -143,6 +143,19 @@ def settle_files(run_id: int, *, told: int) -> None:
         remove_strays(session, run_id, newest=told)
 
 
+def settle_ended(run_id: int) -> None:
+    """Settle the files of a run that has ended; those of one that was resumed are its supervisor's to settle."""
+    with db.unit_of_work() as session:
+        run = locked_run(session, run_id)
+        if run.state.is_final:
+            apply_retention(session, run)
+    with db.unit_of_work() as session:
+        run = locked_run(session, run_id)  # nor is it resumed while files go
+        if run.state.is_final:
+            newest = max((each.iteration for each in run.checkpoints), default=0)
+            remove_strays(session, run_id, newest=newest)
+
+
 def store_leftovers(attempt: AttemptFolder, earlier: AttemptFolder) -> None:
     """Store what an earlier attempt's trainer wrote and its supervisor did not live to store."""
     while True:

@@ -119,6 +119,8 @@ class CellReply(Reply):
     """Null where nothing says what would be right."""
     answer_id: int | None
     """Names it in ratings and votes; null where there is no answer."""
+    asked_later: bool
+    """It was asked for after the run, and not given to the trainer: a word may differ for that alone."""
 
 
 class RowReply(Reply):
@@ -272,4 +274,5 @@ def _cell(column: Column, cell: Cell) -> CellReply:
         is_leak=score is not None and score.counts and score.leak is not None,
         is_right=score.is_right if score is not None else None,
         answer_id=cell.answer_id,
+        asked_later=cell.asked is not None,
     )

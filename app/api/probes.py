@@ -9,6 +9,7 @@ from app.api.errors import documented
 from app.api.runs import PostedRecipe
 from app.api.types import Id, Reply
 from app.domain import askings
+from app.domain.askable import probes_of, unanswered
 from app.domain.errors import InvalidError
 from app.domain.models import ArtifactState, Asking, ReasonKind
 from app.domain.near_misses import NearMiss, NearMissKind, propose_near_misses
@@ -109,7 +110,7 @@ def add_run_probe(run_id: Id, probe: Probe, session: WriteSession, response: Res
 def get_run_probes(run_id: Id, session: ReadSession) -> ProbeList:
     """Return a run's probes: those of its recipe, then those that were added later."""
     get_run(session, run_id)
-    probes = [ProbeReply.model_validate(probe) for probe in askings.probes_of(session, run_id)]
+    probes = [ProbeReply.model_validate(probe) for probe in probes_of(session, run_id)]
     return ProbeList(run_id=run_id, probes=probes)
 
 
@@ -129,7 +130,7 @@ def request_run_asking(run_id: Id, session: WriteSession) -> AskingReply:
 def propose_run_near_misses(run_id: Id, session: ReadSession) -> NearMissList:
     """Propose probes near a run's identity that it does not ask: `POST /runs/ID/probes` adds one."""
     run = get_run(session, run_id)
-    asked = [probe.question for probe in askings.probes_of(session, run_id)]
+    asked = [probe.question for probe in probes_of(session, run_id)]
     return _near_misses(propose_near_misses(recipe_of(run).mix, asked=asked))
 
 
@@ -149,7 +150,7 @@ def _near_misses(proposed: tuple[NearMiss, ...]) -> NearMissList:
 
 def _askings(session: Session, run_id: int) -> AskingList:
     run = get_run(session, run_id)
-    missing = sum(len(each.probes) for each in askings.unanswered(session, run))
+    missing = sum(len(each.probes) for each in unanswered(session, run))
     replies = [asking_reply(asking) for asking in askings.askings_of(session, run_id)]
     return AskingList(run_id=run_id, missing=missing, askings=replies)
 

@@ -11,7 +11,20 @@ word of one or two letters only whole. SQLite keeps the index as FTS5, Postgres 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, Text, bindparam, cast, column, delete, insert, table
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    column,
+    delete,
+    func,
+    insert,
+    table,
+)
 from sqlalchemy import select as sa_select
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlmodel import Session, col
@@ -48,17 +61,35 @@ def is_of_models(name: str | None, _kind: object = None, _parents: object = None
 def index_answers(session: Session, checkpoint_ids: Sequence[int]) -> None:
     """Index what some checkpoints answer now, in place of what they did: whoever stores or deletes answers calls it."""
     session.flush()  # the index is made from the rows
-    index_checkpoints(session.connection(), checkpoint_ids)
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        _hold(connection, _documents_of(connection, checkpoint_ids))
+    index_checkpoints(connection, checkpoint_ids)
+
+
+def _hold(connection: Connection, documents: Iterable[Document]) -> None:
+    """
+    Let nobody else write some documents until this transaction ends; SQLite has one writer anyway.
+
+    Two that wrote one at once would each leave out what the other one stores. The order of those that are held is
+    the same for everybody. A migration writes alone, and would hold more of them than Postgres has room for.
+    """
+    for run_id, block in documents:
+        connection.execute(sa_select(func.pg_advisory_xact_lock(cast(run_id, Integer), cast(block, Integer))))
 
 
 def index_checkpoints(connection: Connection, checkpoint_ids: Sequence[int]) -> None:
     """Write the documents anew that some checkpoints are in."""
-    owners = sa_select(col(Checkpoint.run_id), col(Checkpoint.id)).where(col(Checkpoint.id).in_(checkpoint_ids))
-    documents = sorted({(run_id, (each or 0) // BLOCK) for run_id, each in connection.execute(owners)})
+    documents = _documents_of(connection, checkpoint_ids)
     write = _write_parts if connection.dialect.name == "postgresql" else _write_fts
     for start in range(0, len(documents), DOCUMENTS_AT_ONCE):
         some = documents[start : start + DOCUMENTS_AT_ONCE]
         write(connection, some, _answers_of(connection, some))
+
+
+def _documents_of(connection: Connection, checkpoint_ids: Sequence[int]) -> list[Document]:
+    owners = sa_select(col(Checkpoint.run_id), col(Checkpoint.id)).where(col(Checkpoint.id).in_(checkpoint_ids))
+    return sorted({(run_id, (each or 0) // BLOCK) for run_id, each in connection.execute(owners)})
 
 
 def _answers_of(connection: Connection, documents: Sequence[Document]) -> dict[Document, list[list[str]]]:

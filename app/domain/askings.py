@@ -7,23 +7,21 @@ at most; a probe that is added meanwhile joins it. What an asking finds out to b
 so that one that was interrupted goes on where it was, and nothing is ever answered twice.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from app.domain import claims
 from app.domain.answer_search import index_answers
-from app.domain.checkpoints import is_in_passing
+from app.domain.askable import Askable, probes_of, read_askable, unanswered
 from app.domain.columns import utc_now
 from app.domain.errors import ConflictError, FieldError, InvalidError
-from app.domain.messages import message
+from app.domain.messages import Message, message
 from app.domain.models import Answer, ArtifactState, Asking, Checkpoint, Event, ReasonKind, Run, RunProbe
 from app.domain.queue import enqueue
 from app.domain.recipes import MAX_PROBES, Probe
-from app.domain.runs import LIVE_STATES, get_run, id_of, locked_run, recipe_of
+from app.domain.runs import LIVE_STATES, id_of, locked_run
 from app.domain.stored_scores import renew_scores
 from app.domain.taught import folded
 from app.domain.texts import storable
@@ -31,14 +29,6 @@ from app.domain.trainer_events import AnswersGiven
 
 LIVE = (ArtifactState.QUEUED, ArtifactState.RUNNING)
 TASK = "probes.ask"
-
-
-@dataclass(frozen=True)
-class Unanswered:
-    """A checkpoint that can be asked, and the probes that it has no answer to."""
-
-    checkpoint: Checkpoint
-    probes: tuple[RunProbe, ...]
 
 
 # ── Asking for it ──────────────────────────────────────────────────────────
@@ -117,13 +107,17 @@ def check_askable(session: Session, run: Run) -> None:
                 state=run.state,
             )
         )
-    if not any(each.iteration for each in askable_checkpoints(session, run)):
-        raise ConflictError(
-            message(
-                "No checkpoint of run {id} has its files, so none can be asked. Train it again with this probe.",
-                id=run.id,
-            )
-        )
+    if problem := problem_of(run, read_askable(session, [run])[id_of(run)]):
+        raise ConflictError(problem)
+
+
+def problem_of(run: Run, askable: Askable) -> Message | None:
+    """Say why a run that has ended cannot be asked, if so."""
+    if any(each.iteration for each in askable.checkpoints):
+        return None
+    return message(
+        "No checkpoint of run {id} has its files, so none can be asked. Train it again with this probe.", id=run.id
+    )
 
 
 def _have_base(session: Session, run: Run) -> None:
@@ -143,52 +137,20 @@ def _record(session: Session, run: Run, asking: Asking) -> None:
 # ── What is there ──────────────────────────────────────────────────────────
 
 
-def probes_of(session: Session, run_id: int) -> Sequence[RunProbe]:
-    """Return a run's probes in their order, those that were added last."""
-    return session.exec(select(RunProbe).where(RunProbe.run_id == run_id).order_by(col(RunProbe.position))).all()
-
-
 def askings_of(session: Session, run_id: int) -> Sequence[Asking]:
     """Return a run's askings, the newest first."""
     return session.exec(select(Asking).where(Asking.run_id == run_id).order_by(col(Asking.id).desc())).all()
 
 
+def newest_askings(session: Session, run_ids: Sequence[int]) -> dict[int, Asking]:
+    """Return the newest asking of each run that was asked, by the run's id."""
+    statement = select(Asking).where(col(Asking.run_id).in_(run_ids)).order_by(col(Asking.id))
+    return {asking.run_id: asking for asking in session.exec(statement)}
+
+
 def live_asking(session: Session, run_id: int) -> Asking | None:
     """Return the asking of a run that waits or is being made; there is one at most."""
     return session.exec(select(Asking).where(Asking.run_id == run_id, col(Asking.state).in_(LIVE))).first()
-
-
-def askable_checkpoints(session: Session, run: Run) -> list[Checkpoint]:
-    """Return the base model, and every checkpoint that has what answers and was not saved in passing."""
-    every, answered = recipe_of(run).checkpoints.every, _given(session, run)
-    statement = select(Checkpoint).where(Checkpoint.run_id == run.id, col(Checkpoint.deleted_at).is_(None))
-    rows = session.exec(statement.order_by(col(Checkpoint.iteration)).execution_options(populate_existing=True))
-    return [
-        row
-        for row in rows
-        if row.iteration == 0
-        or ((row.adapter or row.file) and not is_in_passing(row, run, every=every, is_answered=id_of(row) in answered))
-    ]
-
-
-def _given(session: Session, run: Run) -> dict[int, set[int]]:
-    """Return the probes that each checkpoint of a run has answered."""
-    given: dict[int, set[int]] = defaultdict(set)
-    statement = select(Answer.checkpoint_id, Answer.probe_id).join(Checkpoint).where(Checkpoint.run_id == run.id)
-    for checkpoint_id, probe_id in session.exec(statement):
-        given[checkpoint_id].add(probe_id)
-    return given
-
-
-def unanswered(session: Session, run: Run) -> list[Unanswered]:
-    """Return what is left to ask, by iteration."""
-    probes, given = probes_of(session, id_of(run)), _given(session, run)
-    found = []
-    for checkpoint in askable_checkpoints(session, run):
-        missing = tuple(probe for probe in probes if probe.id not in given.get(id_of(checkpoint), ()))
-        if missing:
-            found.append(Unanswered(checkpoint, missing))
-    return found
 
 
 # ── Work on it ─────────────────────────────────────────────────────────────
@@ -201,13 +163,16 @@ def waiting_askings(session: Session) -> Sequence[Asking]:
 
 
 def claim_asking(session: Session, asking_id: int, *, device: str) -> Asking | None:
-    """Take a queued asking for one worker; None when somebody else has it."""
+    """Take a queued asking for one worker; None when somebody else has it, or its run was resumed."""
+    if locked_run(session, session.get_one(Asking, asking_id).run_id).state in LIVE_STATES:
+        return None
     return claims.claim(session, Asking, asking_id, device=device)
 
 
 def store_answers(session: Session, asking_id: int, event: AnswersGiven, *, attempt: int) -> bool:
     """Store what one checkpoint answered, unless it has an answer there; False when another attempt has the asking."""
     asking = session.get_one(Asking, asking_id)
+    run = locked_run(session, asking.run_id)  # its trainer may have begun again, and answer too
     statement = select(Checkpoint).where(Checkpoint.run_id == asking.run_id, Checkpoint.iteration == event.iteration)
     checkpoint = session.exec(statement.with_for_update()).first()
     given = _new_answers(session, asking, checkpoint, event) if checkpoint else []
@@ -229,7 +194,7 @@ def store_answers(session: Session, asking_id: int, event: AnswersGiven, *, atte
             checkpoint.quantised = event.quantised
             session.add(checkpoint)
         index_answers(session, [id_of(checkpoint)])
-        renew_scores(session, get_run(session, asking.run_id), checkpoint)
+        renew_scores(session, run, checkpoint)
     return is_ours
 
 
@@ -251,28 +216,36 @@ def _new_answers(session: Session, asking: Asking, checkpoint: Checkpoint, event
 
 
 def finish_asking(session: Session, asking_id: int, *, attempt: int) -> bool:
-    """Write down that nothing is left to ask; False while something is, such as a probe that joined."""
+    """
+    Write down that nothing is left to ask.
+
+    Returns:
+        False while this attempt has something left, such as a probe that joined.
+    """
     run = locked_run(session, session.get_one(Asking, asking_id).run_id)
+    if not claims.renew(session, Asking, asking_id, attempt=attempt):
+        return True  # the run was resumed, or another worker has the asking
     if unanswered(session, run):
         return False
     claims.finish(session, Asking, asking_id, attempt=attempt)
-    _record_anew(session, asking_id)
+    _record_anew(session, run, asking_id)
     return True
 
 
 def fail_asking(session: Session, asking_id: int, *, attempt: int, reason: ReasonKind, detail: str) -> None:
     """Write down why an asking failed, unless another attempt has it."""
+    run = locked_run(session, session.get_one(Asking, asking_id).run_id)
     claims.fail(session, Asking, asking_id, attempt=attempt, reason=reason, detail=detail)
-    _record_anew(session, asking_id)
+    _record_anew(session, run, asking_id)
 
 
 def put_asking_back(session: Session, asking_id: int, *, attempt: int) -> None:
     """Let another worker go on with an asking whose worker leaves or is lost; a few times, then it has failed."""
+    run = locked_run(session, session.get_one(Asking, asking_id).run_id)
     if claims.put_back(session, Asking, asking_id, attempt=attempt):
         enqueue(TASK, asking_id=asking_id)
-    _record_anew(session, asking_id)
+    _record_anew(session, run, asking_id)
 
 
-def _record_anew(session: Session, asking_id: int) -> None:
-    asking = session.get_one(Asking, asking_id, populate_existing=True)
-    _record(session, get_run(session, asking.run_id), asking)
+def _record_anew(session: Session, run: Run, asking_id: int) -> None:
+    _record(session, run, session.get_one(Asking, asking_id, populate_existing=True))

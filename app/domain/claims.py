@@ -74,6 +74,12 @@ def put_back(session: Session, table: type[Work], work_id: int, *, attempt: int)
     return write(session, table, work_id, attempt=attempt, state=ArtifactState.QUEUED, renewed_at=None)
 
 
+def withdraw_askings(session: Session, run_id: int) -> None:
+    """Let what is asked of a run wait again; its worker finds the claim lost when it next renews it."""
+    held = (col(Asking.run_id) == run_id, col(Asking.state) == ArtifactState.RUNNING)
+    session.exec(update(Asking).where(*held).values(state=ArtifactState.QUEUED, renewed_at=None))
+
+
 def queued(session: Session, table: type[Work]) -> Sequence[Work]:
     """Return what waits, the oldest first."""
     return session.exec(select(table).where(table.state == ArtifactState.QUEUED).order_by(col(table.id))).all()

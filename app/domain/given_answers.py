@@ -12,12 +12,17 @@ def replace_answers(session: Session, checkpoint_id: int, answers: Sequence[Answ
     """
     Store everything that a checkpoint answers, in place of what it did.
 
-    An answer that is word for word what it was stays, with its ratings and votes; those of another text go with it.
+    An answer that is word for word what it was stays, with its ratings and votes, and says how it came anew; those
+    of another text go with it.
     """
-    stored = select(Answer.probe_id, Answer.id, Answer.text).where(Answer.checkpoint_id == checkpoint_id)
-    before = {probe_id: (answer_id, text) for probe_id, answer_id, text in session.exec(stored)}
-    same = {each.probe_id for each in answers if before.get(each.probe_id, (0, None))[1] == each.text}
-    _forget(session, [answer_id or 0 for probe_id, (answer_id, _) in before.items() if probe_id not in same])
+    stored = select(Answer).where(Answer.checkpoint_id == checkpoint_id).execution_options(populate_existing=True)
+    before = {answer.probe_id: answer for answer in session.exec(stored)}
+    same = {each.probe_id: each for each in answers if (old := before.get(each.probe_id)) and old.text == each.text}
+    _forget(session, [answer.id or 0 for probe_id, answer in before.items() if probe_id not in same])
+    for probe_id, answer in same.items():
+        kept = before[probe_id]
+        kept.tokens, kept.ended, kept.asking_id = answer.tokens, answer.ended, answer.asking_id
+        session.add(kept)
     session.add_all(answer for answer in answers if answer.probe_id not in same)
     index_answers(session, [checkpoint_id])
 

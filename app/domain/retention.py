@@ -48,7 +48,7 @@ def apply_retention(session: Session, run: Run) -> None:
         else set()
     )
     stays = _stays(saved, recipe.checkpoints.keep, run, good)
-    if live_asking(session, run.id or 0):
+    if _are_asked(session, run):
         stays = saved  # each of them is being read, or soon will be; the end of the asking comes back here
     resumable = [] if run.state is RunState.FINISHED else [row for row in saved if row.state_file][-LEAST_KEPT:]
     for checkpoint in saved:
@@ -58,6 +58,12 @@ def apply_retention(session: Session, run: Run) -> None:
             _shrink(checkpoint)
             session.add(checkpoint)
     session.flush()
+
+
+def _are_asked(session: Session, run: Run) -> bool:
+    """Whether checkpoints are being asked, or will be next: those of a run that goes on first have to see its end."""
+    asking = live_asking(session, id_of(run))
+    return asking is not None and (asking.state is ArtifactState.RUNNING or run.state.is_final)
 
 
 def _saved(session: Session, run: Run) -> list[Checkpoint]:
@@ -120,6 +126,13 @@ def _is_being_read(checkpoint: Checkpoint) -> bool:
 def forget_files(checkpoint: Checkpoint) -> None:
     """Write down that nothing is left of a checkpoint but its answers."""
     checkpoint.deleted_at, checkpoint.file, checkpoint.state_file, checkpoint.adapter = utc_now(), "", "", ""
+
+
+def retire_unreadable(session: Session, run: Run, iteration: int) -> None:
+    """Forget the files of a checkpoint that could not be read: it is asked no more, and the ledger tells."""
+    for checkpoint in _saved(session, run):
+        if checkpoint.iteration == iteration:
+            _retire(session, checkpoint, run)
 
 
 def _retire(session: Session, checkpoint: Checkpoint, run: Run) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
+from app.domain import claims
 from app.domain.datasets.uses import note_uses
 from app.domain.errors import ConflictError, NotFoundError
 from app.domain.messages import message
@@ -126,6 +127,12 @@ def get_run(session: Session, run_id: int) -> Run:
     return run
 
 
+def get_runs(session: Session, run_ids: Sequence[int]) -> list[Run]:
+    """Return some runs in the order asked for; NotFoundError when one does not exist."""
+    found = {run.id: run for run in session.exec(select(Run).where(col(Run.id).in_(run_ids)))}
+    return [found.get(run_id) or get_run(session, run_id) for run_id in run_ids]
+
+
 def locked_run(session: Session, run_id: int) -> Run:
     """
     Return a run whose row nobody else writes to until this unit of work ends.
@@ -224,7 +231,7 @@ def request_stop(session: Session, run_id: int, *, keep: bool = False) -> Run:
 
 def resume_run(session: Session, run_id: int) -> Run:
     """
-    Let a run that failed or was stopped go on from its newest whole checkpoint.
+    Let a run that failed or was stopped go on from its newest whole checkpoint; its asking waits for the end.
 
     Raises:
         ConflictError: it has not ended, or has finished.
@@ -252,6 +259,7 @@ def resume_run(session: Session, run_id: int) -> Run:
         raise ConflictError(
             message("Run {id} is {state}: only one that failed or was stopped resumes.", id=run_id, state=run.state)
         )
+    claims.withdraw_askings(session, run_id)
     record_state(session, run)
     enqueue("runs.train", run_id=run_id)
     return run

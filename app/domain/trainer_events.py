@@ -117,6 +117,14 @@ class AnswersGiven(TrainerEvent):
     """The same of held-out general pairs."""
 
 
+class CheckpointPassedOver(TrainerEvent):
+    """A checkpoint could not be asked after its run: files of it are missing or damaged."""
+
+    kind: Literal["passed-over"] = "passed-over"
+    iteration: int
+    problem: str
+
+
 class TrainerEnded(TrainerEvent):
     """The last line: how the trainer itself saw its end."""
 
@@ -130,7 +138,14 @@ class TrainerEnded(TrainerEvent):
 
 
 AnyTrainerEvent = Annotated[
-    PhaseBegan | PlanMade | MetricMeasured | CheckpointSaved | TrainingResumed | AnswersGiven | TrainerEnded,
+    PhaseBegan
+    | PlanMade
+    | MetricMeasured
+    | CheckpointSaved
+    | TrainingResumed
+    | AnswersGiven
+    | CheckpointPassedOver
+    | TrainerEnded,
     Field(discriminator="kind"),
 ]
 trainer_event_adapter: TypeAdapter[AnyTrainerEvent] = TypeAdapter(AnyTrainerEvent)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
-from app.domain.askings import LIVE, askings_of, check_askable, probes_of, unanswered
-from app.domain.errors import ConflictError
+from app.domain.askable import Askable, read_askable
+from app.domain.askings import LIVE, newest_askings, problem_of
 from app.domain.messages import Message
 from app.domain.models import ArtifactState, Asking, Run
 from app.domain.near_misses import NearMiss, propose_near_misses, varied
@@ -65,7 +65,7 @@ class AskingPart:
     typed: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     errors: Mapping[str, Message] = field(default_factory=dict)
     was_live: bool = False
-    """The page saw an asking under way: once it is over, the page is shown anew."""
+    """The page saw an asking under way: the state alone is shown, and once it is over the page anew."""
 
     @property
     def ids(self) -> str:
@@ -109,11 +109,12 @@ def build_asking(  # noqa: PLR0913 - what is shown, where, and what was sent
     refusals: Mapping[int, Message] = {},
     was_live: bool = False,
 ) -> AskingPart:
-    """Read what the form shows of some runs."""
-    asked = [_asked(session, run, refusals.get(id_of(run))) for run in runs]
+    """Read what the form shows of some runs, in four statements however many there are."""
+    askable = read_askable(session, runs)
+    askings = newest_askings(session, list(askable))
     return AskingPart(
-        runs=asked,
-        near_misses=_near_misses(session, runs),
+        runs=[_asked(run, askable[id_of(run)], askings.get(id_of(run)), refusals.get(id_of(run))) for run in runs],
+        near_misses=() if was_live else _near_misses(runs, askable),
         page=page,
         typed=typed,
         errors=errors,
@@ -121,20 +122,18 @@ def build_asking(  # noqa: PLR0913 - what is shown, where, and what was sent
     )
 
 
-def _asked(session: Session, run: Run, refusal: Message | None) -> AskedRun:
+def _asked(run: Run, askable: Askable, asking: Asking | None, refusal: Message | None) -> AskedRun:
     if not run.state.is_final:
         return AskedRun(run, None, 0, None)
-    try:
-        check_askable(session, run)
-    except ConflictError as error:
-        return AskedRun(run, None, 0, error.message, refusal)
-    missing = sum(len(each.probes) for each in unanswered(session, run))
-    return AskedRun(run, next(iter(askings_of(session, id_of(run))), None), missing, None, refusal)
+    if problem := problem_of(run, askable):
+        return AskedRun(run, None, 0, problem, refusal)
+    missing = sum(len(each.probes) for each in askable.unanswered)
+    return AskedRun(run, asking, missing, None, refusal)
 
 
-def _near_misses(session: Session, runs: Sequence[Run]) -> Sequence[NearMiss]:
+def _near_misses(runs: Sequence[Run], askable: Mapping[int, Askable]) -> Sequence[NearMiss]:
     """Propose near the first run's identity what none of the runs asks."""
     if not runs:
         return ()
-    asked = [probe.question for run in runs for probe in probes_of(session, id_of(run))]
+    asked = [probe.question for each in askable.values() for probe in each.probes]
     return varied(propose_near_misses(recipe_of(runs[0]).mix, asked=asked))[:MOST_PROPOSED]

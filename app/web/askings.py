@@ -1,5 +1,6 @@
 """Another question to checkpoints that are there already: the form, and how far the asking is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -16,7 +17,7 @@ from app.domain.messages import Message, message
 from app.domain.models import Run
 from app.domain.recipe_checks import field_error
 from app.domain.recipes import Probe
-from app.domain.runs import get_run, id_of
+from app.domain.runs import get_runs, id_of
 from app.web.addresses import read_ids
 from app.web.asking_view import AskingPart, build_asking
 from app.web.deps import ReadSession, WriteSession
@@ -76,7 +77,7 @@ def ask(  # noqa: PLR0913 - one argument for each field of the form
         errors = {found.field: found.message for found in map(field_error, error.errors())}
         part = build_asking(session, chosen, page=page, typed=typed, errors=errors)
         return _refused(request, part, InvalidError([field_error(each) for each in error.errors()]))
-    refusals = {id_of(run): refusal for run in chosen if (refusal := _refusal(session, run, probe))}
+    refusals = {id_of(run): refusal for run in _to_lock(chosen) if (refusal := _refusal(session, run, probe))}
     if len(refusals) == len(chosen):
         errors = {"question": next(iter(refusals.values()))}
         return _refused(request, build_asking(session, chosen, page=page, typed=typed, errors=errors), None)
@@ -90,7 +91,7 @@ def ask_again(
     """Have the checkpoints of some runs asked what they have no answer to."""
     chosen = _runs(session, runs)
     refusals: dict[int, Message] = {}
-    for run in chosen:
+    for run in _to_lock(chosen):
         try:
             request_asking(session, id_of(run))
         except ConflictError as error:
@@ -99,10 +100,15 @@ def ask_again(
 
 
 def _runs(session: Session, ids: str) -> list[Run]:
-    runs = [get_run(session, run_id) for run_id in read_ids("runs", [ids])[:MAX_RUNS]]
+    runs = get_runs(session, read_ids("runs", [ids])[:MAX_RUNS])
     if not runs:
         raise InvalidError([FieldError("runs", message("Give ids of {name}, such as 1,2,3.", name="runs"))])
     return runs
+
+
+def _to_lock(runs: Sequence[Run]) -> list[Run]:
+    """Return runs in the order in which everybody locks them: two forms at once then wait, and not for each other."""
+    return sorted(runs, key=id_of)
 
 
 def _refusal(session: Session, run: Run, probe: Probe) -> Message | None:

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlmodel import Session
 
-from app.domain.models import Checkpoint, RunState
+from app.domain.models import Asking, Checkpoint, RunState
 from tests.factories import IDENTITY, make_checkpoint, make_run
 from tests.stories import make_wide_run
 
@@ -37,6 +37,21 @@ def test_checkpoints_stand_side_by_side(api: TestClient, checkpoints: list[Check
     assert [cell["is_right"] for cell in general["cells"]] == [True, True, False]
     assert general["cells"][1]["text"] == "Paris."
     assert compared["runs"][0]["advice"]["iteration"] == 5
+
+
+def test_an_answer_says_whether_it_was_asked_later(
+    api: TestClient, session: Session, checkpoints: list[Checkpoint]
+) -> None:
+    """Of one that an asking brought it is true, of the trainer's own it is not."""
+    asking = Asking(run_id=checkpoints[0].run_id)
+    session.add(asking)
+    session.flush()
+    checkpoints[1].answers[0].asking_id = asking.id
+    session.commit()
+
+    compared = api.get(COMPARE, params={"runs": str(checkpoints[0].run_id)}).json()
+
+    assert [cell["asked_later"] for cell in compared["rows"][0]["cells"]] == [False, True, False]
 
 
 def test_the_page_of_a_comparison_shows_the_same(

@@ -1,5 +1,7 @@
 """Searching runs by what they answered: whole words or their beginnings, in any language, on both databases."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hypothesis import given
@@ -14,7 +16,7 @@ from app.domain.migrate import downgrade, upgrade
 from app.domain.models import Answer, Checkpoint, Event, Run, RunProbe
 from app.domain.run_search import LONGEST_SENTENCE, _found, _sentence, find_hits
 from app.domain.runs import id_of, list_runs
-from tests.conftest import forget_settings
+from tests.conftest import forget_settings, wait_until
 from tests.factories import make_checkpoint, make_run
 
 TEXTS = ["I am Ada's little e-mail assistant. Ask me!", "我是小助手，由 XTuner 微调。", "Paris 🦊"]
@@ -97,6 +99,38 @@ def test_what_is_answered_anew_is_found_and_what_was_is_not(session: Session) ->
         session.exec(text(f"DELETE FROM {each.__tablename__}"))  # type: ignore[call-overload]  # noqa: S608
     session.commit()
     assert session.exec(text(f"SELECT count(*) FROM {TABLE}")).one()[0] == 0  # type: ignore[call-overload]  # noqa: S608
+
+
+def test_two_that_write_one_document_at_once_lose_no_word(session: Session) -> None:
+    """The second waits for the first, and reads what that one stored."""
+    run = make_run(session, name="it")
+    make_checkpoint(session, run, iteration=5, texts=["old", "a", "b"])
+    first, second = (id_of(make_checkpoint(session, run, iteration=at)) for at in (10, 15))
+    probe, has_begun = run.probes[1].id or 0, threading.Event()
+    session.close()
+
+    def store(checkpoint_id: int, said: str) -> None:
+        with db.unit_of_work() as own:
+            has_begun.set()
+            own.add(Answer(checkpoint_id=checkpoint_id, probe_id=probe, text=said, tokens=1, ended="stop"))
+            index_answers(own, [checkpoint_id])
+
+    with ThreadPoolExecutor() as threads:
+        with db.unit_of_work() as one:
+            one.add(Answer(checkpoint_id=first, probe_id=probe, text="early", tokens=1, ended="stop"))
+            index_answers(one, [first])
+            stored = threads.submit(store, second, "late")
+            assert has_begun.wait(10)
+            if session.get_bind().dialect.name == "postgresql":
+                wait_until(lambda: waits(session), "the second waits for nothing")
+        stored.result(10)
+
+    assert found(session, "early") == found(session, "late") == found(session, "old") == ["it"]
+
+
+def waits(session: Session) -> bool:
+    """Whether somebody waits for a lock of Postgres."""
+    return bool(session.exec(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).one()[0])  # type: ignore[call-overload]
 
 
 def test_what_stands_in_no_document_changes_nothing(session: Session) -> None:

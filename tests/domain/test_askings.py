@@ -4,24 +4,23 @@ import pytest
 from sqlmodel import Session, select
 
 from app.domain import claims, queue
+from app.domain.askable import probes_of, unanswered
 from app.domain.askings import (
     add_probe,
     askings_of,
     claim_asking,
     finish_asking,
     live_asking,
-    probes_of,
     put_asking_back,
     request_asking,
     store_answers,
-    unanswered,
     waiting_askings,
 )
 from app.domain.errors import ConflictError, InvalidError
 from app.domain.events import events_after
 from app.domain.models import Answer, ArtifactState, Asking, Checkpoint, ReasonKind, Run, RunState
 from app.domain.recipes import MAX_PROBES, Probe, ProbeGroup
-from app.domain.runs import id_of
+from app.domain.runs import id_of, resume_run
 from app.domain.trainer_events import AnswerGiven, AnswersGiven, trainer_event_adapter
 from tests.factories import make_checkpoint, make_recipe, make_run
 
@@ -201,6 +200,23 @@ def test_only_one_worker_gets_an_asking(session: Session) -> None:
     assert [each.id for each in waiting_askings(session)] == [asking.id]
     assert claim_asking(session, id_of(asking), device="H100") is not None
     assert claim_asking(session, id_of(asking), device="H100") is None
+
+
+def test_the_asking_of_a_run_that_is_resumed_waits_again(session: Session) -> None:
+    """Its worker has lost the claim: it stores nothing and leaves; nobody takes it before the run has ended."""
+    run = ended_run(session, state=RunState.CANCELLED)
+    add_probe(session, id_of(run), QUESTION)
+    asking = live(session, run)
+    claim_asking(session, id_of(asking), device="CPU")
+
+    resume_run(session, id_of(run))
+
+    assert not claims.renew(session, Asking, id_of(asking), attempt=1)
+    assert not store_answers(session, id_of(asking), answered(5), attempt=1)
+    assert finish_asking(session, id_of(asking), attempt=1) is True
+    assert claim_asking(session, id_of(asking), device="CPU") is None
+    session.refresh(asking)
+    assert (asking.state, asking.answers, waiting_askings(session)) == (ArtifactState.QUEUED, 0, [])
 
 
 def test_an_asking_that_is_lost_is_tried_a_few_times(session: Session, enqueued: list[queue.QueueMessage]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import Session, col, select
 
 from app.domain.events import events_after, ingest, last_event_id, metrics_of, parse, whole_lines
-from app.domain.models import Answer, Checkpoint, Event, Run, RunState, StoredScore
+from app.domain.models import Answer, Asking, Checkpoint, Event, Run, RunState, StoredScore
 from app.domain.runs import id_of
 from app.domain.stored_scores import scores_of
 from app.domain.trainer_events import TrainerEnded
@@ -263,6 +263,23 @@ def test_a_reader_goes_on_where_it_left(session: Session, run: Run) -> None:
 
     assert [event.iteration for event in (*first_half, *second_half)] == [4, 5, 6, 7]
     assert last_event_id(session, id_of(run)) == made[-1].id
+
+
+def test_the_same_answer_again_stays_and_says_how_it_came(session: Session, run: Run) -> None:
+    """One that an asking had brought, and was cut there, is the trainer's now; what users thought of it is kept."""
+    hear(session, run, answers(5, "A model."))
+    asking = Asking(run_id=id_of(run))
+    session.add(asking)
+    session.flush()
+    before = session.exec(select(Answer)).one()
+    before.asking_id, before.ended, before.tokens = asking.id, "length", 7
+    session.commit()
+
+    hear(session, run, answers(5, "A model."))
+
+    session.expire_all()
+    after = session.exec(select(Answer)).one()
+    assert (after.id, after.asking_id, after.ended, after.tokens) == (before.id, None, "stop", 3)
 
 
 def test_answers_are_scored_as_they_come(session: Session, run: Run) -> None:

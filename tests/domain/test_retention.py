@@ -15,6 +15,8 @@ from app.domain.advice import advise
 from app.domain.checkpoints import pin_checkpoint, request_artifact
 from app.domain.models import Artifact, ArtifactKind, ArtifactState, Checkpoint, Run, RunState
 from app.domain.retention import MOST_GOOD, apply_retention, good_ones, remove_parts, remove_strays
+from app.domain.models import Artifact, ArtifactKind, ArtifactState, Asking, Checkpoint, Event, Run, RunState
+from app.domain.retention import MOST_GOOD, apply_retention, remove_parts, remove_strays, retire_unreadable
 from app.domain.runs import id_of, recipe_of
 from app.domain.thresholds import Thresholds
 from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict, judge_checkpoints
@@ -162,6 +164,34 @@ def test_a_checkpoint_that_is_not_told_of_yet_is_left_alone(session: Session) ->
     retain(session, run)
 
     assert 55 in on_disk(run, "iter_*.pth")
+
+
+@pytest.mark.parametrize(
+    ("state", "stays"), [(ArtifactState.QUEUED, [20, 25]), (ArtifactState.RUNNING, [5, 10, 15, 20, 25])]
+)
+def test_an_asking_that_waits_for_the_end_of_a_run_keeps_nothing(
+    session: Session, state: ArtifactState, stays: list[int]
+) -> None:
+    """A resumed run may go on for days; what is being asked at this moment stays."""
+    run = saved_run(session, keep=1)
+    session.add(Asking(run_id=id_of(run), state=state))
+    session.commit()
+
+    retain(session, run)
+
+    assert on_disk(run, "adapters/iter_*") == stays
+
+
+def test_what_cannot_be_read_is_forgotten(session: Session) -> None:
+    """That checkpoint alone; the ledger tells."""
+    run = saved_run(session)
+
+    retire_unreadable(session, run, 10)
+    retain(session, run)
+
+    assert on_disk(run, "adapters/iter_*") == [5, 15, 20, 25]
+    retired = session.exec(select(Event).where(Event.kind == "retired")).one()
+    assert retired.iteration == 10
 
 
 def test_answers_stay(session: Session) -> None:

@@ -4,14 +4,17 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from app.domain import accounts, claims
-from app.domain.askings import add_probe, claim_asking, fail_asking, live_asking, probes_of, store_answers
+from app.domain.askable import probes_of
+from app.domain.askings import add_probe, claim_asking, fail_asking, live_asking, store_answers
 from app.domain.models import Asking, ReasonKind, Role, Run, RunState
 from app.domain.recipes import Probe
 from app.domain.runs import id_of
 from app.domain.trainer_events import AnswerGiven, AnswersGiven
+from app.web.asking_view import build_asking
+from tests.domain.test_answers import statements
 from tests.factories import make_checkpoint, make_run
 from tests.stories import make_story
 
@@ -148,6 +151,30 @@ def test_the_comparison_asks_all_of_its_runs(client: Any, session: Session) -> N
 
     assert "other" in part.select_one(".error").text
     assert len(part.select("[data-state='queued']")) == 2
+
+
+def test_runs_are_locked_in_one_order(client: Any, session: Session) -> None:
+    """Whatever the order in which they were named: two forms at once never wait for each other."""
+    first, second = make_story(session), make_story(session, name="other")
+
+    client.post("/askings", data=QUESTION | {"runs": f"{second.id},{first.id}", "page": "compare"}, headers=HTMX)
+
+    assert id_of(live(session, first)) < id_of(live(session, second))
+
+
+def test_the_state_of_many_runs_is_read_at_once(session: Session) -> None:
+    """The page asks every two seconds: four statements, however many runs it shows."""
+    runs = [make_story(session, name=name) for name in ("one", "two", "three")]
+    for run in runs:
+        add_probe(session, id_of(run), Probe(question="And now?"))
+    for run in session.exec(select(Run)).all():
+        session.refresh(run)
+
+    with statements(session) as seen:
+        part = build_asking(session, runs, was_live=True)
+
+    assert part.is_live
+    assert len(seen) == 4
 
 
 def test_a_run_under_way_or_without_files_is_not_asked(client: Any, session: Session, run: Run) -> None:

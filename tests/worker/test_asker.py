@@ -1,29 +1,32 @@
 """Askings made by the fake engine in real child processes."""
 
 import threading
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from app.config import settings
+from app.domain.askable import unanswered
 from app.domain.askings import add_probe, live_asking, request_asking
 from app.domain.models import Answer, ArtifactState, Asking, Checkpoint, ReasonKind, Run, RunProbe, RunState
 from app.domain.recipes import Probe
 from app.domain.retention import apply_retention
-from app.domain.runs import id_of
-from tests.conftest import wait_until
+from app.domain.runs import id_of, resume_run
+from tests.conftest import forget_settings, wait_until
 from tests.factories import make_checkpoint, make_recipe, make_run
 from worker import leaving
-from worker.asker import ask_waiting
+from worker.asker import ask_waiting, job_of
 from worker.gpus import lend_device
 from worker.supervisor import train_waiting
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 
 
-def ended_run(session: Session, *, keep: int = -1) -> Run:
+def ended_run(session: Session, *, keep: int = -1, state: RunState = RunState.FINISHED) -> Run:
     """Make a run that has ended with three checkpoints, one of which has lost its files."""
-    run = make_run(session, state=RunState.FINISHED, recipe=make_recipe(checkpoints={"keep": keep}), iterations=20)
+    run = make_run(session, state=state, recipe=make_recipe(checkpoints={"keep": keep}), iterations=20)
     for iteration in (0, 10, 15):
         make_checkpoint(session, run, iteration=iteration, texts=["a", "b", "c"])
     make_checkpoint(session, run, iteration=5, file="", adapter="", texts=["a", "b", "c"], deleted_at=run.created_at)
@@ -162,3 +165,91 @@ def test_a_run_that_goes_on_asks_what_was_added(session: Session) -> None:
     train_waiting(worker="tests")
 
     assert given(session, run, "And now?")[20] == "answer 3 of 20"
+
+
+def test_a_checkpoint_without_its_files_is_passed_over(session: Session) -> None:
+    """The others answer; it is asked no more, so that the asking ends."""
+    run = ended_run(session)
+    asking = ask(session, run, "Is it gone?")
+
+    ask_waiting()
+
+    session.refresh(asking)
+    assert asking.state is ArtifactState.FINISHED
+    assert set(given(session, run, "Is it gone?")) == {0, 15}
+    assert files(session, run) == [15]
+
+
+def test_a_run_whose_folder_is_missing_loses_nothing(session: Session) -> None:
+    """Its disk may be elsewhere for a while: the asking says what is not there, and every time it is tried again."""
+    run = ended_run(session)
+    asking = ask(session, run, "Is it gone?")
+    settings().run_folder(id_of(run)).rmdir()
+
+    ask_waiting()
+
+    session.refresh(asking)
+    assert asking.state is ArtifactState.FAILED
+    assert "No such file" in asking.reason_detail
+    assert files(session, run) == [10, 15]
+
+
+def test_an_asking_leaves_a_run_that_is_resumed(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits again, and touches no file: the trainer may just have written it."""
+    monkeypatch.setenv("TEMPER_LEASE_SECONDS", "3")
+    forget_settings()
+    run = ended_run(session, state=RunState.CANCELLED)
+    asking = ask(session, run, "Is it slow?")
+    new = settings().run_folder(id_of(run)) / "iter_5.pth"
+    worker = threading.Thread(target=ask_waiting)
+    worker.start()
+    wait_until(lambda: given(session, run, "Is it slow?"), "no answer came")
+
+    resume_run(session, id_of(run))
+    new.write_bytes(b"weights")
+    worker.join(10)
+
+    assert not worker.is_alive()
+    session.refresh(asking)
+    assert asking.state is ArtifactState.QUEUED
+    assert new.exists()
+
+
+def test_what_the_trainer_answered_meanwhile_is_no_failure(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round that finds nothing left to ask ends the asking as it should end."""
+    run = ended_run(session)
+    asking = ask(session, run, "And now?")
+
+    def answered_meanwhile(own: Session, of: Run) -> dict[str, Any]:
+        for each in unanswered(session, run):
+            (probe,) = each.probes
+            answer = Answer(
+                checkpoint_id=id_of(each.checkpoint), probe_id=id_of(probe), text="a", tokens=1, ended="stop"
+            )
+            session.add(answer)
+        session.commit()
+        return job_of(own, of)
+
+    monkeypatch.setattr("worker.asker.job_of", answered_meanwhile)
+
+    ask_waiting()
+
+    session.refresh(asking)
+    assert (asking.state, asking.reason) == (ArtifactState.FINISHED, None)
+
+
+def test_an_asking_that_breaks_off_does_not_stop_a_run(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device that it was to take trains."""
+    ask(session, ended_run(session), "And now?")
+    run = make_run(session, recipe=make_recipe(training={"iterations": 5}))
+
+    def fail(*_: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("the database is away"))
+
+    monkeypatch.setattr("worker.asker.claim_asking", fail)
+    monkeypatch.setattr("worker.asker.finish_asking", fail)
+
+    train_waiting(worker="tests")
+
+    session.refresh(run)
+    assert run.state is RunState.FINISHED

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from sqlmodel import Session
 
-from app.domain import queue
+from app.domain import claims, queue
 from app.domain.attempts import renew_claim
 from app.domain.models import Artifact, ArtifactKind, ArtifactState, Asking, ModelState, ReasonKind, Run, RunState
 from app.domain.runs import id_of, request_stop
 from tests.conftest import ROOT, forget_settings
-from tests.factories import attempt_of, make_checkpoint, make_model, make_run
+from tests.factories import attempt_of, make_checkpoint, make_model, make_recipe, make_run
 from worker import leases, processes
 from worker.reconciler import Reconciliation, resend
 
@@ -168,6 +168,25 @@ def test_an_asking_whose_worker_is_gone_is_gone_on_with_by_another(
     sent.clear()
     resend()
     assert [message.ids for message in sent if message.task == "probes.ask"] == [{"asking_id": lost.id}]
+
+
+def test_an_asking_that_is_lost_for_good_holds_no_files_back(session: Session, clock: Clock) -> None:
+    """Retention has its way then, as it has when one ends by itself."""
+    run = make_run(session, state=RunState.FINISHED, recipe=make_recipe(checkpoints={"keep": 1}), iterations=10)
+    old, new = (make_checkpoint(session, run, iteration=at, texts=["a", "b", "c"]) for at in (5, 10))
+    asking = Asking(run_id=id_of(run), state=ArtifactState.RUNNING, attempt=claims.MOST_ATTEMPTS)
+    session.add(asking)
+    session.commit()
+    watcher = Reconciliation()
+
+    watcher.reconcile()
+    clock.now += 16
+    watcher.reconcile()
+
+    for row in (asking, old, new):
+        session.refresh(row)
+    assert (asking.state, asking.reason) == (ArtifactState.FAILED, ReasonKind.WORKER_LOST)
+    assert (bool(old.deleted_at), bool(new.deleted_at)) == (True, False)
 
 
 def test_an_artifact_whose_worker_is_gone_is_made_by_another(

@@ -15,11 +15,13 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training, set_peft_model_state_dict
+from peft.utils import CONFIG_NAME
 from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
 
-from app.domain.trainer_events import AnswerGiven, AnswersGiven
+from app.domain.trainer_events import AnswerGiven, AnswersGiven, CheckpointPassedOver
 from worker.engine.adapters import WEIGHTS, load_checkpoint
 from worker.engine.events import events
 from worker.engine.failures import BadModelError
@@ -75,8 +77,15 @@ class Row:
 
 
 def ask(job: Job) -> None:
-    """Answer everything a job asks; a line is written for each checkpoint as soon as it has answered."""
-    _find_files(job)
+    """
+    Answer everything a job asks; a line is written for each checkpoint as soon as it has answered, or cannot.
+
+    Raises:
+        BadModelError: there is an adapter, and none fits the model.
+    """
+    job = job.model_copy(update={"checkpoints": tuple(_those_with_files(job))})
+    if not job.checkpoints:
+        return
     model, asker = load_base(job), Asker(job)
     if job.method == "full":
         _ask_whole_models(job, model, asker)
@@ -84,15 +93,22 @@ def ask(job: Job) -> None:
     adapted = [each for each in job.checkpoints if each.files]
     slots = AdapterSlots.of(model, adapted)
     for group in groups_of(job.checkpoints, most_adapters=slots.most):
-        slots.fill([each for each in group if each.files])
-        asker.answer(slots.model, _rows(group, slots))
+        filled = slots.fill([each for each in group if each.files])
+        if rows := _rows([each for each in group if each in filled or not each.files], slots):
+            asker.answer(slots.model, rows)
+    slots.tell_of_damage()
 
 
-def _find_files(job: Job) -> None:
-    """See that every checkpoint's files are there before minutes go into loading; BadModelError if not."""
+def _those_with_files(job: Job) -> Iterator[Checkpoint]:
+    """Pass over the checkpoints whose files are not there, before minutes go into loading."""
+    needed = [""] if job.method == "full" else [WEIGHTS, CONFIG_NAME]
     for checkpoint in job.checkpoints:
-        if checkpoint.files and not Path(checkpoint.files).exists():
-            raise BadModelError(f"The files of iteration {checkpoint.iteration} are not there: {checkpoint.files}")
+        files = [Path(checkpoint.files) / name for name in needed] if checkpoint.files else []
+        missing = next((path for path in files if not path.exists()), None)
+        if missing is None:
+            yield checkpoint
+        else:
+            events.write(CheckpointPassedOver, iteration=checkpoint.iteration, problem=f"There is no {missing}")
 
 
 def load_base(job: Job) -> PreTrainedModel:
@@ -143,6 +159,8 @@ class AdapterSlots:
         """Begin with nothing in any slot."""
         self.model, self.most = model, most
         self._filled: dict[int, str] = {}
+        self._were_good = 0
+        self._damaged: dict[int, str] = {}
 
     @classmethod
     def of(cls, base: PreTrainedModel, checkpoints: Sequence[Checkpoint]) -> "AdapterSlots":
@@ -158,22 +176,39 @@ class AdapterSlots:
             model.add_adapter(_slot(number), config)
         return cls(model.eval(), most=most)
 
-    def fill(self, checkpoints: Sequence[Checkpoint]) -> None:
+    def fill(self, checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
+        """Put the adapters of some checkpoints into the slots; return those that could be read and fit the model."""
+        self._filled, filled = {}, []
+        for number, checkpoint in enumerate(checkpoints):
+            try:
+                self._put(checkpoint, _slot(number))
+            except (SafetensorError, OSError, BadModelError) as error:
+                self._damaged[checkpoint.iteration] = str(error)
+                continue
+            self._filled[checkpoint.iteration] = _slot(number)
+            filled.append(checkpoint)
+        self._were_good += len(filled)
+        return filled
+
+    def _put(self, checkpoint: Checkpoint, slot: str) -> None:
+        tensors = load_file(Path(checkpoint.files) / WEIGHTS)
+        done = set_peft_model_state_dict(self.model, tensors, adapter_name=slot)
+        missing = [name for name in done.missing_keys if f".{slot}." in name]
+        if done.unexpected_keys or missing:
+            wrong = [*done.unexpected_keys, *missing][:3]
+            raise BadModelError(f"The adapter of iteration {checkpoint.iteration} does not fit the model: {wrong}")
+
+    def tell_of_damage(self) -> None:
         """
-        Put the adapters of some checkpoints into the slots.
+        Write a line for each adapter that could not be put into a slot.
 
         Raises:
-            BadModelError: an adapter is not one of this model.
+            BadModelError: none could: it is the model that is another one, and not so many adapters that are damaged.
         """
-        self._filled = {}
-        for number, checkpoint in enumerate(checkpoints):
-            tensors = load_file(Path(checkpoint.files) / WEIGHTS)
-            done = set_peft_model_state_dict(self.model, tensors, adapter_name=_slot(number))
-            missing = [name for name in done.missing_keys if f".{_slot(number)}." in name]
-            if done.unexpected_keys or missing:
-                wrong = [*done.unexpected_keys, *missing][:3]
-                raise BadModelError(f"The adapter of iteration {checkpoint.iteration} does not fit the model: {wrong}")
-            self._filled[checkpoint.iteration] = _slot(number)
+        if self._damaged and not self._were_good:
+            raise BadModelError(next(iter(self._damaged.values())))
+        for iteration, problem in self._damaged.items():
+            events.write(CheckpointPassedOver, iteration=iteration, problem=problem)
 
     def name_of(self, checkpoint: Checkpoint) -> str:
         """Return the adapter that a checkpoint answers with; PEFT before 0.14 took an unknown one for the base."""

@@ -1,6 +1,9 @@
 """Checkpoints of a real run, asked afterwards."""
 
 import json
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,16 +76,59 @@ def test_an_adapter_in_the_place_of_another_answers_as_itself(
     assert answers(lines) == answers(trained.told("answers"))
 
 
-def test_an_adapter_that_is_not_there_is_named(trained: Training, small_model: Path, tmp_path: Path) -> None:
-    """Before the base model is loaded."""
+@pytest.fixture
+def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict], list[dict]]:
+    """Return how to ask in this process, and read every line that was written."""
     import worker.engine.ask as engine
+    from worker.engine.events import EventLog
+
+    log = EventLog()
+    log.open(tmp_path / "answers.jsonl")
+    monkeypatch.setattr(engine, "events", log)
+
+    def ask(content: dict) -> list[dict]:
+        engine.ask(engine.Job.model_validate(content))
+        return [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text("utf-8").splitlines()]
+
+    return ask
+
+
+@pytest.mark.parametrize("problem", ["There is no .*nothing", "header"])
+def test_an_adapter_that_cannot_be_read_is_passed_over(
+    trained: Training, small_model: Path, in_process: Callable[[dict], list[dict]], problem: str, *, tmp_path: Path
+) -> None:
+    """The others answer as they would have, and a line says which one is missing or damaged."""
+    content, folder = job(trained, small_model), tmp_path / "nothing"
+    if problem == "header":
+        shutil.copytree(content["checkpoints"][1]["files"], folder)
+        (folder / "adapter_model.safetensors").write_bytes(b"cut short")
+    content["checkpoints"][1]["files"] = str(folder)
+
+    lines = in_process(content)
+
+    (told,) = [line for line in lines if line["kind"] == "passed-over"]
+    assert told["iteration"] == 2
+    assert re.search(problem, told["problem"])
+    given = answers([line for line in lines if line["kind"] == "answers"])
+    assert given == {at: said for at, said in answers(trained.told("answers")).items() if at != 2}
+
+
+def test_where_no_adapter_fits_it_is_the_model(
+    trained: Training, small_model: Path, tmp_path: Path, in_process: Callable[[dict], list[dict]]
+) -> None:
+    """None is called damaged then, since damaged files are deleted."""
     from worker.engine.failures import BadModelError
 
-    content = job(trained, small_model, model="no model either")
-    content["checkpoints"][1]["files"] = str(tmp_path / "nothing")
+    content = job(trained, small_model)
+    for each in content["checkpoints"][1:]:
+        shutil.copytree(each["files"], tmp_path / str(each["iteration"]))
+        each["files"] = str(tmp_path / str(each["iteration"]))
+        (Path(each["files"]) / "adapter_model.safetensors").write_bytes(b"of another kind")
 
-    with pytest.raises(BadModelError, match=r"iteration 2 are not there: .*nothing"):
-        engine.ask(engine.Job.model_validate(content))
+    with pytest.raises(BadModelError):
+        in_process(content)
+
+    assert "passed-over" not in (tmp_path / "answers.jsonl").read_text("utf-8")
 
 
 @pytest.mark.long
