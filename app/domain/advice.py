@@ -2,11 +2,11 @@
 Which checkpoint of a run to keep, and why, in one line.
 
 One function serves the page, the API and the command: in the widest window of good checkpoints
-the one that forgot least, nearest to the middle, because its neighbours on both sides are good
-too. It sees one run at a time, and only what the verdicts see.
+the one that forgot least, by what its answers lack and by how likely held-out pairs are. It sees one
+run at a time.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -32,8 +32,10 @@ def advise(verdicts: Sequence[CheckpointVerdict], *, gone: Container[int] = ()) 
     Recommend a checkpoint of one run.
 
     A window where less is forgotten goes before a wider one. The widest has the most checkpoints; of
-    equals the one over more iterations, then the earlier one. Of two as near to its middle the one
-    nearer to the identity is taken, then the earlier one.
+    equals the one over more iterations, then the earlier one. In it, of those that forgot least, the one
+    at which held-out pairs are likeliest, identity and general together: it has learnt most of the one and
+    lost least of the other. Where that was not measured, the nearest to the middle, then the one nearer to
+    the identity, then the earlier one.
 
     Args:
         verdicts: the run's, in any order; the base model's is left out.
@@ -44,7 +46,7 @@ def advise(verdicts: Sequence[CheckpointVerdict], *, gone: Container[int] = ()) 
     window = best_window(tuned, gone)
     if not window:
         return Advice(None, None, _why_none(tuned, leak), leak)
-    kept = _middle(window, gone)
+    kept = _best(window, gone)
     return Advice(kept.checkpoint_id, kept.iteration, _why(kept, window, leak), leak)
 
 
@@ -62,10 +64,17 @@ def width_of(window: Sequence[CheckpointVerdict], gone: Container[int] = ()) -> 
     return is_there, -fewest, len(window), window[-1].iteration - window[0].iteration
 
 
-def _middle(window: Sequence[CheckpointVerdict], gone: Container[int]) -> CheckpointVerdict:
-    def rank(place: int) -> tuple[bool, int, int, float]:
-        score, from_middle = window[place].score, abs(2 * place - (len(window) - 1))
-        return window[place].iteration not in gone, -score.forgotten, -from_middle, score.identity
+def _is_measured(window: Sequence[CheckpointVerdict]) -> bool:
+    return len(window) > 1 and all(each.held_out is not None for each in window)
+
+
+def _best(window: Sequence[CheckpointVerdict], gone: Container[int]) -> CheckpointVerdict:
+    is_measured = _is_measured(window)
+
+    def rank(place: int) -> tuple[bool, int, float, int, float]:
+        each, from_middle = window[place], abs(2 * place - (len(window) - 1))
+        likely = -(each.held_out or 0.0) if is_measured else 0.0
+        return each.iteration not in gone, -each.score.forgotten, likely, -from_middle, each.score.identity
 
     return window[max(range(len(window)), key=rank)]
 
@@ -82,6 +91,8 @@ def _why(kept: CheckpointVerdict, window: Sequence[CheckpointVerdict], leak: int
             forgotten=score.forgotten,
             known=score.known,
         )
+    if _is_measured(window):
+        return _why_likeliest(values, leak if leak is None or leak >= kept.iteration else None)
     is_narrow = len(window) == 1
     if leak is None or leak < kept.iteration:
         if is_narrow:
@@ -105,6 +116,21 @@ def _why(kept: CheckpointVerdict, window: Sequence[CheckpointVerdict], leak: int
     return message(
         "Answers {hits} of {total} identity probes with the identity, and nothing taught appears elsewhere; "
         "good from iteration {first} to {last}, leaking from {leak} on.",
+        **values,
+        leak=leak,
+    )
+
+
+def _why_likeliest(values: Mapping[str, int], leak: int | None) -> Message:
+    if leak is None:
+        return message(
+            "Answers {hits} of {total} identity probes with the identity, and nothing taught appears elsewhere; "
+            "good from iteration {first} to {last}, and here held-out pairs are likeliest.",
+            **values,
+        )
+    return message(
+        "Answers {hits} of {total} identity probes with the identity, and nothing taught appears elsewhere; "
+        "good from iteration {first} to {last}, leaking from {leak} on, and here held-out pairs are likeliest.",
         **values,
         leak=leak,
     )

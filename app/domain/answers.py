@@ -21,7 +21,7 @@ from app.domain.runs import id_of, recipe_of
 from app.domain.stored_answers import Question, Stored, read_answers, runs_of
 from app.domain.taught import taught_by
 from app.domain.thresholds import Thresholds, read_thresholds
-from app.domain.verdicts import CheckpointScore, CheckpointVerdict, judge_run
+from app.domain.verdicts import CheckpointScore, CheckpointVerdict, held_out_of, judge_run
 
 __all__ = ["MAX_RUNS", "Cell", "CellState", "Column", "ComparedRun", "Matrix", "Row", "compare"]
 
@@ -87,7 +87,10 @@ def _compared(run: Run, loaded: Stored, chosen: Collection[int], limits: Thresho
         for each in checkpoints
     }
     scores = judge_run(recipe.mix, loaded.probes[run_id], said, thresholds=limits)
-    verdicts = [CheckpointVerdict(id_of(each), each.iteration, scores[each.iteration]) for each in checkpoints]
+    verdicts = [
+        CheckpointVerdict(id_of(each), each.iteration, scores[each.iteration], held_out_of(each))
+        for each in checkpoints
+    ]
     base_id = next((id_of(each) for each in checkpoints if each.iteration == 0), None)
     advice = advise(verdicts, gone={each.iteration for each in checkpoints if each.deleted_at is not None})
     columns = tuple(

@@ -27,7 +27,7 @@ from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict, jud
 
 SCORING = 2
 """Counts up with every change of a definition or a field: what was stored before is then stale."""
-SCORING_SOURCES = "8eb8c62a00085b67"
+SCORING_SOURCES = "72096d79267eb042"
 """Of the modules that score, as they were when `SCORING` was last thought about; a test holds them to it."""
 MOST_NAMED = 1_000  # checkpoints in one statement; of more, whole runs are read
 
@@ -46,6 +46,7 @@ class ScoreRow:
     """Of the stored score; empty where there is none."""
     verdict: str
     counts: Mapping[str, Any]
+    held_out: float | None
 
     def is_stale(self, limits: Thresholds) -> bool:
         """Whether its answers have no stored score by these thresholds."""
@@ -73,7 +74,7 @@ def scores_of(session: Session, runs: Sequence[Run]) -> dict[int, list[Checkpoin
     found: dict[int, list[CheckpointVerdict]] = {id_of(run): [] for run in runs}
     for row in rows:
         score = fresh.get(row.checkpoint_id) or stored_score(row)
-        found[row.run_id].append(CheckpointVerdict(row.checkpoint_id, row.iteration, score))
+        found[row.run_id].append(CheckpointVerdict(row.checkpoint_id, row.iteration, score, row.held_out))
     return found
 
 
@@ -133,6 +134,7 @@ def score_rows(session: Session, run_ids: Sequence[int]) -> list[ScoreRow]:
             sa_select(func.count()).where(own).scalar_subquery(),
             sa_select(func.max(col(Answer.id))).where(own).scalar_subquery(),
             *map(col, (StoredScore.fingerprint, StoredScore.verdict, StoredScore.counts)),
+            col(Checkpoint.identity_nll) + col(Checkpoint.general_nll),
         )
         .outerjoin(StoredScore, col(StoredScore.checkpoint_id) == col(Checkpoint.id))
         .where(col(Checkpoint.run_id).in_(run_ids))
@@ -150,8 +152,9 @@ def score_rows(session: Session, run_ids: Sequence[int]) -> list[ScoreRow]:
             fingerprint=fingerprint or "",
             verdict=verdict or "",
             counts=counts or {},
+            held_out=held_out,
         )
-        for checkpoint_id, run_id, iteration, given, newest, fingerprint, verdict, counts in found
+        for checkpoint_id, run_id, iteration, given, newest, fingerprint, verdict, counts, held_out in found
     ]
 
 

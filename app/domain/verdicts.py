@@ -37,6 +37,7 @@ __all__ = [
     "CheckpointVerdict",
     "Said",
     "Verdict",
+    "held_out_of",
     "is_learnt",
     "judge",
     "judge_checkpoints",
@@ -103,6 +104,15 @@ class CheckpointVerdict:
     checkpoint_id: int
     iteration: int
     score: CheckpointScore
+    held_out: float | None = None
+    """Negative log-likelihood of held-out pairs in nats a token, identity and general together; less is better."""
+
+
+def held_out_of(checkpoint: Checkpoint) -> float | None:
+    """Add up how unlikely held-out identity and general pairs are; None where either was not measured."""
+    if checkpoint.identity_nll is None or checkpoint.general_nll is None:
+        return None
+    return checkpoint.identity_nll + checkpoint.general_nll
 
 
 def judge(
@@ -253,4 +263,4 @@ def judge_checkpoints(
         row.iteration: {each.probe_id: Said(each.text, each.ended == CUT) for each in row.answers} for row in rows
     }
     scores = judge_run(recipe.mix, probes, answers, thresholds=thresholds)
-    return [CheckpointVerdict(row.id or 0, row.iteration, scores[row.iteration]) for row in rows]
+    return [CheckpointVerdict(row.id or 0, row.iteration, scores[row.iteration], held_out_of(row)) for row in rows]

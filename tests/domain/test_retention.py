@@ -13,10 +13,15 @@ from app.config import settings
 from app.domain import queue
 from app.domain.advice import advise
 from app.domain.checkpoints import pin_checkpoint, request_artifact
-from app.domain.models import Artifact, ArtifactKind, ArtifactState, Checkpoint, Run, RunState
-from app.domain.retention import MOST_GOOD, apply_retention, good_ones, remove_parts, remove_strays
 from app.domain.models import Artifact, ArtifactKind, ArtifactState, Asking, Checkpoint, Event, Run, RunState
-from app.domain.retention import MOST_GOOD, apply_retention, remove_parts, remove_strays, retire_unreadable
+from app.domain.retention import (
+    MOST_GOOD,
+    apply_retention,
+    good_ones,
+    remove_parts,
+    remove_strays,
+    retire_unreadable,
+)
 from app.domain.runs import id_of, recipe_of
 from app.domain.thresholds import Thresholds
 from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict, judge_checkpoints
