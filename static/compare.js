@@ -86,6 +86,9 @@
     if (cell && !String(getSelection())) { select(cell); open(cell); }
     const reading = event.target.closest("[data-cell-link]");
     if (reading && !event.ctrlKey && !event.metaKey && !event.shiftKey) readOn(reading, event);
+    const proof = event.target.closest("[data-opens-cell]");
+    const proven = proof && cellNamed(proof.dataset.opensCell);
+    if (proven && !event.ctrlKey && !event.metaKey && !event.shiftKey) { event.preventDefault(); select(proven); open(proven); }
     if (event.target.closest("[data-closes='cell-detail']")) close();
     const copying = event.target.closest("[data-copies]");
     if (copying) copyFrom(copying);
@@ -154,7 +157,7 @@
     if (event.key === "Escape") { close(); return; }
     if (event.key === "d") { toggleMarks(); return; }
     if (event.key === "g") { toLeak(); return; }
-    if (event.key === "c" || event.key === "t") { document.querySelector(`#compare-toolbar [data-key="${event.key}"]`)?.click(); return; }
+    if (event.key === "c" || event.key === "t") { isTurning = true; document.querySelector(`#compare-toolbar [data-key="${event.key}"]`)?.click(); return; }
     const isAnywhere = event.key === "[" || event.key === "]" || (moves[event.key] && event.target === document.body);
     const cell = event.target.closest(".matrix td[tabindex]") ?? (isAnywhere ? firstCell() : null);
     if (!cell) return;
@@ -224,9 +227,13 @@
     else cell.tabIndex = 0;
   }
 
+  let isTurning = false; // by a key: the cell that was chosen is looked for in the new order, unlike at news of a run
+
   document.addEventListener("htmx:after:swap", () => {
     settle();
     const cell = cellNamed(chosen);
+    if (isTurning && cell) { cell.focus({ preventScroll: true }); cell.scrollIntoView({ block: "nearest", inline: "nearest" }); }
+    isTurning = false;
     if (!drawer() || drawer().hidden) return;
     if (cell) { drawer().dataset.cell = ""; open(cell); } else close();
   });

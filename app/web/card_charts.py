@@ -50,9 +50,9 @@ def loss_chart(metrics: Sequence[MetricMeasured]) -> LossChart | None:
 
 
 def behaviour_chart(columns: Iterable[Column]) -> BehaviourChart | None:
-    """Draw how near the answers come to the identity, and how many leak; None where nothing was answered."""
+    """Draw the shares of identity probes that hit and of open probes that leak; None where nothing was answered."""
     scored = [(float(column.iteration), column.score) for column in columns if column.score.answers]
-    identity = [(x, score.identity) for x, score in scored if score.identity_total]
+    identity = [(x, score.identity_hits / score.identity_total) for x, score in scored if score.identity_total]
     leak = [(x, score.leaks / score.leak_total) for x, score in scored if score.leak_total]
     if not identity and not leak:
         return None

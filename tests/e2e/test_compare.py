@@ -204,11 +204,26 @@ def test_the_page_never_scrolls_sideways_on_a_phone(page: "Page", session: Sessi
 
     show(page, run, f"&cell={checkpoint}.{probe}")
 
+    expect(page.locator("#cell-detail")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     box, sheet = selected(page).bounding_box(), page.locator("#cell-detail").bounding_box()
     assert box
     assert sheet
     assert box["y"] + 40 < sheet["y"]
+
+
+def test_a_proof_opens_the_answer_that_it_quotes(page: "Page", session: Session) -> None:
+    """Also where another answer is open; the address then holds the quoted one."""
+    run = make_story(session)
+    show(page, run, f"&cell={run.checkpoints[0].id}.{run.probes[6].id}")
+    proof = page.locator("a.proof").last
+    name = proof.get_attribute("data-opens-cell")
+
+    proof.click()
+
+    expect(page.locator("#cell-detail")).to_have_attribute("data-cell", name or "none")
+    expect(selected(page)).to_have_count(1)
+    assert f"cell={name}" in page.url
 
 
 # ── Other ways to lay it out ───────────────────────────────────────────────

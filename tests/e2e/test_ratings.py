@@ -31,6 +31,8 @@ def test_an_answer_is_rated_by_keys_and_the_drawer_stays(page: "Page", session: 
     page.reload()
     expect(page.locator(".cell-rating")).to_have_count(1)
     expect(page.locator("[data-rating] textarea")).to_have_value("first 2")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_votes_are_given_and_undone_by_keys(page: "Page", session: Session) -> None:
