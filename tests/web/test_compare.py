@@ -2,7 +2,6 @@
 
 import csv
 import io
-import time
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from tests.factories import make_checkpoint, make_recipe, make_run
 from tests.stories import STORY, make_story, make_wide_run
 
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
-SOON_MS = 400  # four times the aim: a machine that runs tests runs other things too; the benchmark measures
 NASTY = "<script>alert(1)</script>\"'&<b>"
 
 
@@ -394,15 +392,9 @@ def test_the_shown_columns_can_be_taken_along(client: Any, session: Session) -> 
     assert as_markdown.text.startswith("| probe | base model | iteration 10 |")
 
 
-def test_fifty_columns_and_twenty_rows_come_soon_and_small(client: Any, session: Session) -> None:
-    """The page's work stays bounded; `benchmarks/compare_page.py` says how long it really takes."""
-    run = make_wide_run(session)
-    client.get(f"/compare?runs={run.id}")
-
-    began = time.perf_counter()
-    reply = client.get(f"/compare?runs={run.id}")
-    took_ms = (time.perf_counter() - began) * 1_000
+def test_fifty_columns_and_twenty_rows_are_small(client: Any, session: Session) -> None:
+    """The page stays under a megabyte; `benchmarks/compare_page.py` says how long it takes."""
+    reply = client.get(f"/compare?runs={make_wide_run(session).id}")
 
     assert len(soup_of(reply).select("tr[data-probe] td")) == 1_000
     assert len(reply.content) < 1_000_000
-    assert took_ms < SOON_MS
