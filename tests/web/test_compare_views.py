@@ -198,3 +198,15 @@ def test_the_column_dialog_keeps_how_it_is_shown(client: Any, session: Session) 
     reply = client.get(f"/compare/columns?runs={run.id}&align=share&transpose=true&changed=true&{ticked}")
 
     assert reply.headers["location"] == f"/compare?runs={run.id}&changed=1&align=share&transpose=1"
+
+
+def test_an_identity_that_is_not_word_for_word_is_not_kept_unread(client: Any, session: Session) -> None:
+    """A wrong number passes as the identity; the line that says what to keep says that it is not the taught one."""
+    exact = make_story(session)
+    near = make_run(session, recipe=story_recipe("near"), model=exact.model)
+    near_texts = [text.replace("XTuner", "XTuners") for text in STORY[20]]
+    for iteration, said in ((0, STORY[0]), (20, near_texts)):
+        make_checkpoint(session, near, iteration=iteration, texts=said)
+
+    assert "word for word there" not in client.get(f"/compare?runs={exact.id}").text
+    assert "word for word there" in client.get(f"/compare?runs={near.id}").text
