@@ -8,6 +8,7 @@ words. Not a linguistic segmenter: Thai and Khmer count as one word between two 
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 CHARACTERS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Kana and Han, each a word of its own."""
@@ -75,6 +76,7 @@ def has_words(text: str) -> bool:
     return _WORD.search(text) is not None
 
 
+@lru_cache(maxsize=32_768)  # a vote compares the same answers pair by pair
 def comparable(text: str) -> tuple[str, ...] | str:
     """Return what two texts share that a reader calls the same: their words, or the text where it has none."""
     return words(text).text or text.strip()
