@@ -26,7 +26,7 @@ from sqlmodel import Session
 
 from app.config import settings
 from app.domain import accounts, db, presence, queue
-from app.web import login
+from app.web import kept_pages, known_callers, login
 from tests import databases
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def forget_settings() -> None:
     """Make this process read its settings again; a test calls it after `monkeypatch.setenv`."""
     if db.engine.cache_info().currsize:
         db.engine().dispose()
-    for cached in (settings, db.engine, queue.sender, presence.redis, login.tries):
+    memories = login.tries, kept_pages.kept_pages, known_callers.known_callers
+    for cached in (settings, db.engine, queue.sender, presence.redis, *memories):
         cached.cache_clear()
 
 

@@ -10,6 +10,7 @@ from app.config import settings
 from app.domain.errors import NotFoundError
 from app.domain.messages import message
 from app.domain.models import Run
+from app.domain.reads import note_file
 from app.domain.texts import storable
 
 TAIL_LINES = 200
@@ -42,6 +43,7 @@ def tail_of_log(run: Run, *, lines: int = TAIL_LINES) -> list[str]:
 
 def read_tail(path: Path, *, most_bytes: int = TAIL_BYTES) -> str:
     """Return the end of a log as text that any database can store; empty where there is none."""
+    note_file(path)
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - most_bytes))

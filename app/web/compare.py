@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
+from sqlmodel import Session
 
 from app.api.compare import comparison_reply
 from app.domain import runs as domain_runs
@@ -20,6 +21,7 @@ from app.web.compare_details import CellPart, cell_detail
 from app.web.compare_pages import ColumnMenu, RunChoices, StartPage, compare_page, news_of
 from app.web.compare_query import AskedComparison, CompareQuery, Texts
 from app.web.deps import ReadSession
+from app.web.kept_pages import kept
 from app.web.ratings import with_rating, with_ratings
 from app.web.render import render
 
@@ -30,15 +32,19 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/compare", name="compare.show")
-def show(request: Request, session: ReadSession, query: AskedComparison) -> Response:
+def show(request: Request, query: AskedComparison) -> Response:
     """Show a comparison, or the newest runs to choose from."""
-    if query.is_empty:
-        newest = domain_runs.list_runs(session, limit=NEWEST)
-        return render(request, "compare/start.html", StartPage(newest.runs))
-    if not query.is_plain:
+    if not query.is_empty and not query.is_plain:
         return RedirectResponse(query.url(), status_code=303)
-    page = with_ratings(session, compare_page(query, _matrix(session, query)), user_id=request.state.user.user_id)
-    return render(request, "compare/compare.html", page, partial="compare/_compare.html")
+
+    def make(session: Session) -> Response:
+        if query.is_empty:
+            newest = domain_runs.list_runs(session, limit=NEWEST)
+            return render(request, "compare/start.html", StartPage(newest.runs))
+        page = with_ratings(session, compare_page(query, _matrix(session, query)), user_id=request.state.user.user_id)
+        return render(request, "compare/compare.html", page, partial="compare/_compare.html")
+
+    return kept(request, make)
 
 
 @router.get("/compare/columns", name="compare.columns")

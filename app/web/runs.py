@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
+from sqlmodel import Session
 
 from app.config import settings
 from app.domain.downloads import open_rows
@@ -21,6 +22,7 @@ from app.domain.xtuner_config import render_config
 from app.web.addresses import path_on_this_server
 from app.web.deps import Id, ReadSession, WriteSession
 from app.web.downloads import send_file
+from app.web.kept_pages import kept
 from app.web.render import render
 from app.web.run_list import MAX_PAGE, ListQuery, build_runs_page
 from app.web.run_page import build_run_view
@@ -56,15 +58,23 @@ def list_query(q: str = "", state: str = "", sort: str = "-created", page: str =
 
 
 @router.get("/runs", name="runs.index")
-def list_runs(request: Request, query: Annotated[ListQuery, Depends(list_query)], session: ReadSession) -> Response:
+def list_runs(request: Request, query: Annotated[ListQuery, Depends(list_query)]) -> Response:
     """Show a page of the list."""
-    return render(request, "runs/index.html", build_runs_page(session, query), partial="runs/_found.html")
+
+    def make(session: Session) -> Response:
+        return render(request, "runs/index.html", build_runs_page(session, query), partial="runs/_found.html")
+
+    return kept(request, make)
 
 
 @router.get("/runs/{run_id}", name="runs.show")
-def show_run(request: Request, run_id: Id, session: ReadSession) -> Response:
+def show_run(request: Request, run_id: Id) -> Response:
     """Show one run."""
-    return render(request, "runs/show.html", build_run_view(session, run_id), partial="runs/_panel.html")
+
+    def make(session: Session) -> Response:
+        return render(request, "runs/show.html", build_run_view(session, run_id), partial="runs/_panel.html")
+
+    return kept(request, make)
 
 
 @router.post("/runs/{run_id}/stop", name="runs.stop")

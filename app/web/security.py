@@ -28,6 +28,7 @@ from app.web.addresses import split_address
 from app.web.assets import CDN_ORIGIN
 from app.web.body_limits import BodyLimit, check_size
 from app.web.cookies import cookie_name, login_lifetime, send_again
+from app.web.known_callers import known_callers
 
 # Everything that answers without a login. Whatever is not here does not.
 PUBLIC_PATHS = frozenset({"/login", "/language", "/healthz", "/readyz", "/favicon.ico"})
@@ -191,11 +192,11 @@ def find_caller(request: Request) -> Caller | None:
     is_of_api = request.url.path.startswith(API_PREFIX)
     token = _bearer(request) if is_of_api else None
     if token is not None:
-        return _known(CredentialKind.TOKEN, token)[0]
+        return known_callers().find(CredentialKind.TOKEN, token, _known)[0]
     cookie = request.cookies.get(cookie_name(request))
     if cookie is None or (is_of_api and request.method not in SAFE_METHODS):
         return None
-    caller, is_renewed = _known(CredentialKind.SESSION, cookie)
+    caller, is_renewed = known_callers().find(CredentialKind.SESSION, cookie, _known)
     request.state.is_login_renewed = is_renewed
     return caller
 
