@@ -93,7 +93,7 @@ def create_app() -> FastAPI:
     app = FastAPI(title="Temper", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     errors.install(app)
     security.install(app)
-    app.add_middleware(GZipMiddleware, minimum_size=1_000, exclude_content_types=UNCOMPRESSED)
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5, exclude_content_types=UNCOMPRESSED)
     app.add_middleware(i18n.LanguageMiddleware)
     app.mount("/static", VersionedFiles(directory=assets.STATIC_FOLDER), name="static")
     for router in ROUTERS:

@@ -4,6 +4,7 @@ A trainer's log: text for people, one file for each attempt, read from its end.
 Nothing is parsed out of it; what the project must know comes from events.
 """
 
+import re
 from pathlib import Path
 
 from app.config import settings
@@ -15,6 +16,11 @@ from app.domain.texts import storable
 
 TAIL_LINES = 200
 TAIL_BYTES = 64 << 10  # a page shows no more, however long a line is
+_UNSEEN = re.compile(
+    "\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|.)?"  # what sets colours, titles and links
+    "|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    "|[\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # what makes a line read in another order than it was written
+)
 
 
 def log_path(run_id: int, attempt: int) -> Path:
@@ -53,5 +59,5 @@ def read_tail(path: Path, *, most_bytes: int = TAIL_BYTES) -> str:
 
 
 def last_state(line: str) -> str:
-    """Return what a terminal would show of a line that rewrites itself, as progress bars do."""
-    return line.rstrip("\r").rpartition("\r")[2]
+    """Return what a terminal would show of a line that rewrites itself, as progress bars do, without its colours."""
+    return _UNSEEN.sub("", line.rstrip("\r").rpartition("\r")[2])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session
 
 from app.config import settings
@@ -21,7 +21,7 @@ from app.domain.waiting import move_in_queue
 from app.domain.xtuner_config import render_config
 from app.web.addresses import path_on_this_server
 from app.web.deps import Id, ReadSession, WriteSession
-from app.web.downloads import send_file
+from app.web.downloads import SentFile, send_file
 from app.web.kept_pages import kept
 from app.web.render import render
 from app.web.run_list import MAX_PAGE, ListQuery, build_runs_page
@@ -107,7 +107,7 @@ def move_run(
 def show_log(run_id: Id, session: ReadSession) -> Response:
     """Send the whole log of the run's live or last attempt."""
     path = log_file(get_run(session, run_id))
-    return FileResponse(path, media_type="text/plain; charset=utf-8", filename=f"run-{run_id}.log")
+    return SentFile(path, media_type="text/plain; charset=utf-8", filename=f"run-{run_id}.log")
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def download_config(run_id: Id, session: ReadSession) -> Response:
     path = settings().run_folder(run_id) / "config.py"
     if not path.is_file():
         raise NotFoundError(message("Run {id} has not started yet: its config is not written.", id=run_id))
-    return FileResponse(path, media_type="text/x-python; charset=utf-8", filename=f"run-{run_id}-config.py")
+    return SentFile(path, media_type="text/x-python; charset=utf-8", filename=f"run-{run_id}-config.py")
 
 
 _HEADING = re.compile(r"^#{71}\n#(?P<heading>.{69})#\n#{71}\n", re.MULTILINE)

@@ -54,6 +54,7 @@ READ_ROLES = {  # of requests that only look, where a reader may not: all others
     "/sweeps/new": Role.RUNNER,
 }
 API_PREFIX = "/api/"
+HSTS_SECONDS = 365 * 24 * 3600
 
 
 def install(app: FastAPI) -> None:
@@ -295,4 +296,6 @@ def harden(headers: MutableHeaders) -> None:
     headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
+    if settings().secure_cookies:  # behind TLS: never again without it
+        headers.setdefault("Strict-Transport-Security", f"max-age={HSTS_SECONDS}")
     headers.setdefault("Cache-Control", "private, no-cache")  # what one reader may see is nobody else's
