@@ -10,7 +10,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from app import api
-from app.domain import db
+from app.domain import db, queue
 from app.web import (
     artifacts,
     askings,
@@ -83,7 +83,8 @@ class VersionedFiles(StaticFiles):
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    """Close the database's connections with the server."""
+    """Say what is open that should not be; close the database's connections with the server."""
+    queue.warn_if_open()
     yield
     db.engine().dispose()
 
