@@ -5,7 +5,7 @@ What was read of the database, and whether it would read the same now.
 changed, `Reads` tells whether the change is one of those that matter: it repeats the statements that
 were noted, and compares what they return. What is made of rows alone is then as it was.
 
-Does not cover: the time of day, and what is neither in the database nor in a noted file.
+Does not cover: what is neither in the database nor in a noted file, nor a time that somebody noted.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
+from math import inf
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -95,6 +96,8 @@ class Reads:
     """Of all rows that the statements returned."""
     is_plain: bool = True
     """Nothing but reading was seen."""
+    good_for: float = inf
+    """Seconds until the time alone changes what was written."""
 
     def seal(self, session: Session) -> None:
         """Remember what the statements return, in the session whose snapshot they were made in."""
@@ -139,6 +142,13 @@ def note_file(path: Path) -> None:
     reads = _noting.get()
     if reads is not None:
         reads.files[path] = _state_of(path)
+
+
+def note_change(seconds: float) -> None:
+    """Say that what is being written will read otherwise after so long, as `3 min ago` does."""
+    reads = _noting.get()
+    if reads is not None:
+        reads.good_for = min(reads.good_for, seconds)
 
 
 def watch(engine: Engine) -> None:

@@ -5,7 +5,7 @@ A page is a function of its address, its reader, the language, the rows it reads
 made once and sent again while the database is as it was; after a commit it is sent again only if its
 statements return what they returned (`app.domain.reads`). So no change is ever missed, whoever made it,
 and a trainer that writes every second does not make everybody's pages anew. What a page says of the
-time, such as `3 min ago`, is at most `LONGEST_SECONDS` old.
+time, such as `3 min ago`, is at most `LATE_SECONDS` late.
 
 One thread makes a page while others that want the same one wait for it. Kept compressed, the ones
 least asked for forgotten first. A browser that has a page already is told so in a few bytes (304).
@@ -31,7 +31,8 @@ from app.domain.reads import DataVersion, Reads, noting
 from app.web.i18n import language
 from app.web.workers import live_workers
 
-LONGEST_SECONDS = 10.0  # ages are written by the second only within the first minute
+LATE_SECONDS = 10.0  # within its first minute an age is written by the second
+LONGEST_SECONDS = 600.0
 MOST_BYTES = 32 << 20  # compressed
 MOST_PAGES = 1_000  # the statements that a page was made of take room, too
 COMPRESSION = 5  # of zlib: half the time of 9 for 3 % more bytes
@@ -53,7 +54,8 @@ class KeptPage:
 
     def is_young(self) -> bool:
         """Whether what it says of the time still holds, and the files that it was made of."""
-        return time.monotonic() - self.made_at < LONGEST_SECONDS and self.reads.files_hold()
+        good_for = min(max(self.reads.good_for, LATE_SECONDS), LONGEST_SECONDS)
+        return time.monotonic() - self.made_at < good_for and self.reads.files_hold()
 
     def answer(self, request: Request) -> Response:
         """Send it, or only say that the browser's own copy is still true."""

@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from app.config import settings
 from app.domain import accounts, ratings
+from app.domain.columns import utc_now
 from app.domain.models import Role, Run, RunState
 from app.domain.runs import id_of
 from app.web import kept_pages, runs
@@ -155,17 +156,31 @@ def test_whoever_takes_no_gzip_gets_plain_text(client: TestClient, session: Sess
     assert "Accept-Encoding" in plain.headers["vary"]
 
 
-def test_what_a_page_says_of_the_time_is_renewed(
-    client: TestClient, session: Session, made: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_page_says_of_the_time_is_renewed(client: TestClient, session: Session, made: list[str]) -> None:
     """A page that is old is made anew though nothing has changed: it says how long ago things were."""
     make_run(session)
     client.get("/runs")
 
-    monkeypatch.setattr(kept_pages, "LONGEST_SECONDS", 0.0)
+    (page,) = kept_pages.kept_pages().pages.values()
+    page.made_at -= kept_pages.LATE_SECONDS
     client.get("/runs")
 
     assert len(made) == 2
+
+
+def test_ages_that_change_seldom_are_not_renewed_often(client: TestClient, session: Session) -> None:
+    """A page whose newest line is days old is good for longer than one of this minute."""
+    run = make_run(session, state=RunState.FINISHED)
+    client.get("/runs")
+    run.created_at = run.started_at = run.ended_at = utc_now() - timedelta(days=3, minutes=1)
+    session.add(run)
+    session.commit()
+    (new,) = kept_pages.kept_pages().pages.values()
+    client.get("/runs")
+    (old,) = kept_pages.kept_pages().pages.values()
+
+    assert new.reads.good_for <= kept_pages.LATE_SECONDS
+    assert old.reads.good_for > kept_pages.LONGEST_SECONDS
 
 
 def test_memory_stays_flat(client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
