@@ -83,6 +83,19 @@ def data_version(engine: Engine) -> DataVersion:
     return _versions(engine).ask()
 
 
+_own_commits = count()
+_own = [0]
+
+
+def own_commits() -> int:
+    """Return what is another number after any commit of this process."""
+    return _own[0]
+
+
+def _count_commit(_connection: Any) -> None:  # noqa: ANN401 - the event's argument
+    _own[0] = next(_own_commits) + 1
+
+
 # ── Whether what was read has changed ──────────────────────────────────────
 
 
@@ -101,7 +114,7 @@ class Reads:
 
     def seal(self, session: Session) -> None:
         """Remember what the statements return, in the session whose snapshot they were made in."""
-        self.digest = self._rows(session)
+        self.digest = self._rows(session) if self.is_plain else b""
 
     def files_hold(self) -> bool:
         """Whether the files are as they were."""
@@ -152,8 +165,14 @@ def note_change(seconds: float) -> None:
 
 
 def watch(engine: Engine) -> None:
-    """Let `noting` see what this engine executes."""
+    """Let `noting` see what this engine executes, and `own_commits` what it commits."""
     event.listen(engine, "before_cursor_execute", _note)
+    event.listen(engine, "commit", _count_commit)
+
+
+def count_statements(engine: Engine) -> None:
+    """Let `own_commits` count each statement of an engine that commits every one by itself."""
+    event.listen(engine, "after_cursor_execute", lambda *_: _count_commit(None))
 
 
 def _note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:  # noqa: ANN401 - the event's arguments

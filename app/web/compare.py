@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session
 
 from app.api.compare import comparison_reply
+from app.domain import db, ratings
 from app.domain import runs as domain_runs
 from app.domain.alignment import align, in_steps
 from app.domain.answer_exports import as_csv, as_markdown
@@ -44,7 +45,9 @@ def show(request: Request, query: AskedComparison) -> Response:
         page = with_ratings(session, compare_page(query, _matrix(session, query)), user_id=request.state.user.user_id)
         return render(request, "compare/compare.html", page, partial="compare/_compare.html")
 
-    return kept(request, make)
+    with db.reading() as session:
+        is_personal = ratings.has_rated(session, request.state.user.user_id)
+    return kept(request, make, is_personal=is_personal)
 
 
 @router.get("/compare/columns", name="compare.columns")

@@ -91,7 +91,7 @@ def render(
 def render_text(request: Request, template: str, context: DataclassInstance) -> str:
     """Render a template to text: a part of an answer that is put together elsewhere."""
     values = {name: getattr(context, name) for name in names_of(type(context))}
-    user = getattr(request.state, "user", None)
+    user = getattr(request.state, "shown_to", None) or getattr(request.state, "user", None)
     return environment().get_template(template).render(request=request, user=user, **values)
 
 

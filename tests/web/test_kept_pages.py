@@ -6,14 +6,15 @@ from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlmodel import Session
+from markupsafe import escape
+from sqlmodel import Session, create_engine
 
 from app.config import settings
 from app.domain import accounts, ratings
 from app.domain.columns import utc_now
 from app.domain.models import Role, Run, RunState
 from app.domain.runs import id_of
-from app.web import kept_pages, runs
+from app.web import kept_pages, page_pieces, runs
 from tests.conftest import COOKIE
 from tests.factories import make_answers, make_checkpoint, make_metrics, make_run
 
@@ -192,7 +193,7 @@ def test_memory_stays_flat(client: TestClient, session: Session, monkeypatch: py
 
     pages = kept_pages.kept_pages()
     assert len(pages.pages) == 3
-    assert pages.size == sum(len(page.body) for page in pages.pages.values())
+    assert pages.size == sum(page.pieces.size for page in pages.pages.values())
     assert pages.makers == {}
 
 
@@ -222,11 +223,63 @@ def test_an_ended_login_ends_at_once(client: TestClient, session: Session) -> No
     assert client.get("/runs").status_code == 303
 
 
-def test_kept_pages_are_whole(client: TestClient, session: Session) -> None:
-    """What is kept is what was made, byte for byte."""
+@pytest.mark.parametrize("name", ["admin", "<b>&amp;", "名" * 100, "", "x" * 70_000])
+def test_a_page_in_pieces_is_whole(name: str) -> None:
+    """Put together for a reader, as it is or as one gzip stream, a page is what it would have been for them alone."""
+    text = f"<p>{page_pieces.NAME}</p>" + "words " * 20_000 + page_pieces.NAME
+    wanted = text.replace(page_pieces.NAME, str(escape(name))).encode()
+
+    pieces = page_pieces.split(text.encode())
+
+    assert pieces.as_it_is(name) == wanted
+    assert gzip.decompress(pieces.as_gzip(name)) == wanted
+    assert pieces.etag(name) != pieces.etag("another")
+
+
+def test_readers_of_a_role_share_a_page_and_see_their_own_name(
+    client: TestClient, session: Session, made: list[str]
+) -> None:
+    """A page is made once for all of a role, and another one for another role."""
     make_run(session)
-    text = client.get("/runs").text
+    mine = client.get("/runs").text
+    for name, role in (("<second>", Role.ADMIN), ("third", Role.VIEWER)):
+        user = accounts.add_user(session, name, role=role)
+        session.commit()
+        client.get("/runs")
+        made.clear()
+        client.cookies.set(COOKIE, accounts.log_in(session, user, lifetime=timedelta(hours=1)))
+        session.commit()
+        theirs = client.get("/runs").text
+        assert len(made) == (role is Role.VIEWER)
+        assert str(escape(name)) in theirs
+        assert page_pieces.NAME not in theirs
 
-    (page,) = kept_pages.kept_pages().pages.values()
+    assert "Account: admin" in mine
 
-    assert gzip.decompress(page.body).decode() == text
+
+def test_what_a_worker_writes_may_come_a_moment_late(
+    client: TestClient, session: Session, made: list[str], database_url: str
+) -> None:
+    """A whole page may miss another process's last two seconds; the part that a live page asks for never does."""
+    run = make_run(session, name="Before")
+    client.get("/runs")
+    engine = create_engine(database_url)
+    with Session(engine) as other:
+        other.get_one(Run, run.id).name = "After"
+        other.commit()
+    engine.dispose()
+
+    whole = client.get("/runs").text
+    part = client.get("/runs", headers={"HX-Request": "true", "HX-Request-Type": "partial"}).text
+    (page, _) = kept_pages.kept_pages().pages.values()
+    page.looked_at -= kept_pages.SLACK_SECONDS
+
+    assert "Before" in whole
+    assert "After" in part
+    assert "After" in client.get("/runs").text
+
+
+def test_an_error_page_is_its_readers_own(client: TestClient) -> None:
+    """A page that cannot be made names the reader, and no place where a name should be."""
+    assert page_pieces.NAME not in client.get("/runs/404").text
+    assert "Account: admin" in client.get("/runs/404").text
