@@ -32,11 +32,12 @@ from app.domain.presence import run_channel
 from app.domain.runs import get_run
 from app.web.curves import thinned
 from app.web.deps import LARGEST_ID, Id, ReadSession
+from app.web.permits import Permit, permit_of
 
 LOOK_SECONDS = 2.0  # between two looks at the ledger when nobody wakes us
 STATUS_SECONDS = 1.0  # between two cues: each makes the page fetch its panel
 GATHER_SECONDS = 0.25  # a burst of wake-ups is one look
-LIFE_SECONDS = 600.0  # then the browser comes back: no connection outlives its login or its server for long
+LIFE_SECONDS = 600.0  # then the browser comes back: no connection outlives its server for long
 MOST_POINTS = 4_000  # of a curve's history; a screen has fewer columns
 REDIS_WAIT_SECONDS = 1.0
 
@@ -71,12 +72,14 @@ def first_event(
 
 @router.get("/runs/{run_id}/events", name="runs.events", response_class=EventSourceResponse)
 async def stream_events(
-    run_id: Annotated[int, Depends(watched_run)], after: Annotated[int, Depends(first_event)]
+    run_id: Annotated[int, Depends(watched_run)],
+    after: Annotated[int, Depends(first_event)],
+    permit: Annotated[Permit, Depends(permit_of)],
 ) -> AsyncIterator[ServerSentEvent]:
-    """Stream a run's events after one, until the run ends or the connection is old."""
+    """Stream a run's events after one, until the run ends, the login does, or the connection is old."""
     ends_at, cued_at, is_cue_due = time.monotonic() + LIFE_SECONDS, float("-inf"), False
     async with _wake_ups(run_id) as wake_up:
-        while time.monotonic() < ends_at:
+        while time.monotonic() < ends_at and await permit.holds():
             look = await run_in_threadpool(_look, run_id, after)
             for event in look.events:
                 after = event.id or after
