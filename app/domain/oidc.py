@@ -12,11 +12,12 @@ Source: OpenID Connect Core 1.0, sections 3.1.2 and 3.1.3; RFC 7636; RFC 9700.
 import hashlib
 import logging
 import secrets
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from threading import Lock
 from typing import Any
 
@@ -153,9 +154,15 @@ def _telling(what: str, text: Message = UNREACHABLE) -> Iterator[None]:
         raise ProviderError(text) from error
 
 
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Return who is believed to be whom on the network: read once, since that takes longer than a login."""
+    return ssl.create_default_context()
+
+
 def _get(address: str, *, token: str = "") -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    reply = httpx2.get(address, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False)
+    reply = httpx2.get(address, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False, verify=_authorities())
     if reply.status_code != httpx2.codes.OK:
         raise ValueError(f"{address} answers {reply.status_code}")
     found = reply.json()
@@ -190,6 +197,7 @@ def _client(redirect_uri: str) -> OAuth2Client:
         redirect_uri=redirect_uri,
         code_challenge_method="S256",
         timeout=TIMEOUT_SECONDS,
+        verify=_authorities(),
     )
 
 

@@ -31,6 +31,7 @@ COMMON_WORDS = (
 ROWS = ("1234567890", "0987654321", "01234567890", "qwertyuiop", "qwertzuiop", "asdfghjkl", "zxcvbnm", "qazwsxedc",
         "1q2w3e4r5t6y", "abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba")  # fmt: skip
 SHORTEST_ROW = 3
+YEAR = re.compile(r"(?:19|20)\d\d")
 LOOKALIKES = str.maketrans("@4031$5", "aaoeiss")
 
 _hashing = BoundedSemaphore(HASHES_AT_ONCE)
@@ -59,13 +60,13 @@ def is_common(password: str, *, name: str) -> bool:
     folded = password.casefold()
     if len(set(folded)) < LEAST_DISTINCT:
         return True
-    return any(_own_characters(form, name.casefold()) < LEAST_OWN for form in (folded, folded.translate(LOOKALIKES)))
+    plain = YEAR.sub(" ", folded)
+    return any(_own_characters(form, name.casefold()) < LEAST_OWN for form in (plain, plain.translate(LOOKALIKES)))
 
 
 def _own_characters(text: str, name: str) -> int:
     for known in (name, *_known_parts()):
         text = text.replace(known, " ") if known else text
-    text = re.sub(r"(19|20)\d\d", " ", text)
     text = re.sub(r"(.)\1{2,}", r"\1", text)
     return sum(character.isalnum() for character in text)
 
