@@ -12,9 +12,11 @@ from starlette.types import Scope
 from app import api
 from app.domain import db, queue
 from app.web import (
+    account,
     artifacts,
     askings,
     assets,
+    audit,
     blind,
     cards,
     compare,
@@ -29,18 +31,21 @@ from app.web import (
     new_run_mix,
     new_run_probes,
     new_sweep,
+    oidc,
     patterns,
     ratings,
     runs,
     security,
     streams,
     sweeps,
+    users,
     verdicts,
 )
 
 ROUTERS = (
     api.router,
     i18n.router,
+    oidc.router,  # before login: /login/oidc is no one-time link
     login.router,
     new_run_mix.router,
     new_run_probes.router,
@@ -60,6 +65,9 @@ ROUTERS = (
     datasets.router,
     dataset_findings.router,
     verdicts.router,
+    account.router,
+    users.router,
+    audit.router,
     patterns.router,
 )
 YEAR_SECONDS = 365 * 24 * 3600

@@ -9,7 +9,9 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
 
 from app.api import (
+    account,
     artifacts,
+    audit,
     checkpoints,
     compare,
     datasets,
@@ -23,6 +25,8 @@ from app.api import (
     ratings,
     runs,
     sweeps,
+    tokens,
+    users,
     verdicts,
 )
 from app.api.errors import documented
@@ -49,6 +53,10 @@ TAGS = [
     {"name": "models", "description": "Base models that runs start from."},
     {"name": "verdicts", "description": "What scores are held against."},
     {"name": "presets", "description": "Recipes to start from."},
+    {"name": "account", "description": "Who is calling, and the browsers that are logged in."},
+    {"name": "tokens", "description": "Secrets for scripts, each as narrow as it needs to be."},
+    {"name": "users", "description": "Who may come in, and what each may do; for admins."},
+    {"name": "audit", "description": "Every change that somebody asked for, made or refused; for admins."},
     {"name": "health", "description": "For probes of containers and balancers; needs no token."},
 ]
 
@@ -69,6 +77,10 @@ _MODULES = (
     presets,
     sweeps,
     verdicts,
+    account,
+    tokens,
+    users,
+    audit,
 )
 for _module in _MODULES:
     api.include_router(_module.router)

@@ -17,7 +17,7 @@ class AppError(Exception):
 
     status_code: ClassVar[int] = 400
     kind: ClassVar[str] = "bad_request"
-    retry_seconds: ClassVar[int] = 0
+    retry_seconds: int = 0
     """When to ask again; 0 where that would not help."""
 
     def __init__(self, text: Message) -> None:
@@ -94,3 +94,8 @@ class TooManyError(AppError):
 
     status_code = 429
     kind = "too_many"
+
+    def __init__(self, text: Message, *, retry_seconds: int = 0) -> None:
+        """Keep in how many seconds it may be tried again."""
+        super().__init__(text)
+        self.retry_seconds = retry_seconds

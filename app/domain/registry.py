@@ -17,6 +17,7 @@ from typing import cast
 from sqlmodel import Session, col, func, select
 
 from app.config import settings
+from app.domain import audit
 from app.domain.errors import ConflictError, FieldError, InvalidError, NotFoundError
 from app.domain.messages import Message, message
 from app.domain.model_folders import ModelFacts, read_model, refuse
@@ -189,6 +190,7 @@ def _store(session: Session, found: FoundModel, *, source: str, name: str, templ
         model.state = ModelState.READY
     session.add(model)
     session.flush()  # the message needs the model's id
+    audit.note("model", model.id, name=name, source=source)
     if model.state is ModelState.PREPARING:
         enqueue("models.prepare", model_id=model.id or 0)
     return model
@@ -230,6 +232,7 @@ def remove_model(session: Session, model_id: int) -> None:
         raise ConflictError(text)
     if model.renewed_at is not None:
         raise ConflictError(message("{name} is being prepared now. Try again when that is done.", name=model.name))
+    audit.note("model", model_id, name=model.name)
     session.delete(model)
     session.flush()  # a run that came meanwhile is found here, before any file goes
     _remove_files(model)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
-from app.domain import claims
+from app.domain import audit, claims
 from app.domain.datasets.uses import note_uses
 from app.domain.errors import ConflictError, NotFoundError
 from app.domain.messages import message
@@ -100,6 +100,7 @@ def _made_by(session: Session, request_key: str) -> Run | None:
 def _store(session: Session, run: Run, recipe: Recipe) -> Run:
     session.add(run)
     session.flush()  # the probes and the message need the run's id
+    audit.note("run", run.id, name=run.name)
     _store_probes(session, id_of(run), recipe)
     note_uses(session, id_of(run), {file.sha256 for file in recipe.mix.files})
     record_state(session, run)
@@ -220,6 +221,7 @@ def request_stop(session: Session, run_id: int, *, keep: bool = False) -> Run:
         ConflictError: the run has already ended.
     """
     run = get_run(session, run_id)
+    audit.note("run", run_id, name=run.name, keep=keep or None)
     is_news = withdraw(session, run_id) or ask_to_stop(session, run_id, cause=StopCause.PERSON, keep=keep)
     session.refresh(run)
     if run.state.is_final and not is_news:
@@ -237,6 +239,7 @@ def resume_run(session: Session, run_id: int) -> Run:
         ConflictError: it has not ended, or has finished.
     """
     run = get_run(session, run_id)
+    audit.note("run", run_id, name=run.name)
     resumed = session.exec(
         update(Run)
         .where(col(Run.id) == run_id, col(Run.state).in_(RESUMABLE_STATES))

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.api.errors import api_error, is_api
+from app.domain import audit
 from app.domain.errors import AppError, UnavailableError
 from app.domain.messages import N_, Message, message
 from app.web.render import render
@@ -69,6 +70,8 @@ def answer(request: Request, status: int, text: Message) -> HTMLResponse:
 
 
 def _app_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, AppError):
+        audit.note_reason(str(error))
     if is_api(request):
         return api_error(request, error)
     if not isinstance(error, AppError):

@@ -25,11 +25,12 @@ from app.domain.models import Event
 from app.domain.runs import get_run
 from app.web.curves import thinned
 from app.web.deps import LARGEST_ID, Id, ReadSession
+from app.web.permits import Permit, permit_of
 from app.web.run_watch import watching
 
 LOOK_SECONDS = 2.0  # between two looks at the ledger when nobody wakes us
 STATUS_SECONDS = 1.0  # between two cues: each makes the page fetch its panel
-LIFE_SECONDS = 600.0  # then the browser comes back: no connection outlives its login or its server for long
+LIFE_SECONDS = 600.0  # then the browser comes back: no connection outlives its server for long
 MOST_POINTS = 4_000  # of a curve's history; a screen has fewer columns
 
 router = APIRouter(include_in_schema=False)
@@ -63,12 +64,14 @@ def first_event(
 
 @router.get("/runs/{run_id}/events", name="runs.events", response_class=EventSourceResponse)
 async def stream_events(
-    run_id: Annotated[int, Depends(watched_run)], after: Annotated[int, Depends(first_event)]
+    run_id: Annotated[int, Depends(watched_run)],
+    after: Annotated[int, Depends(first_event)],
+    permit: Annotated[Permit, Depends(permit_of)],
 ) -> AsyncIterator[ServerSentEvent]:
-    """Stream a run's events after one, until the run ends or the connection is old."""
+    """Stream a run's events after one, until the run ends, the login does, or the connection is old."""
     ends_at, cued_at, is_cue_due = time.monotonic() + LIFE_SECONDS, float("-inf"), False
     async with watching(run_id, look=look_at, every=LOOK_SECONDS) as watch:
-        while time.monotonic() < ends_at:
+        while time.monotonic() < ends_at and await permit.holds():
             turn = watch.turn
             look = await watch.look(after)
             for event in look.events:

@@ -15,6 +15,7 @@ from sqlalchemy import event
 from sqlmodel import Session, col, func, select
 
 from app.config import settings
+from app.domain import audit
 from app.domain.datasets.incoming import ROWS, incoming_folder
 from app.domain.datasets.intake import Intake
 from app.domain.datasets.isolation import read_apart
@@ -179,6 +180,7 @@ def keep_version(session: Session, *, name: str, intake: Intake, rows: Path, sou
     )
     session.add(dataset)
     session.flush()  # the answer names its id
+    audit.note("dataset", dataset.id, name=name, rows=intake.rows)
     return StoredVersion(dataset, is_new=True)
 
 
@@ -217,6 +219,7 @@ def delete_dataset(session: Session, dataset_id: int) -> None:
     """
     take_turns(session)
     dataset = get_dataset(session, dataset_id)
+    audit.note("dataset", dataset_id, name=dataset.name)
     runs = used_by(session, dataset)
     if runs:
         raise ConflictError(
