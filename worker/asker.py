@@ -177,21 +177,17 @@ class Round:
             check_approved(session, Path(run.model.path))
             content = job_of(session, run)
         write_beneath(run_folder, job, json.dumps(content, ensure_ascii=False, indent=2))
+        reach = Reach(reads=(str(run_folder), *model_files(Path(content["model"]))), writes=(str(folder),))
         try:
             return run_command(
                 ["ask", str(job), "--events", str(self.lines)],
-                place=Place(
-                    run_folder, folder / f"{self.name}.log", Reach(reads=self._reads(content), writes=(str(folder),))
-                ),
+                place=Place(run_folder, folder / f"{self.name}.log", reach),
                 renew=self._renew,
                 device=device,
                 look=self._store,
             )
         finally:
             forget_private(folder)
-
-    def _reads(self, job: dict[str, Any]) -> tuple[str, ...]:
-        return (str(settings().run_folder(self.claim.run_id)), *model_files(Path(job["model"])))
 
     def _renew(self) -> bool:
         with db.unit_of_work() as session:

@@ -131,10 +131,11 @@ def _make(folder: Path, making: Making, *, renew: Callable[[], bool]) -> Outcome
         if (aside / folder.name).is_dir() and not outcome.was_interrupted:
             (aside / folder.name).rename(folder)
             put_on_disk(folder.parent)
-        return outcome
     except RefusedModelError as error:
         return Outcome(FAILED, f"{ReasonKind.REFUSED_MODEL}: {error}", was_interrupted=False)
     except OSError as error:  # no process could be started, or none that is confined
         return Outcome(FAILED, f"{ReasonKind.CRASHED}: {error}", was_interrupted=False)
+    else:
+        return outcome
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -26,16 +26,22 @@ _PLAIN = (
 )
 _FUNCTIONS = frozenset({"raise_exception", "range", "namespace", "strftime_now", "dict"})
 _METHODS = frozenset(
-    ("strip", "lstrip", "rstrip", "split", "rsplit", "startswith", "endswith", "upper", "lower", "capitalize", "title")
-    + ("items", "keys", "values", "get", "replace", "count", "find", "append")
+    (
+        *("strip", "lstrip", "rstrip", "split", "rsplit", "startswith", "endswith", "upper", "lower", "title"),
+        *("capitalize", "items", "keys", "values", "get", "replace", "count", "find", "append"),
+    )
 )
 _FILTERS = frozenset(
-    ("trim", "tojson", "length", "count", "upper", "lower", "capitalize", "title", "join", "list", "string", "int")
-    + ("first", "last", "default", "d", "replace", "indent", "items", "dictsort", "unique", "sort", "safe", "abs")
+    (
+        *("trim", "tojson", "length", "count", "upper", "lower", "capitalize", "title", "join", "list", "string"),
+        *("int", "first", "last", "default", "d", "replace", "indent", "items", "dictsort", "unique", "sort", "safe"),
+    )
 )
 _TESTS = frozenset(
-    ("defined", "undefined", "none", "string", "mapping", "iterable", "sequence", "number", "integer", "boolean")
-    + ("true", "false", "eq", "equalto", "==", "ne", "!=", "in", "gt", "lt", "ge", "le", "odd", "even", "divisibleby")
+    (
+        *("defined", "undefined", "none", "string", "mapping", "iterable", "sequence", "number", "integer", "boolean"),
+        *("true", "false", "eq", "equalto", "==", "ne", "!=", "in", "gt", "lt", "ge", "le", "odd", "even"),
+    )
 )
 
 
