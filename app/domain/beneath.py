@@ -92,7 +92,7 @@ def is_plain_beneath(root: Path, path: Path) -> bool:
 def make_beneath(root: Path, folder: Path) -> None:
     """Make a folder, and those above it, beneath another one; OSError where a link stands in its place."""
     made = root
-    for name in _parts(root, folder):
+    for name in _parts(root, folder) if folder != root else ():
         made /= name
         with suppress(FileExistsError):
             made.mkdir()
