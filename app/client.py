@@ -211,10 +211,18 @@ class TemperClient(DatasetCalls, SweepCalls):
         """Return the registered models."""
         return cast("list[Model]", self._ask("GET", "/models")["models"])
 
-    def add_model(self, *, name: str, source: str, template: str = "") -> Model:
+    def add_model(self, *, name: str, source: str, template: str = "", approve: str = "") -> Model:
         """Register a model; it may have to be prepared before runs can start from it."""
-        body = {"name": name, "source": source, "template": template}
+        body = {"name": name, "source": source, "template": template, "approve": approve}
         return cast("Model", self._ask("POST", "/models", json=body))
+
+    def review_model(self, source: str) -> dict[str, Any]:
+        """Return what could run code in a folder on the server, or in the cache of a hub id there."""
+        return self._ask("GET", "/models/review", params={"source": source})
+
+    def approve_model(self, source: str, sha256: str) -> dict[str, Any]:
+        """Approve these files of a folder by their hash: whoever calls this has looked at them."""
+        return self._ask("POST", "/models/approvals", json={"source": source, "sha256": sha256})
 
     def model(self, name: str) -> Model | None:
         """Return the model of a name, None when it is not registered."""

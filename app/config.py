@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     """What trains. `auto`: CUDA where a driver answers, else the CPU."""
     engine: str = "worker.engine.launch"
     """Module that trains, converts and merges: run as `python -m` in a child process."""
+    confine: Literal["auto", "required", "off"] = "auto"
+    """What a trainer may reach. `auto`: its own files and nothing else, as far as this system can hold it to that.
+    `required`: no run starts where it cannot. `off`: everything that its user may."""
     lease_seconds: float = Field(default=15.0, gt=0)
     """A claim that its worker has not renewed for so long is lost. With noticing, waiting and claiming anew, a run
     whose worker died goes on within 30 s."""

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from app.config import settings
+from app.domain.beneath import is_plain_beneath, read_beneath
 from app.domain.errors import NotFoundError
 from app.domain.messages import message
 from app.domain.models import Run
@@ -36,22 +37,27 @@ def log_file(run: Run) -> Path:
         NotFoundError: no attempt has written one yet.
     """
     path = log_path(run.id or 0, run.attempt)
-    if not path.is_file():
+    if not is_plain_beneath(settings().runs_folder, path):
         raise NotFoundError(message("Run {id} has no log yet.", id=run.id))
     return path
 
 
 def tail_of_log(run: Run, *, lines: int = TAIL_LINES) -> list[str]:
     """Return the last lines of a run's log; those kept in the database when its file is gone."""
-    text = read_tail(log_path(run.id or 0, run.attempt)) or run.log_tail
+    text = read_tail(log_path(run.id or 0, run.attempt), root=settings().runs_folder) or run.log_tail
     return [last_state(line) for line in text.split("\n") if line.strip()][-lines:]
 
 
-def read_tail(path: Path, *, most_bytes: int = TAIL_BYTES) -> str:
-    """Return the end of a log as text that any database can store; empty where there is none."""
+def read_tail(path: Path, *, root: Path | None = None, most_bytes: int = TAIL_BYTES) -> str:
+    """
+    Return the end of a log as text that any database can store; empty where there is none.
+
+    Args:
+        root: a folder above it beneath which no link is followed; its own folder where none is given.
+    """
     note_file(path)
     try:
-        with path.open("rb") as file:
+        with read_beneath(root or path.parent, path) as file:
             file.seek(max(0, file.seek(0, 2) - most_bytes))
             return storable(file.read(most_bytes).decode("utf-8", "replace"))
     except OSError:

@@ -35,6 +35,8 @@ class ReasonKind(StrEnum):
     OUT_OF_GPU_MEMORY = "out-of-gpu-memory"
     DISK_FULL = "disk-full"
     BAD_MODEL = "bad-model"
+    REFUSED_MODEL = "refused-model"
+    UNSAFE_CHECKPOINT = "unsafe-checkpoint"
     BAD_DATA = "bad-data"
     LOSS_NOT_FINITE = "loss-not-finite"
     MISSING_PACKAGE = "missing-package"

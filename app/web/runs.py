@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session
 
 from app.config import settings
+from app.domain.beneath import is_plain_beneath, read_beneath
 from app.domain.downloads import open_rows
 from app.domain.errors import NotFoundError
 from app.domain.logs import log_file
@@ -139,7 +140,7 @@ def download_config(run_id: Id, session: ReadSession) -> Response:
     """Send the config file that the trainer read."""
     get_run(session, run_id)
     path = settings().run_folder(run_id) / "config.py"
-    if not path.is_file():
+    if not is_plain_beneath(settings().runs_folder, path):
         raise NotFoundError(message("Run {id} has not started yet: its config is not written.", id=run_id))
     return SentFile(path, media_type="text/x-python; charset=utf-8", filename=f"run-{run_id}-config.py")
 
@@ -149,8 +150,9 @@ _HEADING = re.compile(r"^#{71}\n#(?P<heading>.{69})#\n#{71}\n", re.MULTILINE)
 
 def _written_config(run_id: int) -> list[tuple[str, str]]:
     try:
-        text = (settings().run_folder(run_id) / "config.py").read_text("utf-8")
-    except OSError:
+        with read_beneath(settings().runs_folder, settings().run_folder(run_id) / "config.py") as file:
+            text = file.read().decode()
+    except (OSError, UnicodeDecodeError):
         return []
     _, *pieces = _HEADING.split(text)
     return [(heading.strip(), body.strip("\n")) for heading, body in zip(pieces[::2], pieces[1::2], strict=True)]
