@@ -10,6 +10,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from app import api
+from app.api import exchange
 from app.domain import db
 from app.web import (
     artifacts,
@@ -31,6 +32,7 @@ from app.web import (
     new_sweep,
     patterns,
     ratings,
+    request_limit,
     runs,
     security,
     streams,
@@ -92,6 +94,8 @@ def create_app() -> FastAPI:
     """Assemble the application."""
     app = FastAPI(title="Temper", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     errors.install(app)
+    exchange.install(app)
+    request_limit.install(app)
     security.install(app)
     app.add_middleware(GZipMiddleware, minimum_size=1_000, exclude_content_types=UNCOMPRESSED)
     app.add_middleware(i18n.LanguageMiddleware)

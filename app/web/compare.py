@@ -7,13 +7,13 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from app.api.compare import comparison_reply
-from app.domain import runs as domain_runs
 from app.domain.alignment import align, in_steps
 from app.domain.answer_exports import as_csv, as_markdown
 from app.domain.answers import compare
 from app.domain.errors import NotFoundError
 from app.domain.matrix import Matrix
 from app.domain.messages import message
+from app.domain.run_lists import list_runs
 from app.web.addresses import read_ids
 from app.web.compare_columns import columns_of
 from app.web.compare_details import CellPart, cell_detail
@@ -33,7 +33,7 @@ router = APIRouter(include_in_schema=False)
 def show(request: Request, session: ReadSession, query: AskedComparison) -> Response:
     """Show a comparison, or the newest runs to choose from."""
     if query.is_empty:
-        newest = domain_runs.list_runs(session, limit=NEWEST)
+        newest = list_runs(session, limit=NEWEST)
         return render(request, "compare/start.html", StartPage(newest.runs))
     if not query.is_plain:
         return RedirectResponse(query.url(), status_code=303)
@@ -90,7 +90,7 @@ def runs(
     request: Request, session: ReadSession, query: AskedComparison, words: Annotated[str, Query(max_length=200)] = ""
 ) -> Response:
     """Find runs to add."""
-    found = domain_runs.list_runs(session, query=words, limit=NEWEST)
+    found = list_runs(session, query=words, limit=NEWEST)
     return render(request, "compare/_run_choices.html", RunChoices(query, words, found.runs))
 
 

@@ -32,6 +32,7 @@ from app.domain.presence import run_channel
 from app.domain.runs import get_run
 from app.web.curves import thinned
 from app.web.deps import LARGEST_ID, Id, ReadSession
+from app.web.limits import StreamPlace
 
 LOOK_SECONDS = 2.0  # between two looks at the ledger when nobody wakes us
 STATUS_SECONDS = 1.0  # between two cues: each makes the page fetch its panel
@@ -69,15 +70,17 @@ def first_event(
     return int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < len(str(LARGEST_ID)) else after
 
 
+WatchedRun = Annotated[int, Depends(watched_run)]
+FirstEvent = Annotated[int, Depends(first_event)]
+
+
 @router.get("/runs/{run_id}/events", name="runs.events", response_class=EventSourceResponse)
-async def stream_events(
-    run_id: Annotated[int, Depends(watched_run)], after: Annotated[int, Depends(first_event)]
-) -> AsyncIterator[ServerSentEvent]:
+async def stream_events(run_id: WatchedRun, after: FirstEvent, _place: StreamPlace) -> AsyncIterator[ServerSentEvent]:
     """Stream a run's events after one, until the run ends or the connection is old."""
     ends_at, cued_at, is_cue_due = time.monotonic() + LIFE_SECONDS, float("-inf"), False
-    async with _wake_ups(run_id) as wake_up:
+    async with wake_ups(run_id) as wake_up:
         while time.monotonic() < ends_at:
-            look = await run_in_threadpool(_look, run_id, after)
+            look = await run_in_threadpool(look_at, run_id, after)
             for event in look.events:
                 after = event.id or after
                 if event.kind == "metric":
@@ -96,7 +99,8 @@ async def stream_events(
                 await wake_up(STATUS_SECONDS if is_cue_due else LOOK_SECONDS)
 
 
-def _look(run_id: int, after: int) -> Look:
+def look_at(run_id: int, after: int) -> Look:
+    """Read a run's ledger after an event."""
     with db.reading() as session:
         is_final = get_run(session, run_id).state.is_final  # before the events: none can follow it then
         events = events_after(session, run_id, after)
@@ -109,7 +113,7 @@ def _point(data: dict[str, Any]) -> list[float | None]:
 
 
 @asynccontextmanager
-async def _wake_ups(run_id: int) -> AsyncIterator[Any]:
+async def wake_ups(run_id: int) -> AsyncIterator[Any]:
     """Listen on the run's channel; yields a function that waits for a wake-up, or a time."""
     client = redis.asyncio.Redis.from_url(
         settings().redis, socket_connect_timeout=REDIS_WAIT_SECONDS, socket_timeout=LOOK_SECONDS + REDIS_WAIT_SECONDS
