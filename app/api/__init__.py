@@ -12,7 +12,9 @@ from app.api import (
     artifacts,
     checkpoints,
     compare,
+    configs,
     datasets,
+    events,
     findings,
     forecasts,
     health,
@@ -21,9 +23,11 @@ from app.api import (
     presets,
     probes,
     ratings,
+    run_files,
     runs,
     sweeps,
     verdicts,
+    workers,
 )
 from app.api.errors import documented
 
@@ -49,6 +53,8 @@ TAGS = [
     {"name": "models", "description": "Base models that runs start from."},
     {"name": "verdicts", "description": "What scores are held against."},
     {"name": "presets", "description": "Recipes to start from."},
+    {"name": "configs", "description": "Configs that xtuner ships, and the one that a recipe is trained with."},
+    {"name": "workers", "description": "Who trains, and on what."},
     {"name": "health", "description": "For probes of containers and balancers; needs no token."},
 ]
 
@@ -56,6 +62,8 @@ _bearer = HTTPBearer(auto_error=False, description="Made by `temper token create
 api = APIRouter(prefix="/api/v1", dependencies=[Depends(_bearer)], responses=documented(401, 403, 422))
 _MODULES = (
     runs,
+    run_files,
+    events,
     checkpoints,
     probes,
     compare,
@@ -67,8 +75,10 @@ _MODULES = (
     forecasts,
     models,
     presets,
+    configs,
     sweeps,
     verdicts,
+    workers,
 )
 for _module in _MODULES:
     api.include_router(_module.router)

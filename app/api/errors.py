@@ -102,9 +102,21 @@ class ErrorReply(BaseModel):
     )
 
 
-def documented(*statuses: int, files: Sequence[str] = ()) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI answers of the given failures, all of one shape, and the media types of files beside JSON."""
-    content: dict[int | str, dict[str, Any]] = {200: {"content": {media: {} for media in files}}} if files else {}
+def documented(
+    *statuses: int, files: Sequence[str] = (), lines: type[BaseModel] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """
+    Return the OpenAPI answers of the given failures, all of one shape.
+
+    Args:
+        files: media types of a success beside JSON.
+        lines: what each line is, where the success may come as lines.
+    """
+    text = {"schema": {"type": "string", "format": "binary"}}
+    media: dict[str, Any] = dict.fromkeys(files, text)
+    if lines is not None:
+        media["application/x-ndjson"] = {"schema": {"$ref": f"#/components/schemas/{lines.__name__}"}}
+    content: dict[int | str, dict[str, Any]] = {200: {"content": media}} if media else {}
     return content | {status: {"model": ErrorReply, "description": HTTPStatus(status).phrase} for status in statuses}
 
 

@@ -171,12 +171,13 @@ def check_match(if_match: str, current: BaseModel) -> None:
     Refuse a change of what is no longer as the caller saw it.
 
     Args:
+        if_match: the caller's tag, or several.
         current: what `GET` answers at this moment, in the unit of work that makes the change.
 
     Raises:
         PreconditionFailedError: the caller names another tag.
     """
-    if if_match and not is_named(tag_of(current.model_dump_json().encode()), if_match):
+    if not is_named(tag_of(current.model_dump_json().encode()), if_match):
         raise PreconditionFailedError(
             message("This has changed since you read it. Read it again, then decide whether to change it still.")
         )
