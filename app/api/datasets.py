@@ -111,7 +111,7 @@ class TurnReply(Reply):
     """Whether the answer is learnt."""
 
 
-class RowReply(Reply):
+class DatasetRowReply(Reply):
     """One row, in xtuner's native form."""
 
     conversation: list[TurnReply]
@@ -121,7 +121,7 @@ class RowList(Page):
     """Some rows of a version, in their order."""
 
     dataset_id: int
-    rows: list[RowReply]
+    rows: list[DatasetRowReply]
     first_row: int
     """The number of the first of them, counted from 1 as findings count."""
     total: int
@@ -229,7 +229,7 @@ def get_dataset_rows(
     dataset = store.get_dataset(session, dataset_id)
     after = mark_in(cursor, "rows", dataset_id)
     skipped = after.id if after is not None else row - 1
-    rows = [RowReply.model_validate(each) for each in store.rows_of(dataset, offset=skipped, limit=limit)]
+    rows = [DatasetRowReply.model_validate(each) for each in store.rows_of(dataset, offset=skipped, limit=limit)]
     last = skipped + len(rows)
     more = cursor_at(Mark(None, last), "rows", dataset_id) if rows and last < dataset.rows else None
     return RowList(dataset_id=dataset_id, rows=rows, first_row=skipped + 1, total=dataset.rows, next_cursor=more)

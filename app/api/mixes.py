@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.api.datasets import DatasetReply, RowReply
+from app.api.datasets import DatasetReply, DatasetRowReply
 from app.api.errors import documented
 from app.api.forecasts import BinReply, SourceReply
 from app.api.once import once_late
@@ -57,7 +57,7 @@ class MixRowReply(Reply):
     source: str
     place: int
     """Among the rows that its source holds, from 0."""
-    row: RowReply
+    row: DatasetRowReply
     """xtuner's native form."""
     as_read: AsReadReply
 
