@@ -25,7 +25,7 @@ from typing import IO, Any, Self
 import httpx2 as httpx
 
 from app.client_datasets import DatasetCalls
-from app.client_events import COME_BACK_SECONDS, EventReader
+from app.client_events import COME_BACK_SECONDS, EventReader, RunEvent
 from app.client_handles import AsyncRunHandle, RunHandle
 from app.client_runs import FINAL_STATES, ResultCalls, RunCalls
 from app.client_steps import Awaiting, Blocking, Pause, Request, Steps, T, TemperError

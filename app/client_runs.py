@@ -51,14 +51,14 @@ class RunCalls:
 
     @Endpoint
     def runs(
-        self, *, query: str = "", state: str | None = None, cursor: str = "", limit: int = 25, **filters: str | int
+        self, /, *, query: str = "", state: str | None = None, cursor: str = "", limit: int = 25, **filters: str | int
     ) -> Steps[RunList]:
         """Return one page of runs, the newest first; `filters` are those of `GET /runs`, such as `verdict`."""
         asked = {"q": query, "cursor": cursor, "limit": limit} | _given(state=state) | filters
         return ask("GET", "/runs", params=asked)
 
     @Endpoint
-    def all_runs(self, *, query: str = "", state: str | None = None, **filters: str | int) -> Steps[list[Run]]:
+    def all_runs(self, /, *, query: str = "", state: str | None = None, **filters: str | int) -> Steps[list[Run]]:
         """Return every run that fits."""
         return ask_all("/runs", "runs", q=query, **_given(state=state), **filters)
 

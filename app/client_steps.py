@@ -61,8 +61,14 @@ class Answer(Protocol):
     """What came back."""
 
     status_code: int
-    headers: Any
-    text: str
+
+    @property
+    def headers(self) -> Any:  # noqa: ANN401 - those of whoever sends
+        """Return its headers, by name."""
+
+    @property
+    def text(self) -> str:
+        """Return its body as text."""
 
     @property
     def is_success(self) -> bool:
