@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from app.api.paging import Scalar, read_cursor
+from app.api.paging import numbers_in
 from app.api.types import Reply
 from app.domain.answer_stream import START, Place, StreamedAnswer, stream_answers
 from app.domain.matrix import CellState
@@ -70,5 +70,5 @@ def answer_lines(run_id: int, checkpoint_ids: Collection[int] | None = None) -> 
 
 def place_in(cursor: str, *of: object) -> Place:
     """Return the place of an answer that a cursor names; the start without one."""
-    place: tuple[Scalar, ...] | None = read_cursor(cursor, *of)
-    return START if place is None else (int(place[0] or 0), int(place[1] or 0), int(place[2] or 0))
+    place = numbers_in(cursor, *of, count=len(START))
+    return START if place is None else (place[0], place[1], place[2])

@@ -85,6 +85,14 @@ def mark_in(cursor: str, *of: object, is_time: bool = False) -> Mark | None:
         raise _no_cursor() from None
 
 
+def numbers_in(cursor: str, *of: object, count: int) -> tuple[int, ...] | None:
+    """Return the place of a list whose places are so many whole numbers; None where it begins at the start."""
+    place = read_cursor(cursor, *of)
+    if place is not None and [type(each) for each in place] != [int] * count:
+        raise _no_cursor()
+    return place  # type: ignore[return-value]
+
+
 def cursor_at(mark: Mark, *of: object) -> str:
     """Return the cursor of a page that ended at a row."""
     value = mark.value.isoformat() if isinstance(mark.value, datetime) else mark.value
@@ -101,7 +109,10 @@ def cut(
         place: of a row; no two have the same.
     """
     start = read_cursor(cursor, *of)
-    rest = rows if start is None else (row for row in rows if tuple(place(row)) > start)  # type: ignore[operator]
+    try:
+        rest = rows if start is None else [row for row in rows if tuple(place(row)) > start]  # type: ignore[operator]
+    except TypeError:
+        raise _no_cursor() from None
     return first_of(rest, *of, limit=limit, place=place)
 
 

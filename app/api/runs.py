@@ -10,7 +10,7 @@ from app.api.checkpoints import checkpoint_replies
 from app.api.errors import documented
 from app.api.exchange import IfMatch, check_match
 from app.api.once import once
-from app.api.paging import Cursor, WantsLines, as_lines, cut, first_of, read_cursor
+from app.api.paging import Cursor, WantsLines, as_lines, cut, first_of, numbers_in
 from app.api.run_lists import AskedRuns, all_runs, page_of_runs
 from app.api.run_replies import (
     AnswerList,
@@ -146,8 +146,8 @@ def get_run_metrics(
     runs.get_run(session, run_id)
     if is_lines:
         return as_lines(map(metric_reply, stream_metrics(run_id, after=after)))
-    start = read_cursor(cursor, "metrics", run_id, after) or (after,)
-    found = stream_metrics(run_id, after=int(start[0] or 0))
+    (start,) = numbers_in(cursor, "metrics", run_id, after, count=1) or (after,)
+    found = stream_metrics(run_id, after=start)
     page, more = first_of(found, "metrics", run_id, after, limit=limit, place=lambda each: (each.iteration,))
     return MetricList(run_id=run_id, metrics=[metric_reply(metric) for metric in page], next_cursor=more)
 
