@@ -65,6 +65,16 @@ class Settings(BaseSettings):
     """Which value of that claim makes which role: `{"lab": "runner", "lab-admins": "admin"}`. The highest counts, at
     every login; who has none of them gets in only if an admin added them."""
 
+    # What one may ask for at a time
+    requests_per_user: int = Field(default=100, ge=1)
+    """Requests of one user that are answered at the same time; the next is answered 429. A browser opens six."""
+    streams_per_user: int = Field(default=20, ge=1)
+    """Live pages and streams of events that one user may have open."""
+    streams_in_all: int = Field(default=500, ge=1)
+    """The same of all users together: each is one connection, and a look at the database whenever a run goes on."""
+    queued_runs: int = Field(default=1_000, ge=1)
+    """Runs that may wait at the same time, whoever started them."""
+
     # Work
     worker_slots: int = Field(default=1, ge=1)
     """Runs that train at once on this host. A GPU host sets the number of its GPUs."""

@@ -10,6 +10,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from app import api
+from app.api import exchange
 from app.domain import db, queue
 from app.web import (
     account,
@@ -35,6 +36,7 @@ from app.web import (
     oidc,
     patterns,
     ratings,
+    request_limit,
     runs,
     security,
     streams,
@@ -103,6 +105,8 @@ def create_app() -> FastAPI:
     """Assemble the application."""
     app = FastAPI(title="Temper", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     errors.install(app)
+    exchange.install(app)
+    request_limit.install(app)
     security.install(app)
     app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5, exclude_content_types=UNCOMPRESSED)
     app.add_middleware(i18n.LanguageMiddleware)

@@ -7,7 +7,9 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from app.api.errors import documented
-from app.api.types import Id, Reply
+from app.api.once import once
+from app.api.paging import Cursor, Page, cut
+from app.api.types import MOST_LISTED, Id, Limit, Reply
 from app.domain import approvals, registry
 from app.domain.model_dangers import DangerKind
 from app.domain.models import ModelState
@@ -35,7 +37,7 @@ class ModelReply(Reply):
     """Why it could not be prepared."""
 
 
-class ModelList(Reply):
+class ModelList(Page):
     """All registered models, by name."""
 
     models: list[ModelReply]
@@ -103,13 +105,51 @@ class ApprovalList(Reply):
     approvals: list[ApprovalReply]
 
 
+class ModelProposal(Reply):
+    """What is at a source."""
+
+    folder: str
+    name: str
+    """What it would be called."""
+    template: str
+    """The prompt template that fits."""
+    architecture: str
+    parameters: int
+    size_bytes: int
+
+
 @router.get("", summary="List models")
-def list_models(session: ReadSession) -> ModelList:
-    """Return the models that recipes can name."""
-    return ModelList(models=[ModelReply.model_validate(model) for model in registry.list_models(session)])
+def list_models(session: ReadSession, *, cursor: Cursor = "", limit: Limit = MOST_LISTED) -> ModelList:
+    """Return the models that recipes can name, by name."""
+    models = [ModelReply.model_validate(model) for model in registry.list_models(session)]
+    in_order = sorted(models, key=_place)
+    page, more = cut(in_order, "models", cursor=cursor, limit=limit, place=_place)
+    return ModelList(models=page, next_cursor=more)
 
 
-@router.post("", status_code=201, summary="Register a model")
+def _place(model: ModelReply) -> tuple[str, int]:
+    return model.name.lower(), model.id
+
+
+@router.get("/proposal", summary="Look at what could be registered")
+def propose_model(
+    source: Annotated[str, Query(min_length=1, max_length=4_096, examples=["/models/internlm2-chat-1_8b"])],
+) -> ModelProposal:
+    """Say what is in a folder of the server or behind a hub id, and which template fits; takes an admin."""
+    found = registry.look_at(source)
+    facts = found.facts
+    return ModelProposal(
+        folder=str(found.folder),
+        name=found.name,
+        template=facts.template,
+        architecture=facts.architecture,
+        parameters=facts.parameters,
+        size_bytes=facts.size_bytes,
+    )
+
+
+@router.post("", status_code=201, summary="Register a model", responses=documented(409))
+@once
 def add_model(request: Request, model: NewModel, session: WriteSession, response: Response) -> ModelReply:
     """
     Register a model; takes an admin. One that must be laid out anew is `preparing` at first.
@@ -165,3 +205,9 @@ def revoke_approval(
 def get_model(model_id: Id, session: ReadSession) -> ModelReply:
     """Return a model."""
     return ModelReply.model_validate(registry.get_model(session, model_id))
+
+
+@router.delete("/{model_id}", status_code=204, summary="Remove a model", responses=documented(404, 409))
+def remove_model(model_id: Id, session: WriteSession) -> None:
+    """Forget a model that no run was made from; takes an admin. The folder that was registered stays."""
+    registry.remove_model(session, model_id)

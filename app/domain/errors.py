@@ -26,6 +26,13 @@ class AppError(Exception):
         self.message = text
 
 
+class NotAcceptableError(AppError):
+    """The answer exists, and in none of the forms that the request accepts."""
+
+    status_code = 406
+    kind = "not_acceptable"
+
+
 class NotFoundError(AppError):
     """The thing named in the request does not exist."""
 
@@ -38,6 +45,20 @@ class ConflictError(AppError):
 
     status_code = 409
     kind = "conflict"
+
+
+class PreconditionFailedError(AppError):
+    """The thing has changed since the caller looked at it."""
+
+    status_code = 412
+    kind = "precondition_failed"
+
+
+class UnsupportedMediaError(AppError):
+    """The body is of a form that is not read here."""
+
+    status_code = 415
+    kind = "unsupported_media"
 
 
 class UnauthorizedError(AppError):
@@ -66,6 +87,7 @@ class UnavailableError(AppError):
 
     status_code = 503
     kind = "unavailable"
+    retry_seconds = 5
 
 
 @dataclass(frozen=True)
@@ -95,7 +117,7 @@ class TooManyError(AppError):
     status_code = 429
     kind = "too_many"
 
-    def __init__(self, text: Message, *, retry_seconds: int = 0) -> None:
+    def __init__(self, text: Message, *, retry_seconds: int = 5) -> None:
         """Keep in how many seconds it may be tried again."""
         super().__init__(text)
         self.retry_seconds = retry_seconds

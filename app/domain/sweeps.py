@@ -131,6 +131,13 @@ def get_sweep(session: Session, sweep_id: int) -> Sweep:
     return sweep
 
 
+def locked_sweep(session: Session, sweep_id: int) -> Sweep:
+    """Return a sweep whose row nobody else writes to until this unit of work ends."""
+    sweep = get_sweep(session, sweep_id)
+    session.refresh(sweep, with_for_update=True)
+    return sweep
+
+
 def sweep_id_of(sweep: Sweep) -> int:
     """Return the id of a sweep that is in the database."""
     if sweep.id is None:
@@ -154,9 +161,15 @@ def runs_of_sweep(session: Session, sweep_id: int) -> Sequence[Run]:
     return session.exec(select(Run).where(Run.sweep_id == sweep_id).order_by(col(Run.id))).all()
 
 
-def list_sweeps(session: Session, *, offset: int = 0, limit: int = 25) -> SweepList:
-    """Return one page of sweeps, the newest first."""
-    found = session.exec(select(Sweep).order_by(col(Sweep.id).desc()).offset(offset).limit(limit)).all()
+def list_sweeps(session: Session, *, before_id: int | None = None, offset: int = 0, limit: int = 25) -> SweepList:
+    """
+    Return one page of sweeps, the newest first.
+
+    Args:
+        before_id: the page begins behind this sweep.
+    """
+    wanted = select(Sweep) if before_id is None else select(Sweep).where(col(Sweep.id) < before_id)
+    found = session.exec(wanted.order_by(col(Sweep.id).desc()).offset(offset).limit(limit)).all()
     progress = progress_of(session, [sweep_id_of(sweep) for sweep in found])
     total = session.exec(select(func.count(col(Sweep.id)))).one()
     return SweepList([(sweep, progress[sweep_id_of(sweep)]) for sweep in found], total)

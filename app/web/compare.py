@@ -9,13 +9,13 @@ from sqlmodel import Session
 
 from app.api.compare import comparison_reply
 from app.domain import db, ratings
-from app.domain import runs as domain_runs
 from app.domain.alignment import align, in_steps
 from app.domain.answer_exports import as_csv, as_markdown
 from app.domain.answers import compare
 from app.domain.errors import NotFoundError
 from app.domain.matrix import Matrix
 from app.domain.messages import message
+from app.domain.run_lists import list_runs
 from app.web.addresses import read_ids
 from app.web.compare_columns import columns_of
 from app.web.compare_details import CellPart, cell_detail
@@ -40,7 +40,7 @@ def show(request: Request, query: AskedComparison) -> Response:
 
     def make(session: Session) -> Response:
         if query.is_empty:
-            newest = domain_runs.list_runs(session, limit=NEWEST)
+            newest = list_runs(session, limit=NEWEST)
             return render(request, "compare/start.html", StartPage(newest.runs))
         page = with_ratings(session, compare_page(query, _matrix(session, query)), user_id=request.state.user.user_id)
         return render(request, "compare/compare.html", page, partial="compare/_compare.html")
@@ -99,7 +99,7 @@ def runs(
     request: Request, session: ReadSession, query: AskedComparison, words: Annotated[str, Query(max_length=200)] = ""
 ) -> Response:
     """Find runs to add."""
-    found = domain_runs.list_runs(session, query=words, limit=NEWEST)
+    found = list_runs(session, query=words, limit=NEWEST)
     return render(request, "compare/_run_choices.html", RunChoices(query, words, found.runs))
 
 

@@ -1,6 +1,5 @@
 """Runs on pages: the list, one run, its config and its log, and Stop."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,21 +9,20 @@ from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session
 
 from app.config import settings
-from app.domain.beneath import is_plain_beneath, read_beneath
+from app.domain.beneath import is_plain_beneath
 from app.domain.downloads import open_rows
 from app.domain.errors import NotFoundError
 from app.domain.logs import log_file
 from app.domain.messages import message
-from app.domain.mixes import count_rows, rows_file
 from app.domain.models import Run, RunState
-from app.domain.runs import get_run, id_of, recipe_of, request_stop, resume_run
+from app.domain.runs import get_run, request_stop, resume_run
 from app.domain.waiting import move_in_queue
-from app.domain.xtuner_config import render_config
 from app.web.addresses import path_on_this_server
 from app.web.deps import Id, ReadSession, WriteSession
 from app.web.downloads import SentFile, send_file
 from app.web.kept_pages import kept
 from app.web.render import render
+from app.web.run_configs import plain_parts, rendered_config, written_config
 from app.web.run_list import MAX_PAGE, ListQuery, build_runs_page
 from app.web.run_page import build_run_view
 
@@ -131,8 +129,10 @@ def download_rows(run_id: Id, session: ReadSession) -> Response:
 def show_config(request: Request, run_id: Id, session: ReadSession) -> Response:
     """Show the config that the run was trained with, read-only."""
     run = get_run(session, run_id)
-    written = _written_config(run_id)
-    return render(request, "runs/config.html", ConfigPage(run, written or _rendered_config(run), bool(written)))
+    written = written_config(run_id)
+    return render(
+        request, "runs/config.html", ConfigPage(run, written or plain_parts(rendered_config(run)), bool(written))
+    )
 
 
 @router.get("/runs/{run_id}/config.py", name="runs.config_file")
@@ -143,31 +143,3 @@ def download_config(run_id: Id, session: ReadSession) -> Response:
     if not is_plain_beneath(settings().runs_folder, path):
         raise NotFoundError(message("Run {id} has not started yet: its config is not written.", id=run_id))
     return SentFile(path, media_type="text/x-python; charset=utf-8", filename=f"run-{run_id}-config.py")
-
-
-_HEADING = re.compile(r"^#{71}\n#(?P<heading>.{69})#\n#{71}\n", re.MULTILINE)
-
-
-def _written_config(run_id: int) -> list[tuple[str, str]]:
-    try:
-        with read_beneath(settings().runs_folder, settings().run_folder(run_id) / "config.py") as file:
-            text = file.read().decode()
-    except (OSError, UnicodeDecodeError):
-        return []
-    _, *pieces = _HEADING.split(text)
-    return [(heading.strip(), body.strip("\n")) for heading, body in zip(pieces[::2], pieces[1::2], strict=True)]
-
-
-def _rendered_config(run: Run) -> list[tuple[str, str]]:
-    recipe = recipe_of(run)
-    folder = settings().run_folder(id_of(run))
-    parts = render_config(
-        recipe,
-        model_path=run.model.path,
-        template=run.model.template,
-        run_folder=str(folder),
-        data_file=str(rows_file(run.mix_sha256 or "…")),  # hashed once the run starts
-        rows=count_rows(recipe.mix).total,
-        device="cuda" if settings().device == "cuda" else "cpu",
-    )
-    return [(heading, body.strip("\n")) for heading, body in parts.parts]

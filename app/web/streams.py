@@ -25,6 +25,7 @@ from app.domain.models import Event
 from app.domain.runs import get_run
 from app.web.curves import thinned
 from app.web.deps import LARGEST_ID, Id, ReadSession
+from app.web.limits import StreamPlace
 from app.web.permits import Permit, permit_of
 from app.web.run_watch import watching
 
@@ -62,11 +63,13 @@ def first_event(
     return int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < len(str(LARGEST_ID)) else after
 
 
+WatchedRun = Annotated[int, Depends(watched_run)]
+FirstEvent = Annotated[int, Depends(first_event)]
+
+
 @router.get("/runs/{run_id}/events", name="runs.events", response_class=EventSourceResponse)
 async def stream_events(
-    run_id: Annotated[int, Depends(watched_run)],
-    after: Annotated[int, Depends(first_event)],
-    permit: Annotated[Permit, Depends(permit_of)],
+    run_id: WatchedRun, after: FirstEvent, permit: Annotated[Permit, Depends(permit_of)], _place: StreamPlace
 ) -> AsyncIterator[ServerSentEvent]:
     """Stream a run's events after one, until the run ends, the login does, or the connection is old."""
     ends_at, cued_at, is_cue_due = time.monotonic() + LIFE_SECONDS, float("-inf"), False

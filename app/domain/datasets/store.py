@@ -56,9 +56,15 @@ def dataset_file(sha256: str) -> Path:
 
 
 def list_datasets(
-    session: Session, *, query: str = "", name: str = "", offset: int = 0, limit: int = 25
+    session: Session, *, query: str = "", name: str = "", before_id: int | None = None, offset: int = 0, limit: int = 25
 ) -> DatasetPage:
-    """Return a page of sets whose name holds the words of `query`, or is exactly `name`."""
+    """
+    Return a page of sets whose name holds the words of `query`, or is exactly `name`.
+
+    Args:
+        before_id: the page begins behind this version; the total is of all that fit.
+    """
+    query, name = query.replace("\x00", " "), name.replace("\x00", " ")  # Postgres knows no NUL
     newest = select(func.max(Dataset.id)).group_by(col(Dataset.name))
     for word in query.split():
         newest = newest.where(col(Dataset.name).icontains(word, autoescape=True))
@@ -66,6 +72,8 @@ def list_datasets(
         newest = newest.where(Dataset.name == name)
     found = select(Dataset).where(col(Dataset.id).in_(newest))
     total = session.exec(select(func.count()).select_from(found.subquery())).one()
+    if before_id is not None:
+        found = found.where(col(Dataset.id) < before_id)
     page = session.exec(found.order_by(col(Dataset.id).desc()).offset(offset).limit(limit)).all()
     return DatasetPage(page, total)
 
