@@ -53,7 +53,7 @@ def test_a_trainer_gets_no_secret(session: Session) -> None:
 
     prepare(attempt, Device("cpu", "cpu-0", "CPU"))
 
-    assert not [name for name, value in child_environment(None).items() if SECRET in value]
+    assert not [name for name, value in child_environment(None, private=settings().home).items() if SECRET in value]
     for path in settings().run_folder(id_of(run)).rglob("*"):
         assert not path.is_file() or SECRET not in path.read_text("utf-8"), path
 
