@@ -50,6 +50,11 @@ def without_numbers(said: Words) -> Words:
     return Words(tuple(NUMBER if word.isdecimal() else word for word in said.text), said.spans)
 
 
+def numbers(said: Words) -> frozenset[str]:
+    """Return the words that are numbers in digits."""
+    return frozenset(word for word in said.text if word.isdecimal())
+
+
 def plain(word: str) -> str:
     """Fold case and width: a full-width capital and a small letter are the same."""
     return unicodedata.normalize("NFKC", word).casefold()
