@@ -75,6 +75,11 @@ def has_words(text: str) -> bool:
     return _WORD.search(text) is not None
 
 
+def comparable(text: str) -> tuple[str, ...] | str:
+    """Return what two texts share that a reader calls the same: their words, or the text where it has none."""
+    return words(text).text or text.strip()
+
+
 def has_characters(text: str) -> bool:
     """Whether a text holds Han or Kana, so that a page gives it the leading they need."""
     return _HAS_CHARACTERS.search(text) is not None
