@@ -51,6 +51,7 @@ class RunList(TypedDict):
 
     runs: list[Run]
     total: int
+    next_cursor: str | None
 
 
 class ForecastSource(TypedDict):
@@ -256,6 +257,7 @@ class DatasetList(TypedDict):
 
     datasets: list[Dataset]
     total: int
+    next_cursor: str | None
 
 
 class Repair(TypedDict):

@@ -25,8 +25,8 @@ from sqlalchemy import create_engine, text
 from sqlmodel import Session
 
 from app.config import settings
-from app.domain import accounts, db, presence, queue
-from app.web import login
+from app.domain import accounts, db, presence, queue, reads
+from app.web import kept_pages, known_callers, login
 from tests import databases
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def forget_settings() -> None:
     """Make this process read its settings again; a test calls it after `monkeypatch.setenv`."""
     if db.engine.cache_info().currsize:
         db.engine().dispose()
-    for cached in (settings, db.engine, queue.sender, presence.redis, login.tries):
+    memories = login.tries, kept_pages.kept_pages, known_callers.known_callers
+    for cached in (settings, db.engine, queue.sender, presence.redis, *memories):
         cached.cache_clear()
 
 
@@ -163,6 +164,7 @@ def session(database_url: str) -> Iterator[Session]:
     What domain functions enqueue in it is collected and never sent: see `enqueued`.
     """
     engine = create_engine(database_url, isolation_level="AUTOCOMMIT")
+    reads.count_statements(engine)  # what a test writes counts as changed through the server, which pages show at once
     with queue.collecting(), Session(engine) as session:
         yield session
     engine.dispose()

@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict
 
 from app.web.deps import LARGEST_ID, Id
 
-__all__ = ["LARGEST_ID", "Id", "Limit", "Offset", "Reply"]
+__all__ = ["LARGEST_ID", "MOST_LISTED", "Id", "Limit", "Reply"]
 
-Offset = Annotated[int, Query(ge=0, le=LARGEST_ID, description="How many to skip.")]
-Limit = Annotated[int, Query(ge=1, le=200, description="How many to return at most.")]
+MOST_LISTED = 200
+Limit = Annotated[int, Query(ge=1, le=MOST_LISTED, description="How many to return at most.")]
 
 
 class Reply(BaseModel):

@@ -32,6 +32,7 @@ MODULES = {
     "token": "admin",
     "user": "admin",
     "password": "admin",
+    "audit": "audit",
     "login-link": "admin",
     "migrate": "admin",
     "backup": "backups",

@@ -11,7 +11,7 @@ from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import settings
-from app.domain import db, presence
+from app.domain import db, presence, queue
 
 NVIDIA_SMI_WAIT_SECONDS = 10
 PACKAGES = ("torch", "xtuner", "transformers", "peft", "bitsandbytes")
@@ -68,6 +68,8 @@ def _queue() -> Finding:
         if settings().redis_url:
             return Finding("queue", is_fine=False, says="Redis does not answer at TEMPER_REDIS_URL")
         return Finding("queue", is_fine=True, says="not running; `temper up` starts it")
+    if queue.is_open():
+        return Finding("queue", is_fine=False, says="Redis answers, to anybody who reaches it: it asks for no password")
     return Finding("queue", is_fine=True, says="Redis answers")
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, create_engine
 
 from app.config import settings
-from app.domain import queue
+from app.domain import queue, reads
 
 SQLITE_BUSY_MS = 5_000  # SQLite has one writer; a writer waits so long for the one before it
 
@@ -27,6 +27,7 @@ def make_engine(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediately)
+    reads.watch(engine)
     return engine
 
 
@@ -63,6 +64,21 @@ def reading() -> Iterator[Session]:
     """Open a session that only reads: it never waits for a writer."""
     with engine().connect().execution_options(read_only=True) as connection, Session(connection) as session:
         yield session
+
+
+@contextmanager
+def reading_one_state() -> Iterator[Session]:
+    """Open a session that only reads, and whose every statement sees the same state of the database."""
+    options = {"read_only": True}  # SQLite's readers see one state in any case
+    if engine().dialect.name == "postgresql":
+        options |= {"isolation_level": "REPEATABLE READ"}
+    with engine().connect().execution_options(**options) as connection, Session(connection) as session:
+        yield session
+
+
+def data_version() -> reads.DataVersion:
+    """Return what is another value after any commit of anybody; ask before reading what it is to stand for."""
+    return reads.data_version(engine())
 
 
 def upsert(session: Session, table: type[SQLModel], *, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:

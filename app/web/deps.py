@@ -10,6 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path
 from fastapi.concurrency import run_in_threadpool
+from pydantic import BeforeValidator
 from sqlmodel import Session
 
 from app.config import Settings, settings
@@ -44,5 +45,14 @@ def read_session() -> Iterator[Session]:
 WriteSession = Annotated[Session, Depends(write_session, scope="function")]
 ReadSession = Annotated[Session, Depends(read_session, scope="function")]
 LARGEST_ID = 2**63 - 1  # what both databases can look for; a larger one is as unknown as any other
-Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
+
+
+def _written_plainly(value: object) -> object:
+    """Take digits alone: `1.0`, `+1` and `1_000` are no id, though Python reads them as numbers."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError(value)
+    return value
+
+
+Id = Annotated[int, BeforeValidator(_written_plainly), Path(ge=1, le=LARGEST_ID)]
 CurrentSettings = Annotated[Settings, Depends(settings)]

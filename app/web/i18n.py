@@ -39,6 +39,7 @@ WORDS = (
     *(N_("viewer"), N_("runner"), N_("admin")),
     *(N_("cosine"), N_("linear"), N_("constant")),
     *(N_("queued"), N_("running"), N_("finished"), N_("failed"), N_("cancelled")),
+    *(N_("done"), N_("refused")),
     *(N_("identity"), N_("near-miss"), N_("general")),
 )
 """Words of the domain's enums, which pages translate by their value."""
