@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.config import settings
+from app.domain.catalogues import LANGUAGES
 from app.web import assets, formats, i18n, workers
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def environment() -> Environment:
         static=assets.static_url,
         heat=formats.heat,
         language=i18n.language,
-        languages=i18n.LANGUAGES,
+        languages=LANGUAGES,
         loader_list=assets.loader_list,
         settings=settings,
         workers_line=workers.workers_line,
