@@ -36,6 +36,7 @@ from app.web import (
     streams,
     sweeps,
     verdicts,
+    webhooks,
 )
 
 ROUTERS = (
@@ -60,6 +61,7 @@ ROUTERS = (
     datasets.router,
     dataset_findings.router,
     verdicts.router,
+    webhooks.router,
     patterns.router,
 )
 YEAR_SECONDS = 365 * 24 * 3600

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from app.domain.columns import utc_now
 from app.domain.webhooks.models import Delivery, Webhook, WebhookEvent, WebhookKind
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -23,7 +24,7 @@ def make_webhook(session: Session, *, events: Sequence[str] = EVERYTHING, **fiel
 
 def make_delivery(session: Session, webhook: Webhook, **fields: Any) -> Delivery:
     """Store a message to a webhook that waits."""
-    defaults = {"message_id": f"msg_{len(deliveries(session))}", "event": "test", "data": {}}
+    defaults = {"message_id": f"msg_{len(deliveries(session))}", "event": "test", "data": {}, "next_try_at": utc_now()}
     delivery = Delivery(webhook_id=webhook.id or 0, **(defaults | fields))
     session.add(delivery)
     session.commit()

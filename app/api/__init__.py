@@ -24,6 +24,7 @@ from app.api import (
     runs,
     sweeps,
     verdicts,
+    webhooks,
 )
 from app.api.errors import documented
 
@@ -48,6 +49,7 @@ TAGS = [
     {"name": "forecast", "description": "What a recipe will do, before it is run."},
     {"name": "models", "description": "Base models that runs start from."},
     {"name": "verdicts", "description": "What scores are held against."},
+    {"name": "webhooks", "description": "Who is told what becomes of runs. Takes an admin."},
     {"name": "presets", "description": "Recipes to start from."},
     {"name": "health", "description": "For probes of containers and balancers; needs no token."},
 ]
@@ -69,6 +71,7 @@ _MODULES = (
     presets,
     sweeps,
     verdicts,
+    webhooks,
 )
 for _module in _MODULES:
     api.include_router(_module.router)

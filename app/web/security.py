@@ -45,8 +45,11 @@ ROLES = (  # of requests that change something: the first path that fits counts
     ("/api/v1/models", Role.ADMIN),
     ("/verdicts", Role.ADMIN),  # they change what everybody is told of every run
     ("/api/v1/verdicts", Role.ADMIN),
+    ("/webhooks", Role.ADMIN),
+    ("/api/v1/webhooks", Role.ADMIN),
     ("/", Role.RUNNER),
 )
+ADMINS_ONLY = ("/webhooks", "/api/v1/webhooks")  # neither these nor what is below them may be looked at
 READ_ROLES = {  # of requests that only look, where a reader may not: all others take a viewer
     "/models/proposal": Role.ADMIN,  # looks at folders of this machine
     "/runs/new": Role.RUNNER,  # whatever is filled in there is asked for by POST
@@ -238,7 +241,7 @@ def check_role(request: Request, caller: Caller | None) -> None:
 def needed_role(method: str, path: str) -> Role:
     """Return the least role that a request needs."""
     if method in SAFE_METHODS:
-        return READ_ROLES.get(path, Role.VIEWER)
+        return Role.ADMIN if path.startswith(ADMINS_ONLY) else READ_ROLES.get(path, Role.VIEWER)
     return next(role for start, role in ROLES if path == start or path.startswith(f"{start.rstrip('/')}/"))
 
 

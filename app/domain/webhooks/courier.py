@@ -2,14 +2,16 @@
 
 from datetime import UTC, datetime
 
+from sqlmodel import Session
 from standardwebhooks import Webhook as Signer
 
-from app.domain.webhooks.deliveries import Claimed
-from app.domain.webhooks.models import WebhookKind
+from app.domain.webhooks.deliveries import Claimed, claimed_of, new_test, store_test
+from app.domain.webhooks.models import Delivery, WebhookKind
 from app.domain.webhooks.payloads import Payload
 from app.domain.webhooks.people import tell_people
 from app.domain.webhooks.sending import Outcome, post
 from app.domain.webhooks.sentences import sentence_of
+from app.domain.webhooks.store import get_webhook
 
 
 def send(claimed: Claimed) -> Outcome:
@@ -17,6 +19,19 @@ def send(claimed: Claimed) -> Outcome:
     if claimed.kind is WebhookKind.PERSON:
         return tell_people(claimed.address, sentence_of(Payload.model_validate_json(claimed.body), claimed.language))
     return post(claimed.address, claimed.body.encode(), headers_of(claimed, at=datetime.now(UTC)))
+
+
+def send_test(session: Session, webhook_id: int, *, reading: Session) -> Delivery:
+    """
+    Send a test now and write down what became of it.
+
+    Args:
+        reading: reads what is needed to send; `session` begins to write only afterwards, so that nobody waits for a
+            slow receiver.
+    """
+    webhook = get_webhook(reading, webhook_id)
+    test = new_test(reading, webhook)
+    return store_test(session, test, send(claimed_of(webhook, test)))
 
 
 def headers_of(claimed: Claimed, *, at: datetime) -> dict[str, str]:

@@ -173,7 +173,6 @@ def store_test(session: Session, test: Delivery, outcome: Outcome) -> Delivery:
     """Write down what became of a test; it is not tried again by itself."""
     _note(test, outcome)
     test.state = DeliveryState.FAILED if outcome.problem else DeliveryState.DELIVERED
-    test.next_try_at = None
     session.add(test)
     session.flush()  # its id is shown
     return test

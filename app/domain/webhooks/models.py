@@ -89,8 +89,8 @@ class Delivery(SQLModel, table=True):
     state: DeliveryState = Field(default=DeliveryState.WAITING, index=True, sa_type=words_of(DeliveryState))
     tries: int = 0
     """Begun so far; fences late writers."""
-    next_try_at: datetime | None = Field(default_factory=utc_now, sa_type=UtcDateTime)
-    """When it is due; while a worker sends it, when that worker counts as lost."""
+    next_try_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When it is due; while a worker sends it, when that worker counts as lost. Empty once nothing is left to do."""
     tried_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     problem: DeliveryProblem | None = Field(default=None, sa_type=words_of(DeliveryProblem))
     problem_detail: str = ""

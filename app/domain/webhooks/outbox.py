@@ -95,6 +95,7 @@ def _write(
             run_id=run_id,
             sweep_id=sweep_id,
             data=dict(facts),
+            next_try_at=utc_now(),
         )
         for webhook in listeners
         if event in webhook.events

@@ -59,11 +59,13 @@ def check_person_address(address: str) -> None:
         InvalidError: at `address`, where it is not.
     """
     scheme, separator, rest = address.partition("://")
-    if not separator or not rest or len(address) > LONGEST or not address.isprintable():
+    if not separator or len(address) > LONGEST or not address.isprintable():
         raise refused(message("Give an address of apprise, such as ntfys://ntfy.sh/topic or mailtos://…"))
     if scheme.lower() not in SERVICES:
         known = ", ".join(sorted(SERVICES))
         raise refused(message("{scheme}:// is not taken. Take one of {known}.", scheme=scheme, known=known))
+    if not rest:
+        raise refused(message("Say where to: nothing stands behind {scheme}://.", scheme=scheme))
     for name, _ in parse_qsl(address.partition("?")[2], keep_blank_values=True):
         if name.lower().lstrip("+-:").startswith(REFUSED_PARAMETERS):
             raise refused(message("Leave “{name}” out of the address.", name=name))
