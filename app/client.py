@@ -16,6 +16,7 @@ from typing import Any, Literal, Self, cast
 
 import httpx2 as httpx
 
+from app.client_askings import AskingCalls
 from app.client_datasets import POLL_SECONDS, READING_SECONDS, DatasetCalls
 from app.client_sweeps import SweepCalls
 from app.client_types import (
@@ -27,6 +28,7 @@ from app.client_types import (
     Run,
     RunList,
 )
+from app.client_webhooks import WebhookCalls
 
 FINAL_STATES = frozenset({"finished", "failed", "cancelled"})
 TRANSPORT_RETRIES = 2  # of connecting; a request that was sent is never sent again
@@ -42,7 +44,7 @@ class TemperError(Exception):
         self.status, self.kind, self.fields = status, kind, tuple(fields)
 
 
-class TemperClient(DatasetCalls, SweepCalls):
+class TemperClient(DatasetCalls, SweepCalls, AskingCalls, WebhookCalls):
     """A connection to one server, for one thread."""
 
     def __init__(self, url: str, token: str, *, timeout_seconds: float = 30.0) -> None:

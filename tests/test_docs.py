@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from app.cli import app
-from app.cli.runs import read_recipe
+from app.cli.recipe_files import read_recipe
 from app.domain.presets import SMALL_MODEL
 from app.domain.recipe_checks import check_recipe
 from app.domain.recipes import ProbeGroup, Recipe
