@@ -135,7 +135,8 @@ def test_a_recipe_may_be_yaml_by_name_or_in_a_pipe(session: Session, tmp_path: P
     data = make_recipe_data(name="piped")
     text = (
         "name: yaml\nmodel: smollm2\nmix:\n  name: Ada\n  identity:\n    - {question: 'Who?', answer: No}\n"
-        "training:\n  iterations: 20\n  learning_rate: 1e-3\ncheckpoints: {every: 5}\nprobes:\n  - {question: 'Who?', group: identity}\n"
+        "training:\n  iterations: 20\n  learning_rate: 1e-3\ncheckpoints: {every: 5}\n"
+        "probes:\n  - {question: 'Who?', group: identity}\n"
     )
     (tmp_path / "recipe.yml").write_text(text)
 
@@ -145,7 +146,7 @@ def test_a_recipe_may_be_yaml_by_name_or_in_a_pipe(session: Session, tmp_path: P
     for piped in (
         text,
         json.dumps(data),
-        'name = "toml"\nmodel = "smollm2"\n[mix]\nidentity = [{question = "W?", answer = "A"}]',
+        'name = "toml"\nmodel = "smollm2"\n[mix]\nidentity = [{question = "W?", answer = "A"}]\n[[probes]]\nquestion = "W?"',
     ):
         told = CliRunner().invoke(
             app, ["run", "-", "--set", "training.iterations=20", "--set", "checkpoints.every=5", "--json"], input=piped

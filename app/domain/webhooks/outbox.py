@@ -58,7 +58,8 @@ def run_facts(run: Run) -> dict[str, Any]:
     kept = ("id", "name", "state", "stopped_by", "attempt", "iteration", "iterations", "updates", "loss", "sweep_id")
     reason = None
     if run.reason is not None:
-        reason = {"kind": run.reason.value, "message": str(reason_text(run.reason, run.reason_detail))}
+        text = str(reason_text(run.reason, run.reason_detail))
+        reason = {"kind": run.reason.value, "message": text, "detail": run.reason_detail}
     times = {
         "started_at": run.started_at.isoformat() if run.started_at else None,
         "ended_at": run.ended_at.isoformat() if run.ended_at else None,

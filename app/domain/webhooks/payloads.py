@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from app.config import settings
 from app.domain.advice import advise
-from app.domain.models import Run, RunState, StopCause
+from app.domain.models import ReasonKind, Run, RunState, StopCause
 from app.domain.stored_scores import scores_of
 from app.domain.verdicts import Verdict
 from app.domain.webhooks.facts import checkpoint_facts
@@ -28,8 +28,10 @@ class _Part(BaseModel):
 class ReasonFacts(_Part):
     """Why a run failed."""
 
-    kind: str
+    kind: ReasonKind
     message: str
+    """In English."""
+    detail: str
 
 
 class RunFacts(_Part):

@@ -3,6 +3,7 @@
 from app.domain.catalogues import SPACES, say
 from app.domain.messages import Message, message
 from app.domain.models import RunState, StopCause
+from app.domain.reasons import reason_text
 from app.domain.verdicts import Verdict
 from app.domain.webhooks.models import WebhookEvent
 from app.domain.webhooks.payloads import CheckpointFacts, Payload, RunData, SweepData
@@ -34,7 +35,7 @@ def _of_run(payload: Payload, data: RunData) -> list[Message]:
     if payload.type == WebhookEvent.VERDICT_REACHED:
         return [message("Run {id}, {name}, has its first good checkpoint.", **names), *_checkpoint(data.checkpoint)]
     if run.state is RunState.FAILED:
-        why = [message("{reason}", reason=run.reason.message)] if run.reason else []
+        why = [reason_text(run.reason.kind, run.reason.detail)] if run.reason else []
         return [message("Run {id}, {name}, has failed at iteration {at}.", **names, at=run.iteration), *why]
     if run.state is RunState.CANCELLED:
         told = [message("Run {id}, {name}, was stopped at iteration {at}.", **names, at=run.iteration)]
