@@ -146,7 +146,8 @@ def test_a_recipe_may_be_yaml_by_name_or_in_a_pipe(session: Session, tmp_path: P
     for piped in (
         text,
         json.dumps(data),
-        'name = "toml"\nmodel = "smollm2"\n[mix]\nidentity = [{question = "W?", answer = "A"}]\n[[probes]]\nquestion = "W?"',
+        'name = "toml"\nmodel = "smollm2"\n[mix]\nidentity = [{question = "W?", answer = "A"}]\n'
+        '[[probes]]\nquestion = "W?"',
     ):
         told = CliRunner().invoke(
             app, ["run", "-", "--set", "training.iterations=20", "--set", "checkpoints.every=5", "--json"], input=piped

@@ -28,7 +28,7 @@ EXAMPLES = {
     "mix save": "temper mix save recipe.yaml --name 'my pairs'",
     "mix list": "temper mix list support",
     "mix show": "temper mix show support",
-    "mix export": "temper mix export support --to support.jsonl",
+    "mix export": "temper mix export support --output support.jsonl",
     "mix delete": "temper mix delete 7",
     "mix check": "temper mix check support --repair duplicate",
     "models": "temper models",
