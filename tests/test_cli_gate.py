@@ -89,14 +89,17 @@ def test_ctrl_c_leaves_the_run_running(session: Session, monkeypatch: pytest.Mon
     assert run.state is RunState.QUEUED
 
 
-class Ending:
+class Ending(TemperClient):
     """A client whose run moves on with every look."""
 
-    def wait(self, run_id: int, *, on_change: Any) -> dict[str, Any]:
+    def __init__(self) -> None:
+        """Connect to nothing."""
+
+    def wait(self, run_id: int, **options: Any) -> Any:
         """Tell of two steps, one of them twice."""
         run = {"id": run_id, "state": "running", "phase": "training", "iteration": 1, "iterations": 9, "loss": 2.5}
         for step in (run, run, run | {"iteration": 2, "phase": "[red]saving"}):
-            on_change(step)
+            options["on_change"](step)
         return run
 
 
@@ -143,12 +146,11 @@ def test_a_recipe_may_be_yaml_by_name_or_in_a_pipe(session: Session, tmp_path: P
     run = read("run", str(tmp_path / "recipe.yml"))
 
     assert (run["recipe"]["training"]["learning_rate"], run["recipe"]["mix"]["identity"][0]["answer"]) == (0.001, "No")
-    for piped in (
-        text,
-        json.dumps(data),
+    toml = (
         'name = "toml"\nmodel = "smollm2"\n[mix]\nidentity = [{question = "W?", answer = "A"}]\n'
-        '[[probes]]\nquestion = "W?"',
-    ):
+        '[[probes]]\nquestion = "W?"\n'
+    )
+    for piped in (text, json.dumps(data), toml):
         told = CliRunner().invoke(
             app, ["run", "-", "--set", "training.iterations=20", "--set", "checkpoints.every=5", "--json"], input=piped
         )

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import typer
 from sqlmodel import Session
 
 from app.cli import MODULES, LazyCommands
@@ -102,5 +103,5 @@ def test_every_command_s_help_ends_with_an_example(name: str) -> None:
     assert EXAMPLES[name].split()[1] == name
     for part in parts:
         assert "Example:" in temper(*part.split(), "--help").stdout
-    command = LazyCommands().get_command(None, name)
+    command = LazyCommands().get_command(typer.Context(LazyCommands()), name)
     assert {f"{name} {sub}" for sub in getattr(command, "commands", {})} == set(parts)

@@ -24,7 +24,12 @@ def make_webhook(session: Session, *, events: Sequence[str] = EVERYTHING, **fiel
 
 def make_delivery(session: Session, webhook: Webhook, **fields: Any) -> Delivery:
     """Store a message to a webhook that waits."""
-    defaults = {"message_id": f"msg_{len(deliveries(session))}", "event": "test", "data": {}, "next_try_at": utc_now()}
+    defaults: dict[str, Any] = {
+        "message_id": f"msg_{len(deliveries(session))}",
+        "event": "test",
+        "data": {},
+        "next_try_at": utc_now(),
+    }
     delivery = Delivery(webhook_id=webhook.id or 0, **(defaults | fields))
     session.add(delivery)
     session.commit()

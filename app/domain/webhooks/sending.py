@@ -18,6 +18,7 @@ import httpcore2 as httpcore
 from app.config import settings
 from app.domain.errors import InvalidError
 from app.domain.webhooks.addresses import (
+    PORTS,
     Networks,
     RefusedAddressError,
     Resolve,
@@ -71,15 +72,15 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, resolve: Resolve 
 def _post(url: str, body: bytes, headers: Mapping[str, str], resolve: Resolve) -> Outcome:
     target = target_of(url)
     host = f"[{target.host}]" if ":" in target.host else target.host
-    default = {"http": 80, "https": 443}[target.scheme]
-    own = {"Host": host if target.port == default else f"{host}:{target.port}", "Content-Length": str(len(body))}
+    host = host if target.port == PORTS[target.scheme] else f"{host}:{target.port}"
+    own: dict[bytes | str, bytes | str] = {"Host": host, "Content-Length": str(len(body))}
     backend = CheckedBackend(allowed=settings().webhook_allow_private, resolve=resolve)
     with (
         httpcore.ConnectionPool(ssl_context=_tls(), network_backend=backend) as pool,
         pool.stream(
             "POST",
             httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path),
-            headers={**own, **headers},
+            headers=own | dict(headers.items()),
             content=body,
             extensions={"timeout": {"connect": CONNECT_SECONDS, "read": MOST_SECONDS, "write": MOST_SECONDS}},
         ) as reply,
