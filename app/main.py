@@ -43,6 +43,7 @@ from app.web import (
     sweeps,
     users,
     verdicts,
+    webhooks,
 )
 
 ROUTERS = (
@@ -72,6 +73,7 @@ ROUTERS = (
     account.router,
     users.router,
     audit.router,
+    webhooks.router,
     patterns.router,
 )
 YEAR_SECONDS = 365 * 24 * 3600

@@ -29,6 +29,7 @@ from app.api import (
     tokens,
     users,
     verdicts,
+    webhooks,
     workers,
 )
 from app.api.description import describe
@@ -59,6 +60,7 @@ _MODULES = (
     users,
     audit,
     workers,
+    webhooks,
 )
 for _module in _MODULES:
     api.include_router(_module.router)

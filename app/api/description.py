@@ -35,6 +35,7 @@ TAGS = [
     {"name": "forecast", "description": "What a recipe will do, before it is run."},
     {"name": "models", "description": "Base models that runs start from."},
     {"name": "verdicts", "description": "What scores are held against."},
+    {"name": "webhooks", "description": "Who is told what becomes of runs. Takes an admin."},
     {"name": "presets", "description": "Recipes to start from."},
     {"name": "configs", "description": "Configs that xtuner ships, and the one that a recipe is trained with."},
     {"name": "workers", "description": "Who trains, and on what."},

@@ -10,12 +10,15 @@ from importlib import import_module
 import typer
 from typer.core import TyperGroup
 
+from app.cli.examples import with_examples
+
 MODULES = {
     "up": "serving",
     "web": "serving",
     "worker": "serving",
     "demo": "serving",
     "run": "runs",
+    "wait": "runs",
     "runs": "runs",
     "show": "runs",
     "stop": "runs",
@@ -25,10 +28,12 @@ MODULES = {
     "sweeps": "sweeps",
     "forecast": "forecasts",
     "compare": "answers",
+    "ask": "asking",
     "card": "answers",
     "export": "answers",
     "mix": "mixes",
     "models": "models",
+    "webhook": "webhooks",
     "token": "admin",
     "user": "admin",
     "password": "admin",
@@ -55,7 +60,7 @@ class LazyCommands(TyperGroup):
         part = typer.Typer(add_completion=False)
         part.callback()(lambda: None)
         import_module(f"app.cli.{MODULES[cmd_name]}").register(part)
-        return typer.main.get_group(part).commands[cmd_name]
+        return with_examples(typer.main.get_group(part).commands[cmd_name], cmd_name)
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         """Run a command; what it or the server refuses ends it with a sentence."""

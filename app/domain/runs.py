@@ -22,7 +22,8 @@ from app.domain.recipe_checks import check_saved
 from app.domain.recipes import Recipe
 from app.domain.registry import model_to_train
 from app.domain.stop_requests import ask_to_stop, withdraw
-from app.domain.waiting import next_rank
+from app.domain.waiting import hold_sweep_of, next_rank
+from app.domain.webhooks import outbox
 
 LIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
 RESUMABLE_STATES = (RunState.FAILED, RunState.CANCELLED)
@@ -172,6 +173,7 @@ def request_stop(session: Session, run_id: int, *, keep: bool = False) -> Run:
         ConflictError: the run has already ended.
     """
     run = get_run(session, run_id)
+    hold_sweep_of(session, run_id)
     audit.note("run", run_id, name=run.name, keep=keep or None)
     is_news = withdraw(session, run_id) or ask_to_stop(session, run_id, cause=StopCause.PERSON, keep=keep)
     session.refresh(run)
@@ -220,7 +222,8 @@ def resume_run(session: Session, run_id: int) -> Run:
 
 
 def record_state(session: Session, run: Run) -> None:
-    """Put the run's present state into its ledger, for whoever watches."""
+    """Put the run's present state into its ledger, for whoever watches, and into the outbox if it has ended."""
     session.add(
         Event(run_id=id_of(run), attempt=run.attempt, kind="state", iteration=run.iteration, data={"state": run.state})
     )
+    outbox.tell_state(session, run)

@@ -51,6 +51,8 @@ ROLES = (  # of requests that change something: the first path that fits counts
     ("/api/v1/models", Role.ADMIN),
     ("/verdicts", Role.ADMIN),  # they change what everybody is told of every run
     ("/api/v1/verdicts", Role.ADMIN),
+    ("/webhooks", Role.ADMIN),
+    ("/api/v1/webhooks", Role.ADMIN),
     ("/", Role.RUNNER),
 )
 READ_ROLES = {  # of requests that only look, where a reader may not: all others take a viewer
@@ -66,6 +68,8 @@ READ_ROLES_BELOW = (  # the same, of whole parts of the site
     ("/api/v1/users", Role.ADMIN),
     ("/audit", Role.ADMIN),
     ("/api/v1/audit", Role.ADMIN),
+    ("/webhooks", Role.ADMIN),
+    ("/api/v1/webhooks", Role.ADMIN),
 )
 HSTS_SECONDS = 365 * 24 * 3600
 

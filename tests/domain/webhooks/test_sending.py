@@ -1,0 +1,115 @@
+"""One POST, to the address that was checked and to no other."""
+
+import socket
+
+import pytest
+
+from app.domain.webhooks import sending
+from app.domain.webhooks.models import DeliveryProblem
+from app.domain.webhooks.sending import KEPT_REPLY, Outcome, post
+from tests.receivers import Receiver, allow_loopback, receiving
+
+
+@pytest.fixture
+def receiver(home: object, monkeypatch: pytest.MonkeyPatch):
+    """Return a receiver on this machine, which webhooks may reach."""
+    allow_loopback(monkeypatch)
+    with receiving(Receiver()) as receiver:
+        yield receiver
+
+
+def send(url: str, **options) -> Outcome:
+    """Send a small body."""
+    return post(url, b'{"a": 1}', {"webhook-id": "msg_1"}, **options)
+
+
+def test_a_body_arrives_with_its_headers(receiver: Receiver) -> None:
+    """The path and the query too; what was answered is kept."""
+    outcome = send(receiver.url + "?x=1")
+
+    (path, headers, body) = receiver.requests[0]
+    assert (path, headers["webhook-id"], headers["host"], body) == (
+        "/hook?x=1", "msg_1", f"127.0.0.1:{receiver.port}", b'{"a": 1}',
+    )  # fmt: skip
+    assert (outcome.problem, outcome.status_code, outcome.reply) == (None, 200, "thanks")
+
+
+def test_a_name_is_looked_up_once_and_kept_in_the_request(receiver: Receiver) -> None:
+    """A name that answers differently the second time is never asked a second time."""
+    asked: list[str] = []
+
+    def rebinding(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"] if len(asked) == 1 else ["169.254.169.254"]
+
+    outcome = send(f"http://hooks.example.com:{receiver.port}/", resolve=rebinding)
+
+    assert (outcome.problem, asked) == (None, ["hooks.example.com"])
+    assert receiver.requests[0][1]["host"] == f"hooks.example.com:{receiver.port}"
+
+
+def test_a_name_that_leads_inside_is_not_connected_to(home: object) -> None:
+    """Not even where the first address that it gives is public."""
+    with receiving(Receiver()) as receiver:
+        inside = send(f"http://hooks.example.com:{receiver.port}/", resolve=lambda *_: ["127.0.0.1"])
+        both = send(f"http://hooks.example.com:{receiver.port}/", resolve=lambda *_: ["1.1.1.1", "127.0.0.1"])
+        plain = send(receiver.url)
+
+    assert [each.problem for each in (inside, both, plain)] == [DeliveryProblem.BAD_ADDRESS] * 3
+    assert (inside.detail, receiver.requests) == ("127.0.0.1", [])
+
+
+def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
+    """It counts as not taken, wherever it leads."""
+    with receiving(Receiver()) as other:
+        receiver.status, receiver.headers = 302, {"Location": other.url}
+
+        outcome = send(receiver.url)
+
+    assert (outcome.problem, outcome.status_code, other.requests) == (DeliveryProblem.NOT_TAKEN, 302, [])
+
+
+def test_gone_is_told_apart(receiver: Receiver) -> None:
+    """410 says that nobody wants to hear any more."""
+    receiver.status = 410
+
+    assert send(receiver.url).problem is DeliveryProblem.GONE
+
+
+def test_no_proxy_of_the_environment_is_asked(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would connect to what was not checked."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("all_proxy", "http://127.0.0.1:9")
+
+    assert send(receiver.url).problem is None
+
+
+def test_a_long_answer_is_cut_and_is_text(receiver: Receiver) -> None:
+    """What is no text is replaced, and of a megabyte a few hundred characters are kept."""
+    receiver.text = "\x1b[31m\0" + "a" * 1_000_000
+
+    reply = send(receiver.url).reply
+
+    assert reply.startswith("�[31m�aaa")
+    assert len(reply) == KEPT_REPLY
+
+
+def test_nobody_there_is_a_problem_and_no_exception(receiver: Receiver) -> None:
+    """A closed port, a name that is none, and an answer that is no HTTP."""
+    closed = socket.create_server(("127.0.0.1", 0))
+    port = closed.getsockname()[1]
+    closed.close()
+
+    def no_such_name(*_: object) -> list[str]:
+        raise socket.gaierror("no such name")
+
+    outcomes = [send(f"http://127.0.0.1:{port}/"), send("http://x.example/", resolve=no_such_name)]
+
+    assert [each.problem for each in outcomes] == [DeliveryProblem.NO_ANSWER] * 2
+
+
+def test_a_slow_answer_ends_in_time(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it is slow: a try is over at a moment, not at a silence."""
+    monkeypatch.setattr(sending, "MOST_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert send(f"http://127.0.0.1:{silent.getsockname()[1]}/").problem is DeliveryProblem.TOO_SLOW
