@@ -74,6 +74,10 @@ class Settings(BaseSettings):
     intake_seconds: int = Field(default=600, ge=1)
     """Reading an upload may take so long; 1 GB of JSON Lines took 86 s, sending it included, on two busy cores."""
 
+    # Imports
+    import_roots: tuple[Path, ...] = ()
+    """Folders that an admin may import xtuner's runs from over the API. Empty: by the command on this machine alone."""
+
     @property
     def database(self) -> str:
         """SQLAlchemy URL that is in force."""

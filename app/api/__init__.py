@@ -16,6 +16,7 @@ from app.api import (
     findings,
     forecasts,
     health,
+    imports,
     mixes,
     models,
     presets,
@@ -56,6 +57,7 @@ _bearer = HTTPBearer(auto_error=False, description="Made by `temper token create
 api = APIRouter(prefix="/api/v1", dependencies=[Depends(_bearer)], responses=documented(401, 403, 422))
 _MODULES = (
     runs,
+    imports,
     checkpoints,
     probes,
     compare,

@@ -27,6 +27,7 @@ MODULES = {
     "compare": "answers",
     "card": "answers",
     "export": "answers",
+    "import": "imports",
     "mix": "mixes",
     "models": "models",
     "token": "admin",

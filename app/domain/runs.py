@@ -237,6 +237,10 @@ def resume_run(session: Session, run_id: int) -> Run:
         ConflictError: it has not ended, or has finished.
     """
     run = get_run(session, run_id)
+    if run.imported_from:
+        raise ConflictError(
+            message("Run {id} was imported: only xtuner can go on with it. Clone it to train it here.", id=run_id)
+        )
     resumed = session.exec(
         update(Run)
         .where(col(Run.id) == run_id, col(Run.state).in_(RESUMABLE_STATES))

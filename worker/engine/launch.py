@@ -81,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("job", type=Path)
     ask.add_argument("--events", type=Path, required=True, help="the file to append answers to")
     ask.set_defaults(run=_ask)
+    adopt = commands.add_parser("adopt", help="take the adapters out of another xtuner's checkpoints")
+    adopt.add_argument("job", type=Path)
+    adopt.set_defaults(run=_adopt)
     for name, run, words in (
         ("prepare-small", _prepare_small, "fetch the small model that demos and tests use"),
         ("relay", _relay, "lay an InternLM2 model out as Llama"),
@@ -139,6 +142,12 @@ def _ask(options: argparse.Namespace) -> None:
     from worker.engine.ask import Job, ask
 
     ask(Job.model_validate(facts))
+
+
+def _adopt(options: argparse.Namespace) -> None:
+    from worker.engine.foreign import Job, adopt
+
+    adopt(Job.model_validate_json(options.job.read_text("utf-8")))
 
 
 def _prepare_small(options: argparse.Namespace) -> None:
