@@ -74,6 +74,8 @@ class Column:
     dtype: str
     quantised: bool
     max_new_tokens: int
+    is_elsewhere: bool = False
+    """It was imported, and its files stay in a folder that is not Temper's."""
     run_ids: tuple[int, ...] = ()
     """The runs it stands for: several only where they share their base model."""
 

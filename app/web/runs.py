@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from app.config import settings
 from app.domain.downloads import open_rows
 from app.domain.errors import NotFoundError
+from app.domain.importing.storing import CONFIG_TEXT
 from app.domain.logs import log_file
 from app.domain.messages import message
 from app.domain.mixes import count_rows, rows_file
@@ -120,7 +121,7 @@ def download_rows(run_id: Id, session: ReadSession) -> Response:
 def show_config(request: Request, run_id: Id, session: ReadSession) -> Response:
     """Show the config that the run was trained with, read-only."""
     run = get_run(session, run_id)
-    written = _written_config(run_id)
+    written = _imported_config(run_id) if run.imported_from else _written_config(run_id)
     return render(request, "runs/config.html", ConfigPage(run, written or _rendered_config(run), bool(written)))
 
 
@@ -144,6 +145,14 @@ def _written_config(run_id: int) -> list[tuple[str, str]]:
         return []
     _, *pieces = _HEADING.split(text)
     return [(heading.strip(), body.strip("\n")) for heading, body in zip(pieces[::2], pieces[1::2], strict=True)]
+
+
+def _imported_config(run_id: int) -> list[tuple[str, str]]:
+    try:
+        text = (settings().run_folder(run_id) / CONFIG_TEXT).read_text("utf-8")
+    except OSError:
+        return []
+    return [("config", text)]
 
 
 def _rendered_config(run: Run) -> list[tuple[str, str]]:

@@ -121,7 +121,8 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    stay_local(read_config(options.config).model)
+    if not options.checkpoint.is_dir():  # an adapter is copied; one that was imported has no config of ours
+        stay_local(read_config(options.config).model)
     from worker.engine.convert import convert_checkpoint
 
     convert_checkpoint(options.config, options.checkpoint, options.folder)

@@ -135,6 +135,8 @@ class FoundRun:
     iterations: int
     """Planned, or reached where no log says it."""
     notes: tuple[Message, ...]
+    log_end: str = ""
+    """The last lines of the newest log."""
 
     @property
     def iteration(self) -> int:

@@ -21,7 +21,9 @@ from app.domain.importing.log_lines import LogReader
 from app.domain.importing.places import START, Entry, WorkFolder, open_work_folder, refuse, shown
 from app.domain.importing.scalars import read_scalars
 from app.domain.importing.stitching import stitch
+from app.domain.logs import TAIL_BYTES
 from app.domain.messages import Message, message
+from app.domain.texts import storable
 from app.domain.training import MAX_ITERATIONS
 
 COPIED = "config"  # what the copy of each start is called, whatever the config's own name
@@ -66,7 +68,19 @@ def read_work_folder(path: Path) -> FoundRun:
         checkpoints=checkpoints,
         iterations=max([start.planned for start in starts[-1:]] + [reached]),
         notes=tuple(notes),
+        log_end=_log_end(folder, starts),
     )
+
+
+def _log_end(folder: WorkFolder, starts: Sequence[Start]) -> str:
+    """Return the end of the newest log, as a page shows it."""
+    logs = folder.entries(starts[-1].name) if starts and START.fullmatch(starts[-1].name) else folder.entries()
+    log = next((each for each in logs if each.name.endswith(".log") and not each.is_folder), None)
+    if log is None:
+        return ""
+    with folder.open(log) as file:
+        file.seek(max(0, log.size_bytes - TAIL_BYTES))
+        return storable(file.read(TAIL_BYTES).decode("utf-8", errors="replace"))
 
 
 def _name_of(folder: WorkFolder, config: FoundConfig | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from sqlmodel import Session, col, delete, select
 
+from app.config import settings
 from app.domain.columns import utc_now
 from app.domain.datasets.kinds import Container, RowForm
 from app.domain.datasets.store import store_rows
@@ -22,6 +23,7 @@ from app.domain.importing.mixes import RowFile, rest_of
 from app.domain.importing.questions import groups_of
 from app.domain.importing.recipes import recipe_from
 from app.domain.importing.telling import ProbePositions, Teller
+from app.domain.logs import log_path
 from app.domain.messages import Message
 from app.domain.models import Attempt, Checkpoint, Event, ReasonKind, Run, RunDataset, RunProbe, RunState
 from app.domain.recipes import FileSource, ProbeGroup, Recipe
@@ -30,6 +32,7 @@ from app.domain.taught import folded
 from app.domain.texts import storable
 
 WORKER = "xtuner"  # who trained it, where a run of Temper's own names its worker
+CONFIG_TEXT = "xtuner_config.txt"  # in the run's folder: a text, whatever it was
 NEWS = "imported"  # the kind of the ledger's line
 
 
@@ -92,6 +95,7 @@ def store_run(session: Session, found: FoundRun, mix: FoundMix, wishes: Wishes, 
     probes = _store_probes(session, run, recipe)
     _tell(session, run, found, Teller(recipe, found.iterations, probes))
     _record_news(session, run, found, notes)
+    _keep_texts(run, found)
     return Imported(run, outcome, notes)
 
 
@@ -233,3 +237,13 @@ def _record_news(session: Session, run: Run, found: FoundRun, notes: Sequence[Me
     data = {"folder": found.folder, "fingerprint": found.fingerprint, "files": files, "notes": told}
     data["config"] = found.config.name if found.config else ""
     session.add(Event(run_id=id_of(run), attempt=run.attempt, kind=NEWS, iteration=run.iteration, data=data))
+
+
+def _keep_texts(run: Run, found: FoundRun) -> None:
+    """Keep the config and the end of the log in the folder of the run: texts, for pages to show."""
+    texts = {settings().run_folder(id_of(run)) / CONFIG_TEXT: found.config.text if found.config else ""}
+    texts[log_path(id_of(run), run.attempt)] = found.log_end
+    for path, text in texts.items():
+        if text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(storable(text), "utf-8", errors="replace")
