@@ -117,20 +117,25 @@ def _prompts(question: str, templates: Sequence[PromptTemplate], system: str) ->
 
 def end_of(prompt: str, text: str) -> int | None:
     """Return where a prompt ends in a text, whatever spaces a tokenizer has put around its marks."""
-    wanted = "".join(prompt.split())
-    places = [at for at, letter in enumerate(text) if not letter.isspace()]
-    compact = "".join(text[at] for at in places)
-    begin = compact.find(wanted) if wanted else -1
-    return None if begin < 0 else places[begin + len(wanted) - 1] + 1
+    found = _span_of(prompt, text)
+    return found[1] if found else None
+
+
+def _span_of(wanted: str, text: str, *, after: int = 0) -> tuple[int, int] | None:
+    """Return where a text stands in another one, spaces left out of both."""
+    sought = "".join(wanted.split())
+    places = [at for at in range(after, len(text)) if not text[at].isspace()]
+    begin = "".join(text[at] for at in places).find(sought) if sought else -1
+    return None if begin < 0 else (places[begin], places[begin + len(sought) - 1] + 1)
 
 
 def _by_markers(text: str, question: str) -> tuple[str, str]:
     """Take question and answer apart by the first markers that are there; the question of the config goes before."""
     for before, after in _MARKERS:
-        begin, end = text.find(before.rstrip("\n")), text.find(after.rstrip("\n"))
-        if 0 <= begin < end:
-            asked = text[begin + len(before.rstrip("\n")) : end]
-            return question or _until_end(asked), text[end + len(after.rstrip("\n")) :]
+        begin = _span_of(before, text)
+        end = _span_of(after, text, after=begin[1]) if begin else None
+        if begin and end:
+            return question or _until_end(text[begin[1] : end[0]]), text[end[1] :]
     at = text.find(question) if question else -1
     return (question, text[at + len(question) :]) if at >= 0 else (question, text)
 

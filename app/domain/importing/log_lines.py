@@ -40,7 +40,7 @@ _BEFORE = "before_train in EvaluateChatHook."
 _DURING = "after_train_iter in EvaluateChatHook."
 _AFTER = "after_train in EvaluateChatHook."
 _SAMPLE = "Sample output:"
-_FAILURES = re.compile(r"(Traceback \(most recent call last\)|CUDA out of memory|OutOfMemoryError|\w+Error: .*)")
+_FAILURES = re.compile(r"(Traceback \(most recent call last\)|CUDA out of memory|OutOfMemoryError|\b\w{1,60}Error: .*)")
 
 
 class LogReader:
@@ -59,7 +59,7 @@ class LogReader:
         self._asked_at: datetime | None = None
         self._said_at: datetime | None = None
         self._now: datetime | None = None
-        self._last, self._stride = 0, 1
+        self._last, self._step, self._stride = 0, 0, 1
 
     def read(self, file: BinaryIO) -> None:
         """Read a log to its end."""
@@ -112,12 +112,12 @@ class LogReader:
         if not 0 < iteration <= MAX_ITERATIONS:
             return
         self._place(self._here(before=iteration))
-        self._last = iteration
+        self._step, self._last = iteration - self._last, iteration
         self._start.planned = min(planned, MAX_ITERATIONS) or self._start.planned
         self._start.failure = ""  # it went on
-        numbers = {name: number_in(value) for name, value in _NUMBER.findall(text)}
         if iteration % self._stride:
             return
+        numbers = {name: number_in(value) for name, value in _NUMBER.findall(text)}
         self._start.measured[iteration] = measured(iteration, numbers, at=self._now)
         while len(self._start.measured) > MOST_MEASURED:
             self._stride *= 2
@@ -137,6 +137,8 @@ class LogReader:
         self._pending, self._asked_at = [], self._now
         if text.startswith(_AFTER):
             self._start.has_ended = True
+            if 0 < self._start.planned - self._last < self._step:  # the last iterations fill no line of their own
+                self._last = self._start.planned
 
     def _here(self, *, before: int = MAX_ITERATIONS) -> int:
         """Return the iteration of the answers that were given last: a log names it only where it saves."""
