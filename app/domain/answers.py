@@ -107,6 +107,7 @@ def _compared(run: Run, loaded: Stored, chosen: Collection[int], limits: Thresho
         advice=advice,
         checkpoints=columns,
         base_id=base_id,
+        is_imported=bool(run.imported_from),
     )
 
 

@@ -115,6 +115,8 @@ class ComparedRun:
     checkpoints: tuple[Column, ...]
     base_id: int | None
     """The checkpoint id of the base column that stands for this run."""
+    is_imported: bool = False
+    """It was made by hand with xtuner, and answered by it."""
 
 
 @dataclass(frozen=True, slots=True)
