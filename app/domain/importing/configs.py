@@ -39,6 +39,8 @@ def _read(name: str, text: str, config: PlainConfig) -> FoundConfig:
     known = read_text(name, text)
     values = {key: value for key, value in known.values.items() if key != "probes"}
     chat = _hook(config, "EvaluateChatHook")
+    if longest := _count(config.value("max_new_tokens") or _value(config, chat, "max_new_tokens")):
+        values["checkpoints"] = {**values.get("checkpoints", {}), "max_new_tokens": longest}
     questions = config.value("evaluation_inputs") or _value(config, chat, "evaluation_inputs") or ()
     return FoundConfig(
         name=storable(name),

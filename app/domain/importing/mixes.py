@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
+from pydantic import ValidationError
 
 from app.domain.datasets.incoming import check_size
 from app.domain.datasets.rows import Row
 from app.domain.datasets.store import read_upload, rows_beside
 from app.domain.errors import AppError, InvalidError
 from app.domain.importing.found import FoundConfig, FoundMix
-from app.domain.importing.places import open_plain, shown
+from app.domain.importing.places import open_plain, refuse, shown
 from app.domain.importing.questions import asks_who
 from app.domain.messages import Message, message
 from app.domain.recipe_parts import LONGEST_TEXT
@@ -30,6 +31,7 @@ from app.domain.texts import has_characters
 MOST_PAIRS = 200  # of a mix that is read from a file; more are easier looked at as a saved set
 MOST_DISTINCT = 100_000  # different rows that are counted; files of more are varied enough
 LEAST_SHARE = 0.3  # of the rows: a pair that is so much of the data is what it teaches
+DATA, IDENTITY = "data", "identity"  # fields of a request
 NOBODY = "-"  # whose assistant, where no answer names anybody
 _NAMED = (
     re.compile(r"我是\s*(.{1,30}?)\s*的(?:私人|个人)?(?:AI|小|智能)?助[手理]"),
@@ -57,7 +59,7 @@ def find_rows(config: FoundConfig | None, folder: Path, *, given: Path | None, r
         roots: folders that it must be in; none means anywhere, for a user of this machine.
     """
     if given is not None:
-        return given
+        return given.expanduser().resolve()  # a link that the user names is meant
     for name in config.data_files if config else ():
         for base in (folder, folder.parent):
             path = base / name  # an absolute name stays what it is
@@ -77,7 +79,7 @@ def take_rows(source: Path, into: Path) -> RowFile:
     Raises:
         AppError: it cannot be read, with the line where.
     """
-    with open_plain(source) as file:
+    with open_plain(source, field=DATA) as file:
         check_size(file.seek(0, 2))
     intake = read_upload_of(source, into)
     return RowFile(source, rows_beside(into / "source"), intake)
@@ -86,10 +88,19 @@ def take_rows(source: Path, into: Path) -> RowFile:
 def read_upload_of(source: Path, into: Path) -> int:
     """Copy a file of rows to where uploads are read, and read it; return its rows."""
     target = into / "source"
-    with open_plain(source) as file, target.open("xb") as copy:
+    with open_plain(source, field=DATA) as file, target.open("xb") as copy:
         while chunk := file.read(1 << 20):
             copy.write(chunk)
     return read_upload(target).rows
+
+
+def checked_identity(given: Iterable[str]) -> tuple[str, ...]:
+    """Return answers as a mix holds them; InvalidError at `identity` for one that it cannot hold."""
+    try:
+        return tuple(Pair(question="?", answer=answer).answer for answer in given)
+    except ValidationError:
+        text = message("An identity is an answer of 1 to {most} characters.", most=LONGEST_TEXT)
+        raise refuse(text, field=IDENTITY) from None
 
 
 # ── Pairs ──────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,19 +42,14 @@ class WorkFolder:
     root: Path
 
     def entries(self, *parts: str) -> list[Entry]:
-        """Return what one folder holds, by name; nothing where there is no such folder."""
+        """Return what one folder holds, by name; nothing where there is no such folder, or none that may be read."""
         folder = self._inside(self.root.joinpath(*parts))
-        if folder is None or not folder.is_dir():
+        try:
+            names = _names_in(folder) if folder and folder.is_dir() else []
+        except OSError:
             return []
-        found = []
-        with os.scandir(folder) as listed:
-            for number, each in enumerate(listed):
-                if number >= MOST_ENTRIES:
-                    raise refuse(message("This folder holds more than {most} names: it is none of xtuner's.",
-                                         most=MOST_ENTRIES))  # fmt: skip
-                if entry := self._entry(folder / each.name):
-                    found.append(entry)
-        return sorted(found, key=lambda entry: entry.name)
+        found = (self._entry(folder / name) for name in names) if folder else ()
+        return sorted((entry for entry in found if entry), key=lambda entry: entry.name)
 
     def _entry(self, path: Path) -> Entry | None:
         real = self._inside(path)
@@ -87,18 +83,27 @@ class WorkFolder:
             return file.read(MOST_TEXT_BYTES).decode("utf-8", errors="replace")
 
 
+def _names_in(folder: Path) -> list[str]:
+    with os.scandir(folder) as listed:
+        names = [each.name for each in islice(listed, MOST_ENTRIES + 1)]
+    if len(names) > MOST_ENTRIES:
+        text = message("This folder holds more than {most} names: it is none of xtuner's.", most=MOST_ENTRIES)
+        raise refuse(text)
+    return names
+
+
 @contextmanager
-def open_plain(path: Path) -> Iterator[BinaryIO]:
-    """Open a plain file for reading, never a link, a pipe or a device."""
+def open_plain(path: Path, *, field: str = FIELD) -> Iterator[BinaryIO]:
+    """Open a plain file for reading, never a link, a pipe or a device; InvalidError at `field` when there is none."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise refuse(
-            message("{path} cannot be read: {problem}.", path=str(path), problem=error.strerror or "")
-        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a zero character
+        problem = getattr(error, "strerror", None) or str(error)
+        text = message("{path} cannot be read: {problem}.", path=shown(path), problem=problem)
+        raise refuse(text, field=field) from None
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise refuse(message("{path} is not a plain file.", path=str(path)))
+            raise refuse(message("{path} is not a plain file.", path=shown(path)), field=field)
         yield file
 
 
@@ -112,7 +117,7 @@ def open_work_folder(path: Path) -> WorkFolder:
     try:
         root = path.expanduser().resolve(strict=True)
         if not root.is_dir():
-            raise refuse(message("{path} is no folder.", path=str(path)))
+            raise refuse(message("{path} is no folder.", path=shown(path)))
         next(root.iterdir(), None)  # may it be listed?
     except (OSError, RuntimeError, ValueError):  # ValueError: a zero character
         raise refuse(message("There is no folder {path} that can be read here.", path=shown(path))) from None

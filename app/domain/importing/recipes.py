@@ -15,6 +15,7 @@ from app.domain.texts import storable
 MOST_ROUNDS = 40  # each takes at least one value away
 LONGEST_VALUE = 60
 LONGEST_NAME = 120
+NAMELESS = "imported"
 LONGEST_ANSWER = 600  # new tokens: xtuner's own default, which its configs do not say
 
 
@@ -23,7 +24,8 @@ def recipe_from(
 ) -> tuple[Recipe, list[Message]]:
     """Return the recipe of a run, and a sentence for each value that it could not take."""
     data: dict[str, Any] = deepcopy(dict(found.config.values)) if found.config else {}
-    data |= {"name": storable(name)[:LONGEST_NAME], "model": model, "mix": mix.mix.model_dump(mode="json")}
+    called = storable(name.encode("utf-8", "replace").decode()).strip()[:LONGEST_NAME]
+    data |= {"name": called or NAMELESS, "model": model, "mix": mix.mix.model_dump(mode="json")}
     data["probes"] = [{"question": question, "group": group} for question, group in probes[:MAX_PROBES]]
     checkpoints = data.setdefault("checkpoints", {})
     checkpoints.setdefault("every", _cadence(found))

@@ -16,7 +16,7 @@ from app.domain.datasets.incoming import incoming_folder
 from app.domain.errors import AppError, ForbiddenError
 from app.domain.importing.bases import base_name
 from app.domain.importing.found import FoundMix, FoundRun
-from app.domain.importing.mixes import RowFile, find_rows, mix_of, problem_of, take_rows
+from app.domain.importing.mixes import RowFile, checked_identity, find_rows, mix_of, problem_of, take_rows
 from app.domain.importing.reading import read_work_folder
 from app.domain.importing.storing import Imported, Wishes, asked_in, plan_recipe, store_run
 from app.domain.messages import Message, message
@@ -59,14 +59,15 @@ def prepared(folder: Path, given: Given) -> Iterator[Prepared]:
     Read a work folder, and the rows that its run was trained on.
 
     Raises:
-        InvalidError: at `work_dir`, when no run can be read there.
+        InvalidError: at `work_dir`, when no run can be read there; at `identity` or `data`.
     """
+    identity = checked_identity(given.identity)
     found = read_work_folder(folder)
     real = folder.expanduser().resolve()
     source = find_rows(found.config, real, given=given.data, roots=given.roots)
     with incoming_folder() as place:
         rows, problems = _rows(source, place, is_given=given.data is not None)
-        mix = mix_of(rows, found.config, given.identity, asked_in(found))
+        mix = mix_of(rows, found.config, identity, asked_in(found))
         yield Prepared(found, replace(mix, notes=(*problems, *_named(found, source), *mix.notes)), rows)
 
 
