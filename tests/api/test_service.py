@@ -99,7 +99,7 @@ OPERATIONS = {
     "add_run_probe", "get_run_probes", "get_run_askings", "request_run_asking", "propose_run_near_misses",
     "propose_recipe_near_misses",
     "put_rating", "delete_rating", "list_ratings", "create_vote", "list_votes",
-    "list_models", "add_model", "get_model", "list_presets", "get_health", "get_readiness",
+    "import_run", "list_models", "add_model", "get_model", "list_presets", "get_health", "get_readiness",
 }  # fmt: skip
 
 
