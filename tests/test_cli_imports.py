@@ -40,7 +40,7 @@ def test_an_imported_run_stands_in_the_comparison(client: TestClient, tmp_path: 
         "leaking",
         "leaking",
     ]
-    assert "imported" in page.select_one(".compared-run .advice").get_text()  # type: ignore[union-attr]
+    assert "imported" in page.select_one(".compared-run .advice").get_text()
     assert IDENTITY in page.get_text()
 
 
@@ -51,7 +51,7 @@ def test_its_own_page_and_card_are_those_of_any_run(client: TestClient, tmp_path
     page = BeautifulSoup(client.get(f"/runs/{run}").text, "html.parser")
 
     assert page.select_one("#run-head .origin")
-    assert str(tmp_path) in page.select_one("#run-imported").get_text()  # type: ignore[union-attr]
+    assert str(tmp_path) in page.select_one("#run-imported").get_text()
     assert "evaluation_freq = 300" in client.get(f"/runs/{run}/config").text
     assert client.get(f"/runs/{run}/card.html").status_code == 200
     assert client.get("/runs").text.count('class="origin"') == 1

@@ -21,12 +21,12 @@ from app.domain import db
 from app.domain.disk import size_of
 from app.domain.importing.found import FileKind
 from app.domain.importing.places import shown
+from app.domain.importing.storing import NEWS, plain_notes
 from app.domain.messages import Message, message
 from app.domain.models import Checkpoint, Event, Run
 from app.domain.recipes import Method, Recipe
 from app.domain.runs import get_run
 
-NEWS = "imported"
 SECONDS = 1_800  # opening a hundred checkpoints from a slow disk takes minutes
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
 
@@ -37,22 +37,21 @@ def adopt_checkpoints(run_id: int) -> tuple[Message, ...]:
         run = get_run(session, run_id)
         recipe, folder, base = Recipe.model_validate(run.recipe), Path(run.imported_from), run.model.path
         files = _files_of(session, run)
-    if recipe.method is Method.FULL:
-        return (message("This run tuned the whole model: its checkpoints hold no adapter, and stay where they are."),)
-    notes = tuple(_unusable(files))
     plain = [each for each in files if each["kind"] == FileKind.PLAIN]
-    if not plain:
-        return notes
-    job = {
-        "folder": str(folder),
-        "base": base or recipe.model,
-        "alpha": recipe.training.lora.alpha,
-        "dropout": recipe.training.lora.dropout,
-        "checkpoints": [_wanted(run_id, folder, each) for each in plain],
-    }
-    said = _run_engine(run_id, job)
+    said: Mapping[str, str] = {}
+    if plain and recipe.method is not Method.FULL:
+        job = {
+            "folder": str(folder),
+            "base": base or recipe.model,
+            "alpha": recipe.training.lora.alpha,
+            "dropout": recipe.training.lora.dropout,
+            "checkpoints": [_wanted(run_id, folder, each) for each in plain],
+        }
+        said = _run_engine(run_id, job)
     with db.unit_of_work() as session:
-        return (*notes, *_note_down(session, run_id, said))
+        notes = (*_unusable(recipe, files), *_note_down(session, run_id, said))
+        _remember(session, run_id, notes)
+    return notes
 
 
 def _files_of(session: Session, run: Run) -> Sequence[Mapping[str, Any]]:
@@ -61,7 +60,9 @@ def _files_of(session: Session, run: Run) -> Sequence[Mapping[str, Any]]:
     return files
 
 
-def _unusable(files: Sequence[Mapping[str, Any]]) -> Iterator[Message]:
+def _unusable(recipe: Recipe, files: Sequence[Mapping[str, Any]]) -> Iterator[Message]:
+    if recipe.method is Method.FULL:
+        yield message("This run tuned the whole model: its checkpoints hold no adapter, and stay where they are.")
     shards = [each["name"] for each in files if each["kind"] == FileKind.SHARDS]
     if shards:
         yield message(
@@ -116,3 +117,14 @@ def _note_down(session: Session, run_id: int, said: Mapping[str, str]) -> Iterat
         if problem == "" and (folder / adapter).is_dir():
             row.adapter, row.size_bytes, row.deleted_at = adapter, size_of(folder / adapter), None
             session.add(row)
+
+
+def _remember(session: Session, run_id: int, notes: Sequence[Message]) -> None:
+    """Put what could not be taken among what the page of the run says."""
+    told = select(Event).where(Event.run_id == run_id, Event.kind == NEWS).order_by(col(Event.id).desc())
+    event = session.exec(told).first()
+    if event is None:
+        return
+    before = event.data.get("notes", [])
+    event.data = event.data | {"notes": [*before, *(note for note in plain_notes(notes) if note not in before)]}
+    session.add(event)

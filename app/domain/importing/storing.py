@@ -120,7 +120,7 @@ def _with_rest(session: Session, recipe: Recipe, mix: FoundMix, rows: RowFile | 
 
 def _news_of(session: Session, run: Run) -> dict[str, Any]:
     told = select(Event.data).where(Event.run_id == run.id, Event.kind == NEWS).order_by(col(Event.id).desc())
-    return session.exec(told).first() or {}
+    return dict(session.exec(told).first() or {})
 
 
 def _forget(session: Session, run: Run) -> None:
@@ -232,11 +232,16 @@ def _record_news(session: Session, run: Run, found: FoundRun, notes: Sequence[Me
         for each in found.checkpoints
         if each.kind is not FileKind.NONE
     ]
-    told = [{"template": note.template, "values": {key: str(value) for key, value in note.values.items()}}
-            for note in notes]  # fmt: skip
-    data = {"folder": found.folder, "fingerprint": found.fingerprint, "files": files, "notes": told}
+    data = {"folder": found.folder, "fingerprint": found.fingerprint, "files": files, "notes": plain_notes(notes)}
     data["config"] = found.config.name if found.config else ""
     session.add(Event(run_id=id_of(run), attempt=run.attempt, kind=NEWS, iteration=run.iteration, data=data))
+
+
+def plain_notes(notes: Sequence[Message]) -> list[dict[str, Any]]:
+    """Return sentences as JSON holds them, to be translated when they are shown."""
+    return [
+        {"template": note.template, "values": {key: str(value) for key, value in note.values.items()}} for note in notes
+    ]
 
 
 def _keep_texts(run: Run, found: FoundRun) -> None:

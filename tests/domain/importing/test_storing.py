@@ -8,6 +8,7 @@ import pytest
 from sqlmodel import Session, col, select
 
 from app.config import settings
+from app.domain.accounts import first_admin
 from app.domain.answers import compare
 from app.domain.askings import request_asking
 from app.domain.checkpoints import request_artifact
@@ -99,7 +100,7 @@ def test_the_same_folder_again_is_the_same_run(session: Session, tmp_path: Path)
     folder = tutorial_run(tmp_path)
     first = bring(session, folder)
     rated = checkpoints_of(session, first.run)[1].answers[0]
-    session.add(Rating(user_id=_user(session), answer_id=id_of(rated), stars=5))
+    session.add(Rating(user_id=_user(session), answer_id=rated.id or 0, stars=5))
 
     again = bring(session, folder)
     (folder / "iter_900.pth").write_bytes(b"more")
@@ -113,9 +114,7 @@ def test_the_same_folder_again_is_the_same_run(session: Session, tmp_path: Path)
 
 
 def _user(session: Session) -> int:
-    from app.domain.accounts import first_admin
-
-    return id_of(first_admin(session))
+    return first_admin(session).id or 0
 
 
 def test_a_resumed_run_has_its_starts_as_attempts(session: Session, tmp_path: Path) -> None:
