@@ -115,6 +115,10 @@ class Settings(BaseSettings):
     """Networks that webhooks may reach though they are not public, such as `["10.2.0.0/16"]`. None: a server that
     can be told what to ask inside of a network is a way into it."""
 
+    # Imports
+    import_roots: tuple[Path, ...] = ()
+    """Folders that an admin may import xtuner's runs from over the API. Empty: by the command on this machine alone."""
+
     @model_validator(mode="after")
     def _check_provider(self) -> Self:
         """Refuse half a provider: a login that cannot work must not look as if it could."""

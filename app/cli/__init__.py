@@ -31,6 +31,7 @@ MODULES = {
     "ask": "asking",
     "card": "answers",
     "export": "answers",
+    "import": "imports",
     "mix": "mixes",
     "models": "models",
     "webhook": "webhooks",

@@ -193,6 +193,10 @@ def resume_run(session: Session, run_id: int) -> Run:
     """
     run = get_run(session, run_id)
     audit.note("run", run_id, name=run.name)
+    if run.imported_from:
+        raise ConflictError(
+            message("Run {id} was imported: only xtuner can go on with it. Clone it to train it here.", id=run_id)
+        )
     resumed = session.exec(
         update(Run)
         .where(col(Run.id) == run_id, col(Run.state).in_(RESUMABLE_STATES))

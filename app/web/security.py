@@ -49,6 +49,7 @@ ROLES = (  # of requests that change something: the first path that fits counts
     ("/api/v1/users", Role.ADMIN),
     ("/models", Role.ADMIN),
     ("/api/v1/models", Role.ADMIN),
+    ("/api/v1/imports", Role.ADMIN),  # looks at folders of this machine
     ("/verdicts", Role.ADMIN),  # they change what everybody is told of every run
     ("/api/v1/verdicts", Role.ADMIN),
     ("/webhooks", Role.ADMIN),

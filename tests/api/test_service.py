@@ -98,7 +98,7 @@ OPERATIONS = {
     "propose_run_near_misses", "propose_recipe_near_misses", "put_rating", "delete_rating", "list_ratings",
     "create_vote", "undo_vote", "get_pair", "list_votes", "list_models", "add_model", "get_model", "propose_model",
     "remove_model", "list_presets", "list_configs", "get_config", "render_recipe", "list_workers", "get_health",
-    "get_readiness",
+    "get_readiness", "import_run",
 }  # fmt: skip
 
 
