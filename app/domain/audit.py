@@ -72,7 +72,7 @@ def note(kind: str = "", object_id: int | str | None = None, **details: object) 
     if trail is None:
         return
     name = "" if object_id is None else str(object_id)
-    if kind and trail.object_kind and (kind, name) != (trail.object_kind, trail.object_id):
+    if kind and trail.object_kind and (trail.object_kind, trail.object_id) not in {(kind, name), (kind, "")}:
         return
     trail.is_noted = True
     if kind:
