@@ -100,7 +100,7 @@ def before_and_after(before: object, after: object) -> dict[str, object]:
     return {"before": before, "after": after}
 
 
-def changed_values(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
+def changed_values(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, Any]:
     """Return the values that differ, each before and after."""
     return {name: before_and_after(before[name], after[name]) for name in before if before[name] != after[name]}
 

@@ -109,7 +109,7 @@ def test_logins_are_listed_and_ended(client: TestClient, session: Session) -> No
     page = parsed(client.get("/account"))
     buttons = page.select(".logins-table form")
 
-    client.post(buttons[0]["action"])
+    client.post(str(buttons[0]["action"]))
     after_one = parsed(client.get("/account")).select(".logins-table tbody tr")
     client.post("/account/logins/end-others")
 
