@@ -330,8 +330,18 @@ def test_the_written_list_is_short() -> None:
         [
             *(
                 [path, "viewer"]
-                for path in ("/logout", "/answers", "/compare/blind", "/api/v1/answers", "/api/v1/votes")
+                for path in (
+                    "/logout",
+                    "/answers",
+                    "/compare/blind",
+                    "/api/v1/answers",
+                    "/api/v1/votes",
+                    "/account",
+                    "/api/v1/account",
+                    "/api/v1/tokens",
+                )
             ),
+            *([path, "admin"] for path in ("/users", "/api/v1/users")),
             *([path, "admin"] for path in ("/models", "/api/v1/models", "/verdicts", "/api/v1/verdicts")),
             ["/", "runner"],
         ]
