@@ -121,7 +121,9 @@ class RowList(Reply):
     limit: int
 
 
-@router.post("", status_code=201, summary="Upload a dataset", responses=documented(413, 503), openapi_extra=UPLOAD_BODY)
+@router.post(
+    "", status_code=201, summary="Upload a dataset", responses=documented(413, 415, 503), openapi_extra=UPLOAD_BODY
+)
 async def upload_dataset(
     request: Request,
     session: WriteSession,
