@@ -20,7 +20,10 @@ from tests.factories import make_recipe_data, make_run
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # written a second time, on purpose
-PUBLIC = {"/login", "/login/{code}", "/language", "/healthz", "/readyz", "/static"}
+PUBLIC = {
+    *("/login", "/login/{code}", "/login/oidc", "/login/oidc/callback"),
+    *("/language", "/healthz", "/readyz", "/static"),
+}
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 
 
