@@ -99,6 +99,8 @@ OPERATIONS = {
     "add_run_probe", "get_run_probes", "get_run_askings", "request_run_asking", "propose_run_near_misses",
     "propose_recipe_near_misses",
     "put_rating", "delete_rating", "list_ratings", "create_vote", "list_votes",
+    "list_webhooks", "add_webhook", "get_webhook", "change_webhook", "remove_webhook", "send_webhook_test",
+    "list_webhook_deliveries", "send_webhook_delivery_again", "get_webhook_payload",
     "list_models", "add_model", "get_model", "list_presets", "get_health", "get_readiness",
 }  # fmt: skip
 

@@ -333,6 +333,8 @@ def test_the_written_list_is_short() -> None:
                 for path in ("/logout", "/answers", "/compare/blind", "/api/v1/answers", "/api/v1/votes")
             ),
             *([path, "admin"] for path in ("/models", "/api/v1/models", "/verdicts", "/api/v1/verdicts")),
+            *([path, "admin"] for path in ("/webhooks", "/api/v1/webhooks")),
             ["/", "runner"],
         ]
     )
+    assert security.ADMINS_ONLY == ("/webhooks", "/api/v1/webhooks")
