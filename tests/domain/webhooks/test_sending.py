@@ -1,8 +1,15 @@
 """One POST, to the address that was checked and to no other."""
 
 import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from app.domain.webhooks import sending
 from app.domain.webhooks.models import DeliveryProblem
@@ -57,6 +64,45 @@ def test_a_name_that_leads_inside_is_not_connected_to(home: object) -> None:
 
     assert [each.problem for each in (inside, both, plain)] == [DeliveryProblem.BAD_ADDRESS] * 3
     assert (inside.detail, receiver.requests) == ("127.0.0.1", [])
+
+
+def test_tls_goes_by_the_name_and_not_by_the_address(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The certificate of the name is asked for and checked, though the connection is made to an address."""
+    certificate, key = make_certificate(tmp_path, "hooks.example.com")
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(certificate, key)
+    asked: list[str | None] = []
+    served.sni_callback = lambda _socket, name, _context: asked.append(name)
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    with receiving(Receiver(), tls=served) as secure:
+        refused = send(f"https://hooks.example.com:{secure.port}/", resolve=lambda *_: ["127.0.0.1"])
+        monkeypatch.setattr(sending, "_tls", lambda: trusting)
+        taken = send(f"https://hooks.example.com:{secure.port}/", resolve=lambda *_: ["127.0.0.1"])
+        other = send(f"https://other.example.com:{secure.port}/", resolve=lambda *_: ["127.0.0.1"])
+
+    assert [each.problem for each in (refused, taken, other)] == [
+        DeliveryProblem.NO_ANSWER, None, DeliveryProblem.NO_ANSWER,
+    ]  # fmt: skip
+    assert asked == ["hooks.example.com", "hooks.example.com", "other.example.com"]
+    assert len(secure.requests) == 1
+
+
+def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """Write a certificate for a name, signed by itself, and its key."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    ends = now + timedelta(days=1)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    made = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, ends)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, key_file = folder / "cert.pem", folder / "key.pem"
+    certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return certificate, key_file
 
 
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
