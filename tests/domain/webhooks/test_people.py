@@ -77,7 +77,7 @@ def test_a_redirect_is_not_followed(home: object, monkeypatch: pytest.MonkeyPatc
     allow_loopback(monkeypatch)
     with (
         receiving(Receiver(text="{}")) as other,
-        receiving(Receiver(status=302, headers={"Location": other.url})) as first,
+        receiving(Receiver(status=307, headers={"Location": other.url})) as first,
     ):
         outcome = tell_people(f"ntfy://127.0.0.1:{first.port}/secrettopic", "Hello")
 

@@ -2,9 +2,11 @@
 
 import socket
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpcore2 as httpcore
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -13,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from app.domain.webhooks import sending
 from app.domain.webhooks.models import DeliveryProblem
-from app.domain.webhooks.sending import KEPT_REPLY, Outcome, post
+from app.domain.webhooks.sending import KEPT_REPLY, Outcome, _TimedStream, post
 from tests.receivers import Receiver, allow_loopback, receiving
 
 
@@ -108,11 +110,11 @@ def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     """It counts as not taken, wherever it leads."""
     with receiving(Receiver()) as other:
-        receiver.status, receiver.headers = 302, {"Location": other.url}
+        receiver.status, receiver.headers = 307, {"Location": other.url}
 
         outcome = send(receiver.url)
 
-    assert (outcome.problem, outcome.status_code, other.requests) == (DeliveryProblem.NOT_TAKEN, 302, [])
+    assert (outcome.problem, outcome.status_code, other.requests) == (DeliveryProblem.NOT_TAKEN, 307, [])
 
 
 def test_gone_is_told_apart(receiver: Receiver) -> None:
@@ -155,7 +157,22 @@ def test_nobody_there_is_a_problem_and_no_exception(receiver: Receiver) -> None:
 
 
 def test_a_slow_answer_ends_in_time(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However it is slow: a try is over at a moment, not at a silence."""
+    """Silence is a problem like any other."""
     monkeypatch.setattr(sending, "MOST_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert send(f"http://127.0.0.1:{silent.getsockname()[1]}/").problem is DeliveryProblem.TOO_SLOW
+
+
+class Dripping(httpcore.NetworkStream):
+    """A connection that always has one byte more."""
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - as any stream
+        """Return it at once."""
+        return b"x"
+
+
+def test_a_try_is_over_at_a_moment_and_not_at_a_silence() -> None:
+    """An answer that drips for ever never runs into a timeout of a single read."""
+    assert _TimedStream(Dripping(), time.monotonic() + 60).read(1) == b"x"
+    with pytest.raises(httpcore.ReadTimeout):
+        _TimedStream(Dripping(), time.monotonic()).read(1)
