@@ -40,35 +40,33 @@ def make_judged(session: Session, *verdicts: str, state: RunState = RunState.FIN
     return run
 
 
-@pytest.mark.parametrize(
-    ("verdicts", "state", "required", "code"),
-    [
-        (["good", "parrot"], RunState.FINISHED, "good", 0),
-        (["leaking", "parrot"], RunState.FINISHED, "good", 5),
-        (["leaking", "parrot"], RunState.FINISHED, "leaking", 0),
-        (["good"], RunState.FINISHED, "leaking", 0),
-        (["parrot", "not-learnt"], RunState.FINISHED, "leaking", 5),
-        ([], RunState.FINISHED, "good", 5),
-        (["parrot"], RunState.FINISHED, None, 0),
-        (["good"], RunState.FAILED, "good", 3),
-        (["good"], RunState.CANCELLED, None, 4),
-    ],
-)
+ENDS = [
+    (["good", "parrot"], RunState.FINISHED, "good", 0),
+    (["leaking", "parrot"], RunState.FINISHED, "good", 5),
+    (["leaking", "parrot"], RunState.FINISHED, "leaking", 0),
+    (["good"], RunState.FINISHED, "leaking", 0),
+    (["parrot", "not-learnt"], RunState.FINISHED, "leaking", 5),
+    ([], RunState.FINISHED, "good", 5),
+    (["parrot"], RunState.FINISHED, None, 0),
+    (["good"], RunState.FAILED, "good", 3),
+    (["good"], RunState.CANCELLED, None, 4),
+]
+
+
 @pytest.mark.usefixtures("server")
-def test_the_exit_code_says_what_the_run_came_to(
-    session: Session, *, verdicts: list[str], state: RunState, required: str | None, code: int
-) -> None:
+def test_the_exit_code_says_what_the_run_came_to(session: Session) -> None:
     """Its failure before its verdicts; the reason is on standard error, and the same is in the JSON."""
-    run = make_judged(session, *verdicts, state=state)
-    options = ["--require", required] if required else []
+    for verdicts, state, required, code in ENDS:
+        run = make_judged(session, *verdicts, state=state)
+        options = ["--require", required] if required else []
 
-    told = temper("wait", str(run.id), *options)
-    outcome = json.loads(temper("wait", str(run.id), *options, "--json").stdout)["outcome"]
+        told = temper("wait", str(run.id), *options)
+        outcome = json.loads(temper("wait", str(run.id), *options, "--json").stdout)["outcome"]
 
-    assert (told.exit_code, outcome["exit_code"]) == (code, code)
-    assert ("Error: " in told.stderr) is (code != 0)
-    assert outcome["required"] == required
-    assert outcome["verdict"] == (verdicts[0] if verdicts else None)
+        assert (told.exit_code, outcome["exit_code"]) == (code, code), verdicts
+        assert ("Error: " in told.stderr) is (code != 0)
+        assert outcome["required"] == required
+        assert outcome["verdict"] == (verdicts[0] if verdicts else None)
 
 
 @pytest.mark.usefixtures("server")

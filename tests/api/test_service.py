@@ -98,7 +98,8 @@ OPERATIONS = {
     "propose_run_near_misses", "propose_recipe_near_misses", "put_rating", "delete_rating", "list_ratings",
     "create_vote", "undo_vote", "get_pair", "list_votes", "list_models", "add_model", "get_model", "propose_model",
     "remove_model", "list_presets", "list_configs", "get_config", "render_recipe", "list_workers", "get_health",
-    "get_readiness", "import_run",
+    "get_readiness", "import_run", "list_webhooks", "add_webhook", "get_webhook", "change_webhook", "remove_webhook",
+    "send_webhook_test", "list_webhook_deliveries", "send_webhook_delivery_again", "get_webhook_payload",
 }  # fmt: skip
 
 

@@ -1,7 +1,5 @@
 """Webhooks by the API: an admin's, with a secret that is shown once."""
 
-from typing import Any
-
 import pytest
 from fastapi.testclient import TestClient
 from sqlmodel import Session
@@ -32,42 +30,35 @@ def test_a_webhook_s_life(api: TestClient) -> None:
     assert api.get(address).status_code == 404
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "http://169.254.169.254/latest/meta-data",
-        "http://2852039166/",
-        "file:///etc/passwd",
-        "http://localhost:8321/",
-        "http://[::ffff:10.0.0.1]/",
-        "https://me:secret@ci.example.com/",
-    ],
-)
-def test_an_address_of_this_machine_or_its_network_is_refused(api: TestClient, address: str) -> None:
-    """With the field named; an admin's own doing, and still nothing that may happen by mistake."""
-    reply = api.post(WEBHOOKS, json={"address": address})
+REFUSED = [
+    *(
+        ({"address": address}, "address")
+        for address in (
+            "http://169.254.169.254/latest/meta-data",
+            "http://2852039166/",
+            "file:///etc/passwd",
+            "http://localhost:8321/",
+            "http://[::ffff:10.0.0.1]/",
+            "https://me:secret@ci.example.com/",
+        )
+    ),
+    ({"address": "https://x.example/", "events": []}, "events"),
+    ({"address": "https://x.example/", "events": ["run.started"]}, "events.0"),
+    ({"address": "https://x.example/", "language": "fr"}, "language"),
+    ({"address": "https://x.example/", "name": "a\u202eb"}, "name"),
+    ({"address": "https://x.example/", "secret": "mine"}, "secret"),
+    ({"address": "syslog://", "kind": "person"}, "address"),
+]
 
-    assert reply.status_code == 422
-    assert [each["field"] for each in reply.json()["error"]["fields"]] == ["address"]
 
+def test_what_cannot_be_used_is_named(api: TestClient) -> None:
+    """An address of this machine or its network, though an admin asks; a secret that is the caller's own, and weak."""
+    for body, field in REFUSED:
+        reply = api.post(WEBHOOKS, json=body)
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({"address": "https://x.example/", "events": []}, "events"),
-        ({"address": "https://x.example/", "events": ["run.started"]}, "events.0"),
-        ({"address": "https://x.example/", "language": "fr"}, "language"),
-        ({"address": "https://x.example/", "name": "a\u202eb"}, "name"),
-        ({"address": "https://x.example/", "secret": "mine"}, "secret"),
-        ({"address": "syslog://", "kind": "person"}, "address"),
-    ],
-)
-def test_what_cannot_be_used_is_named(api: TestClient, body: dict[str, Any], field: str) -> None:
-    """A secret is never the caller's, so that it is never a weak one."""
-    reply = api.post(WEBHOOKS, json=body)
-
-    assert reply.status_code == 422
-    assert reply.json()["error"]["fields"][0]["field"] == field
+        assert reply.status_code == 422, body
+        assert [each["field"] for each in reply.json()["error"]["fields"]] == [field]
+    assert api.get(WEBHOOKS).json()["webhooks"] == []
 
 
 def test_a_test_says_what_became_of_it(api: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,9 +49,11 @@ class Claimed:
 
 
 def due_id(session: Session) -> int | None:
-    """Return the id of the message that has waited longest for its next try; None when none is due."""
+    """Return the id of a message that is due, one that was tried less before others; None when none is."""
     statement = select(Delivery.id).join(Webhook).where(*_due(utc_now()), col(Webhook.is_enabled))
-    return session.exec(statement.order_by(col(Delivery.next_try_at), col(Delivery.id)).limit(1)).first()
+    return session.exec(
+        statement.order_by(col(Delivery.tries), col(Delivery.next_try_at), col(Delivery.id)).limit(1)
+    ).first()
 
 
 def _due(now: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -48,6 +48,7 @@ REFUSED_PARAMETERS = (
 MOST_SECONDS = 40.0  # two addresses of a slow mail server, one after the other
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR")
 MODULE = "app.domain.webhooks.speaker"
+MOST_SCHEME = 40  # characters of it that are said back
 SHORTEST_SECRET = 4  # characters of a part of an address that a log must not show
 
 
@@ -62,8 +63,12 @@ def check_person_address(address: str) -> None:
     if not separator or len(address) > LONGEST or not address.isprintable():
         raise refused(message("Give an address of apprise, such as ntfys://ntfy.sh/topic or mailtos://…"))
     if scheme.lower() not in SERVICES:
-        known = ", ".join(sorted(SERVICES))
-        raise refused(message("{scheme}:// is not taken. Take one of {known}.", scheme=scheme, known=known))
+        text = message(
+            "{scheme}:// is not taken. Mail, chats and phones are, such as mailtos, slack, discord, tgram, ntfys, "
+            "dingtalk, feishu and wecombot: see docs/webhooks.md.",
+            scheme=scheme[:MOST_SCHEME],
+        )
+        raise refused(text)
     if not rest:
         raise refused(message("Say where to: nothing stands behind {scheme}://.", scheme=scheme))
     for name, _ in parse_qsl(address.partition("?")[2], keep_blank_values=True):

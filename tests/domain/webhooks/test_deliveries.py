@@ -67,6 +67,7 @@ def test_a_late_worker_writes_nothing(session: Session) -> None:
     assert late is not None
 
     record(session, late, NOT_TAKEN)
+    session.flush()
 
     assert deliveries(session)[0].problem is None
 
