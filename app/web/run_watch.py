@@ -37,6 +37,7 @@ class RunWatch(Generic[Seen]):
         self.run_id, self.every, self.watchers, self.turn = run_id, every, 0, 0
         self._look, self._looks = look, dict[int, asyncio.Task[Seen]]()
         self._turned = asyncio.Event()
+        self.is_over = False
 
     async def look(self, after: int) -> Seen:
         """Return what is in the ledger after an id, as one of this turn's watchers has found it."""
@@ -59,10 +60,10 @@ class RunWatch(Generic[Seen]):
 
     async def listen(self) -> None:
         """End a turn whenever the run's channel says something, or nobody has for a while."""
-        while True:
+        while not self.is_over:
             try:
                 async with _subscription(self.run_id, most_seconds=self.every) as pubsub:
-                    while True:
+                    while not self.is_over:
                         if await pubsub.get_message(timeout=self.every):
                             await asyncio.sleep(min(self.every, GATHER_SECONDS))
                             while await pubsub.get_message():
@@ -74,6 +75,8 @@ class RunWatch(Generic[Seen]):
 
 
 _watches: dict[tuple[asyncio.AbstractEventLoop, int], tuple[RunWatch[Any], asyncio.Task[None]]] = {}
+
+_ending: set[asyncio.Task[None]] = set()
 
 
 @asynccontextmanager
@@ -91,9 +94,10 @@ async def watching(run_id: int, *, look: Callable[[int, int], Seen], every: floa
         watch.watchers -= 1
         if not watch.watchers:
             del _watches[key]
+            watch.is_over = True  # the client of Redis loses a cancellation now and then
             listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await listening
+            _ending.add(listening)  # nobody waits for it, and nobody else holds it
+            listening.add_done_callback(_ending.discard)
 
 
 @asynccontextmanager
