@@ -11,7 +11,7 @@ from sqlmodel import Session, select
 from app.domain import accounts
 from app.domain.login_tries import TRIES
 from app.domain.models import Credential, Role
-from app.web import login
+from app.web.login import tries
 from tests.conftest import COOKIE, forget_settings
 
 HOUR = timedelta(hours=1)
@@ -196,7 +196,7 @@ def test_who_must_wait_is_told_how_long(anonymous: TestClient, session: Session)
     accounts.set_password(session, accounts.add_user(session, "ada", role=Role.VIEWER), PASSWORD)
     session.commit()
     for number in range(TRIES):
-        login.tries().take(f"10.0.0.{number}", "admin")
+        tries().take(f"10.0.0.{number}", "admin")
 
     locked = anonymous.post("/login", headers=HERE, data={"name": "admin", "password": PASSWORD})
     other = anonymous.post("/login", headers=HERE, data={"name": "ada", "password": PASSWORD})
