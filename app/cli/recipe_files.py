@@ -31,7 +31,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         fail(f"{path} cannot be read: it is nested too deeply.")
     except (OSError, ValueError, YAMLError) as error:
         fail(f"{path} cannot be read: {error}")
-    if not isinstance(read, dict) or not read:
+    if not isinstance(read, dict):
         fail(f"{path} holds no recipe: an object with named settings is needed.")
     return read
 
@@ -44,6 +44,8 @@ def _text_of(path: Path) -> str:
             data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise ValueError(f"it has more than {MOST_BYTES >> 20} MiB")
+    if not data.strip():
+        raise ValueError("it is empty")
     return data.decode("utf-8-sig")
 
 

@@ -20,7 +20,7 @@ DEEP = re.compile(r"(?:[\[{]\s*){32}")  # what takes quadratic time to find out 
 MOST_NODES = 1_000_000  # of a document with every alias written out; a recipe of 5,000 pairs has some 30,000
 
 
-class RecipeLoader(yaml.SafeLoader):  # type: ignore[misc] - PyYAML ships no types
+class RecipeLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML ships no types
     """A safe loader with the plain types of YAML 1.2, which refuses a name that stands twice."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own way
