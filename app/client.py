@@ -218,11 +218,11 @@ class TemperClient(DatasetCalls, SweepCalls):
 
     def review_model(self, source: str) -> dict[str, Any]:
         """Return what could run code in a folder on the server, or in the cache of a hub id there."""
-        return self._ask("GET", "/models/review", params={"source": source})
+        return cast("dict[str, Any]", self._ask("GET", "/models/review", params={"source": source}))
 
     def approve_model(self, source: str, sha256: str) -> dict[str, Any]:
         """Approve these files of a folder by their hash: whoever calls this has looked at them."""
-        return self._ask("POST", "/models/approvals", json={"source": source, "sha256": sha256})
+        return cast("dict[str, Any]", self._ask("POST", "/models/approvals", json={"source": source, "sha256": sha256}))
 
     def model(self, name: str) -> Model | None:
         """Return the model of a name, None when it is not registered."""

@@ -9,11 +9,12 @@ from sqlmodel import Session
 
 from app.config import settings
 from app.domain.beneath import append_beneath, make_beneath, open_beneath, read_beneath, write_beneath
-from app.domain.errors import InvalidError
-from app.domain.models import RunState
+from app.domain.downloads import open_artifact
+from app.domain.errors import InvalidError, NotFoundError
+from app.domain.models import Artifact, ArtifactKind, ArtifactState, RunState
 from app.domain.registry import look_at
 from app.domain.runs import id_of
-from tests.factories import attempt_of, make_run
+from tests.factories import attempt_of, make_checkpoint, make_run
 from tests.model_folders import make_model_folder
 from worker.children import Place, start_child
 from worker.gpus import Device
@@ -43,6 +44,30 @@ def test_an_address_opens_no_other_file(client: Any, session: Session, start: st
         reply = client.get(start + name)
         assert reply.status_code in {303, 307, 400, 404, 405, 414}, (start + name, reply.status_code)
         assert "root:" not in reply.text
+
+
+def test_an_artifact_s_list_names_no_file_outside(session: Session, secret: Path) -> None:
+    """19: What an engine wrote down as a file's name is looked at as any other: up, from the root, through a link."""
+    run = make_run(session, state=RunState.FINISHED)
+    checkpoint = make_checkpoint(session, run, iteration=5)
+    folder = settings().run_folder(id_of(run)) / "artifacts" / "1"
+    folder.mkdir(parents=True)
+    (folder / "link").symlink_to(secret)
+    up = os.path.relpath(secret, folder)
+
+    for name in (up, str(secret), "link"):
+        file = {"name": name, "size_bytes": len(SECRET), "sha256": "a" * 64}
+        artifact = Artifact(
+            checkpoint_id=checkpoint.id or 0,
+            kind=ArtifactKind.ADAPTER,
+            state=ArtifactState.FINISHED,
+            folder="artifacts/1",
+            files=[file],
+        )
+        session.add(artifact)
+        session.commit()
+        with pytest.raises(NotFoundError):
+            open_artifact(session, artifact.id or 0)
 
 
 @pytest.fixture
