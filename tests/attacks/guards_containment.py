@@ -2,7 +2,7 @@
 
 from tests.attacks.mutations import Guard
 
-KERNEL, DANGERS, TEMPLATES = "app/kernel_rules.py", DANGERS, "app/domain/chat_templates.py"
+KERNEL, DANGERS, TEMPLATES = "app/kernel_rules.py", "app/domain/model_dangers.py", "app/domain/chat_templates.py"
 RECOGNISING = "app/domain/datasets/recognising.py"
 GUARDS = [
     Guard(

@@ -170,7 +170,12 @@ def test_a_file_of_a_model_is_a_file(tmp_path: Path, secret: Path, name: str, ki
     if kind == "pipe":
         os.mkfifo(folder / name)
     else:
-        targets = {"zero": "/dev/zero", "environ": "/proc/self/environ", "outside": secret, "nowhere": "/none"}
+        targets: dict[str, str | Path] = {
+            "zero": "/dev/zero",
+            "environ": "/proc/self/environ",
+            "outside": secret,
+            "nowhere": "/none",
+        }
         (folder / name).symlink_to(targets[kind])
 
     with pytest.raises(InvalidError, match="source"):
