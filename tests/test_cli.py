@@ -15,8 +15,8 @@ from app.domain.recipes import Recipe
 from tests.conftest import forget_settings
 from tests.factories import IDENTITY, make_checkpoint, make_model, make_recipe_data, make_run
 
-COMMANDS = ("up", "web", "worker", "demo", "run", "runs", "show", "stop", "compare", "card", "export", "models",
-            "token", "user", "password", "login-link", "migrate", "doctor")  # fmt: skip
+COMMANDS = ("up", "web", "worker", "demo", "run", "runs", "show", "stop", "compare", "card", "export", "import",
+            "models", "token", "user", "password", "login-link", "migrate", "doctor")  # fmt: skip
 
 
 @pytest.fixture

@@ -332,7 +332,10 @@ def test_the_written_list_is_short() -> None:
                 [path, "viewer"]
                 for path in ("/logout", "/answers", "/compare/blind", "/api/v1/answers", "/api/v1/votes")
             ),
-            *([path, "admin"] for path in ("/models", "/api/v1/models", "/verdicts", "/api/v1/verdicts")),
+            *(
+                [path, "admin"]
+                for path in ("/models", "/api/v1/models", "/api/v1/imports", "/verdicts", "/api/v1/verdicts")
+            ),
             ["/", "runner"],
         ]
     )
