@@ -16,7 +16,7 @@ from tests.conftest import forget_settings
 from tests.factories import IDENTITY, make_checkpoint, make_model, make_recipe_data, make_run
 
 COMMANDS = ("up", "web", "worker", "demo", "run", "wait", "runs", "show", "stop", "compare", "ask", "card", "export",
-            "models", "token", "user", "password", "audit", "login-link", "migrate", "doctor")  # fmt: skip
+            "import", "models", "token", "user", "password", "audit", "login-link", "migrate", "doctor")  # fmt: skip
 
 
 @pytest.fixture

@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 from fastapi.testclient import TestClient
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 from typer.testing import CliRunner, Result
 
 from app.cli import app
-from app.domain.models import Run
+from app.domain import queue
+from app.domain.checkpoints import request_artifact
+from app.domain.errors import ConflictError
+from app.domain.models import ArtifactKind, Checkpoint, Run
+from tests.conftest import ROOT, forget_settings
 from tests.xtuner_folders import IDENTITY, tutorial_run
 
 
@@ -81,3 +85,28 @@ def test_what_cannot_be_read_ends_in_a_sentence(tmp_path: Path, options: tuple[s
     assert refused.exit_code == 1
     assert says in refused.stderr
     assert refused.exception is None or isinstance(refused.exception, SystemExit)
+
+
+def test_adapters_are_taken_on_request(
+    client: TestClient, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their checkpoints can be converted then; one that is damaged is named, on the run's page too."""
+    monkeypatch.setenv("TEMPER_ENGINE", "tests.adopting_engine")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    forget_settings()
+    folder = tutorial_run(tmp_path / "train")
+
+    told = read("import", folder, "--copy")
+    again = read("import", folder)
+
+    rows = session.exec(select(Checkpoint).order_by(col(Checkpoint.iteration))).all()
+    assert [row.adapter for row in rows] == ["", "adapters/iter_300", "", "adapters/iter_768"]
+    assert [row.size_bytes for row in rows] == [0, 4, 0, 4]
+    assert again["outcome"] == "unchanged"
+    assert any("iter_600.pth" in note for note in told["notes"])
+    assert "it is &lt;damaged&gt;" in client.get(f"/runs/{told['run']}").text
+    with queue.collecting() as messages:
+        request_artifact(session, rows[1].id or 0, ArtifactKind.ADAPTER)
+    assert [each.task for each in messages] == ["checkpoints.convert"]
+    with pytest.raises(ConflictError, match="not on this machine"):
+        request_artifact(session, rows[3].id or 0, ArtifactKind.MERGED)

@@ -345,7 +345,8 @@ def test_the_written_list_is_short() -> None:
                 )
             ),
             *([path, "admin"] for path in ("/users", "/api/v1/users")),
-            *([path, "admin"] for path in ("/models", "/api/v1/models", "/verdicts", "/api/v1/verdicts")),
+            *([path, "admin"] for path in ("/models", "/api/v1/models", "/api/v1/imports")),
+            *([path, "admin"] for path in ("/verdicts", "/api/v1/verdicts")),
             *([path, "admin"] for path in ("/webhooks", "/api/v1/webhooks")),
             ["/", "runner"],
         ]

@@ -79,6 +79,8 @@ def store_run(session: Session, found: FoundRun, mix: FoundMix, wishes: Wishes, 
     """
     take_turns(session)  # two imports of one folder at once make one run
     run = session.exec(select(Run).where(Run.imported_from == found.folder)).first()
+    if run is not None:
+        wishes, mix = _as_before(run, asked_in(found), wishes, mix)
     model = base_of(session, found.config, wishes.model)
     recipe, notes = plan_recipe(found, mix, wishes, model=model.name)
     recipe = _with_rest(session, recipe, mix, rows)
@@ -97,6 +99,20 @@ def store_run(session: Session, found: FoundRun, mix: FoundMix, wishes: Wishes, 
     _record_news(session, run, found, notes)
     _keep_texts(run, found)
     return Imported(run, outcome, notes)
+
+
+def _as_before(run: Run, asked: Sequence[str], wishes: Wishes, mix: FoundMix) -> tuple[Wishes, FoundMix]:
+    """Return what is wished, and the mix: what the user does not say this time is as it was said the last time."""
+    before = Recipe.model_validate(run.recipe)
+    groups = {folded(probe.question).text: probe.group for probe in before.probes}
+    known = {
+        number: groups[words]
+        for number, question in enumerate(asked, start=1)
+        if (words := folded(question).text) in groups
+    }
+    if before.mix.identity and not mix.mix.identity:
+        mix = FoundMix(before.mix, mix.rows)
+    return Wishes(wishes.name or run.name, wishes.model or run.model.name, {**known, **(wishes.groups or {})}), mix
 
 
 def _with_rest(session: Session, recipe: Recipe, mix: FoundMix, rows: RowFile | None) -> Recipe:

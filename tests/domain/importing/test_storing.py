@@ -117,6 +117,21 @@ def _user(session: Session) -> int:
     return first_admin(session).id or 0
 
 
+def test_what_was_said_once_need_not_be_said_again(session: Session, tmp_path: Path) -> None:
+    """Name, model, identity and groups stay, until the user says otherwise."""
+    folder = tutorial_run(tmp_path)
+    wishes = Wishes("mine", "chat", {3: ProbeGroup.GENERAL})
+    first = bring(session, folder, wishes, identity=[IDENTITY])
+
+    again = bring(session, folder)
+    other = bring(session, folder, Wishes(name="other"), identity=["我是小助手"])
+
+    assert (first.run.id, again.outcome, other.outcome) == (other.run.id, "unchanged", "updated")
+    recipe = recipe_of(other.run)
+    assert (recipe.name, recipe.model, recipe.probes[2].group) == ("other", "chat", "general")
+    assert [pair.answer for pair in recipe.mix.identity] == ["我是小助手"]
+
+
 def test_a_resumed_run_has_its_starts_as_attempts(session: Session, tmp_path: Path) -> None:
     """Each with where it went on from; the numbers are one line."""
     write_config(tmp_path, every=100)
