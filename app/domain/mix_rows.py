@@ -117,7 +117,8 @@ def plan_rows(sources: Sequence[Source]) -> tuple[SourceRows, ...]:
         total, least = (counted / (1 - shares) if shares < 1 else 0.0), 1
         return tuple(_given(source, total, least=least) for source in sources)
     shared = [source for source in sources if source.share and source.distinct]
-    whole = max((math.ceil(source.distinct * shares / (source.share or 1)) for source in shared), default=0)
+    wanted = (source.distinct * shares / (source.share or 1) for source in shared)
+    whole = max((math.ceil(min(rows, MOST_ROWS)) for rows in wanted), default=0)
     total = min(whole / (shares or 1), MOST_ROWS)  # of shares that are next to nothing it would be infinite
     return tuple(_given(source, total, least=source.distinct) for source in sources)
 
@@ -128,5 +129,5 @@ def _given(source: Source, total: float, *, least: int) -> SourceRows:
     elif source.share is None:
         rows = source.distinct * (1 + source.count)
     else:
-        rows = max(round(source.share * total), least) if total else source.distinct
+        rows = max(round(min(source.share * total, MOST_PLANNED)), least) if total else source.distinct
     return SourceRows(source.key, source.title, source.distinct, rows)

@@ -1,5 +1,6 @@
 """Coming in without a login, by guessing, or from another site."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from fastapi.testclient import TestClient
 from pwdlib import PasswordHash
 from sqlmodel import Session, select
 
+from app.api import events
 from app.domain import accounts
+from app.domain.columns import utc_now
 from app.domain.login_tries import TRIES, WINDOW_SECONDS
-from app.domain.models import Dataset, Model, Run, RunState
-from app.web import login
+from app.domain.models import Credential, Dataset, Model, Run, RunState
+from app.web import login, permits, streams
 from tests.conftest import COOKIE, log_in
 from tests.factories import make_model, make_run
 from tests.saved_sets import make_set
@@ -61,6 +64,40 @@ def set_password(session: Session) -> None:
 
 def try_password(client: TestClient, password: str, name: str = "admin") -> Any:
     return client.post("/login", headers=HERE, data={"name": name, "password": password})
+
+
+# ── Without a login ────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("path", ["/runs/{id}/events", "/api/v1/runs/{id}/events"])
+def test_a_stream_is_closed_when_its_login_ends(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """2: A stream that is open when its login is ended is closed at the next look, without an end of the run."""
+    monkeypatch.setattr(permits, "CHECK_SECONDS", 0.1)
+    for module in (streams, events):
+        monkeypatch.setattr(module, "LOOK_SECONDS", 0.1)
+    run = make_run(session, state=RunState.RUNNING)
+    credential = session.exec(select(Credential)).one()
+
+    def log_out() -> None:
+        credential.revoked_at = utc_now()
+        session.add(credential)
+        session.commit()
+
+    timer = threading.Timer(0.5, log_out)
+    timer.start()
+    reply = client.get(path.format(id=run.id))
+    timer.join()
+
+    assert reply.status_code == 200
+    assert "event: end" not in reply.text
+    assert client.get(path.format(id=run.id), headers={"Accept": "text/event-stream"}).status_code == 401
+
+
+def test_no_stream_is_longer_than_a_minute_past_its_login() -> None:
+    """2: A login is looked at so often that a stream outlives it by less than a minute."""
+    assert permits.CHECK_SECONDS + streams.LOOK_SECONDS < 60
 
 
 # ── Guessing ───────────────────────────────────────────────────────────────
