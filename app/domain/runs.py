@@ -56,7 +56,6 @@ def create_run(  # noqa: PLR0913 - what a run is told beside its recipe
     if after_run_id is not None:
         get_run(session, after_run_id)
     check_saved(session, recipe.mix.files)
-    _check_room(session)
     run = Run(
         name=recipe.name,
         model_id=id_of(model_to_train(session, recipe.model)),
@@ -93,6 +92,7 @@ def _made_by(session: Session, request_key: str) -> Run | None:
 
 
 def _store(session: Session, run: Run, recipe: Recipe) -> Run:
+    _check_room(session)
     session.add(run)
     session.flush()  # the probes and the message need the run's id
     _store_probes(session, id_of(run), recipe)

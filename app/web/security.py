@@ -49,7 +49,7 @@ ROLES = (  # of requests that change something: the first path that fits counts
 )
 READ_ROLES = {  # of requests that only look, where a reader may not: all others take a viewer
     "/models/proposal": Role.ADMIN,  # looks at folders of this machine
-    "/api/v1/models/proposal": Role.ADMIN,
+    "/api/v1/model-proposal": Role.ADMIN,
     "/runs/new": Role.RUNNER,  # whatever is filled in there is asked for by POST
     "/sweeps/new": Role.RUNNER,
 }
