@@ -68,6 +68,7 @@ _MODULES = (
 )
 for _module in _MODULES:
     api.include_router(_module.router)
+api.include_router(models.proposals)
 
 router = APIRouter(generate_unique_id_function=lambda route: route.name)  # operation ids: `create_run`, `list_runs`
 

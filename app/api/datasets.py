@@ -179,7 +179,7 @@ def list_datasets(
     if is_lines:
         return as_lines(_all_datasets(q, name))
     after = mark_in(cursor, "datasets", q, name)
-    page = store.list_datasets(session, query=q, name=name, before_id=after and after.id, limit=limit + 1)
+    page = store.list_datasets(session, query=q, name=name, before_id=after.id if after else None, limit=limit + 1)
     datasets = [DatasetReply.model_validate(dataset) for dataset in page.datasets[:limit]]
     has_more = len(page.datasets) > limit
     more = cursor_at(Mark(None, datasets[-1].id), "datasets", q, name) if has_more else None

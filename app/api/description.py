@@ -87,11 +87,10 @@ def _add_what_all_have(method: str, operation: dict[str, Any]) -> None:
         failures.append(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
     for status in failures:
         answers.setdefault(str(int(status)), {"description": status.phrase})
-    for status, answer in answers.items():
-        if status >= "400":  # also where the success is a file: FastAPI gives both its media type
+    for code, answer in answers.items():
+        if code >= "400":  # also where the success is a file: FastAPI gives both its media type
             answer["content"] = ERROR
-        headers = _headers(method, status, operation)
-        if headers:
+        if headers := _headers(method, code, operation):
             answer["headers"] = headers
     operation["responses"] = dict(sorted(answers.items()))
 

@@ -129,5 +129,5 @@ def _given(source: Source, total: float, *, least: int) -> SourceRows:
     elif source.share is None:
         rows = source.distinct * (1 + source.count)
     else:
-        rows = max(round(min(source.share * total, MOST_PLANNED)), least) if total else source.distinct
+        rows = max(round(source.share * total), least) if total else source.distinct
     return SourceRows(source.key, source.title, source.distinct, rows)

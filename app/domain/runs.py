@@ -54,7 +54,9 @@ def create_run(  # noqa: PLR0913 - what a run is told beside its recipe
     """
     if request_key is not None and (made := _made_by(session, request_key)):
         return made
-    _check_start(session, recipe, after_run_id=after_run_id)
+    if after_run_id is not None:
+        get_run(session, after_run_id)
+    check_saved(session, recipe.mix.files)
     run = Run(
         name=recipe.name,
         model_id=id_of(model_to_train(session, recipe.model)),
@@ -69,10 +71,7 @@ def create_run(  # noqa: PLR0913 - what a run is told beside its recipe
     return _store(session, run, recipe) if request_key is None else _store_once(session, run, recipe)
 
 
-def _check_start(session: Session, recipe: Recipe, *, after_run_id: int | None) -> None:
-    if after_run_id is not None:
-        get_run(session, after_run_id)
-    check_saved(session, recipe.mix.files)
+def _check_room(session: Session) -> None:
     most = settings().queued_runs
     if count_runs(session, RunState.QUEUED) >= most:
         raise TooManyError(message("{most} runs wait already, and no more fit. Stop some, or wait.", most=most))
@@ -94,6 +93,7 @@ def _made_by(session: Session, request_key: str) -> Run | None:
 
 
 def _store(session: Session, run: Run, recipe: Recipe) -> Run:
+    _check_room(session)
     session.add(run)
     session.flush()  # the probes and the message need the run's id
     audit.note("run", run.id, name=run.name)

@@ -60,7 +60,7 @@ READ_ROLES = {  # of requests that only look, where a reader may not: all others
     "/models/proposal": Role.ADMIN,  # looks at folders of this machine
     "/models/review": Role.ADMIN,
     "/api/v1/models/review": Role.ADMIN,
-    "/api/v1/models/proposal": Role.ADMIN,
+    "/api/v1/model-proposal": Role.ADMIN,
     "/runs/new": Role.RUNNER,  # whatever is filled in there is asked for by POST
     "/sweeps/new": Role.RUNNER,
 }
