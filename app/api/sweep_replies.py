@@ -57,7 +57,7 @@ class SweepRun(Reply):
     name: str
     state: RunState
     stopped_by: StopCause | None
-    values: dict[SweepSetting, float]
+    values: dict[SweepSetting, int | float]
     """Of the settings that vary."""
     identity_rows: int
     other_rows: int
@@ -98,7 +98,7 @@ class PlannedSweepRun(Reply):
     """One run of a sweep before it starts."""
 
     name: str
-    values: dict[SweepSetting, float]
+    values: dict[SweepSetting, int | float]
     iterations: int | None
     seconds: float | None
 
