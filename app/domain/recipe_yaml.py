@@ -21,7 +21,7 @@ MOST_NODES = 1_000_000  # of a document with every alias written out; a recipe o
 
 
 class RecipeLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML ships no types
-    """A safe loader with the plain types of YAML 1.2, which refuses a name that stands twice."""
+    """A safe loader with the plain types of YAML 1.2, which refuses a name that stands twice, or is no text."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own way
 
@@ -32,6 +32,8 @@ class RecipeLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML ships no ty
         if twice is not None:
             raise yaml.constructor.ConstructorError(None, None, f"“{twice}” stands here twice", node.start_mark)
         built: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
+        if not all(isinstance(name, str) for name in built):
+            raise yaml.constructor.ConstructorError(None, None, "a name here is no text", node.start_mark)
         return built
 
 
