@@ -132,7 +132,8 @@ class RowList(Page):
     status_code=201,
     summary="Upload a dataset",
     response_model=DatasetReply,
-    responses=documented(409, 413, 415, 503) | {200: {"model": DatasetReply, "description": "This version is there already."}},
+    responses=documented(409, 413, 415, 503)
+    | {200: {"model": DatasetReply, "description": "This version is there already."}},
     openapi_extra=UPLOAD_BODY,
 )
 async def upload_dataset(

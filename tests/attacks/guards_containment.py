@@ -12,7 +12,6 @@ GUARDS = [
         '    keep_versions(folder)\n    __import__("os").system(f"echo {recipe.name!r} >/dev/null")\n',
     ),
     Guard(17, "app/domain/registry.py", r'_NAME = re.compile(rf"\w[\w.-]', r'_NAME = re.compile(rf"[\w.-][\w.-]'),
-    Guard(17, "app/domain/recipes.py", 'StringConstraints(pattern=r"^[0-9a-f]{64}$")', "StringConstraints()"),
     Guard(18, "app/domain/recipe_parts.py", 'extra="forbid"', 'extra="ignore"'),
     Guard(19, "app/domain/downloads.py", "is_inside = path.parent == folder and", "is_inside =", "artifact"),
     Guard(19, "app/domain/downloads.py", "and path.resolve() == path", "", "artifact"),
