@@ -60,8 +60,8 @@ def test_the_exit_code_says_what_the_run_came_to(session: Session) -> None:
         run = make_judged(session, *verdicts, state=state)
         options = ["--require", required] if required else []
 
-        told = temper("wait", str(run.id), *options)
-        outcome = json.loads(temper("wait", str(run.id), *options, "--json").stdout)["outcome"]
+        told = temper("wait", str(run.id), *options, "--json")
+        outcome = json.loads(told.stdout)["outcome"]
 
         assert (told.exit_code, outcome["exit_code"]) == (code, code), verdicts
         assert ("Error: " in told.stderr) is (code != 0)
