@@ -10,7 +10,7 @@ from sqlmodel import Session
 from app.api.answers import AnswerReply, CellReply, answer_lines
 from app.api.errors import documented
 from app.api.paging import WantsLines, as_lines
-from app.api.types import Reply
+from app.api.types import CheckpointIds, Reply, RunIds
 from app.domain import answers
 from app.domain.alignment import Alignment, Step, align, in_steps
 from app.domain.answer_exports import as_csv, as_markdown
@@ -149,8 +149,8 @@ def get_comparison(
     session: ReadSession,
     *,
     is_lines: WantsLines,
-    checkpoints: Annotated[str, Query(examples=["1,2,3"], max_length=10_000, description="Ids of checkpoints.")] = "",
-    runs: Annotated[str, Query(examples=["7,8"], max_length=10_000, description="Ids of runs, each whole.")] = "",
+    checkpoints: CheckpointIds = "",
+    runs: RunIds = "",
     align_by: Annotated[
         Alignment, Query(alias="align", description="Let checkpoints of several runs stand together.")
     ] = Alignment.OFF,

@@ -4,13 +4,13 @@ from datetime import datetime
 from random import SystemRandom
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session
 
 from app.api.errors import documented
 from app.api.paging import Cursor, Page, cut
-from app.api.types import LARGEST_ID, MOST_LISTED, Id, Limit, Reply
+from app.api.types import LARGEST_ID, MOST_LISTED, CheckpointIds, Id, Limit, Reply, RunIds
 from app.domain import ratings, votes
 from app.domain.blind_pairs import next_pair
 from app.domain.errors import FieldError, InvalidError
@@ -25,9 +25,6 @@ from app.web.deps import ReadSession, WriteSession
 
 router = APIRouter(tags=["ratings"])
 
-MOST_IDS = 10_000  # characters of a list
-CheckpointIds = Annotated[str, Query(examples=["1,2,3"], max_length=MOST_IDS, description="Ids of checkpoints.")]
-RunIds = Annotated[str, Query(examples=["7,8"], max_length=MOST_IDS, description="Ids of runs, each whole.")]
 AnswerId = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 
 

@@ -35,7 +35,7 @@ GUARDS = [
     Guard(15, "app/web/render.py", "autoescape=True", "autoescape=False"),
     Guard(38, "app/web/deps.py", "BeforeValidator(_written_plainly), ", ""),
     Guard(38, "app/web/deps.py", "Path(ge=1, le=LARGEST_ID)", "Path()"),
-    Guard(39, "app/api/types.py", "Query(ge=1, le=200", "Query(ge=1"),
+    Guard(39, "app/api/types.py", "le=MOST_LISTED, description", "description"),
     Guard(40, "app/web/runs.py", "q.strip()[:200]", "q.strip()"),
     Guard(42, "app/web/downloads.py", ">= MOST_RANGES", ">= 10**9"),
     Guard(
