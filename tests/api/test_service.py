@@ -99,6 +99,9 @@ OPERATIONS = {
     "add_run_probe", "get_run_probes", "get_run_askings", "request_run_asking", "propose_run_near_misses",
     "propose_recipe_near_misses",
     "put_rating", "delete_rating", "list_ratings", "create_vote", "list_votes",
+    "get_account", "end_login", "end_other_logins", "list_tokens", "create_token", "revoke_token",
+    "list_users", "add_user", "get_user", "change_user_role", "disable_user", "enable_user", "link_user",
+    "end_user_logins", "list_audit_entries",
     "list_models", "add_model", "get_model", "list_presets", "get_health", "get_readiness",
 }  # fmt: skip
 
