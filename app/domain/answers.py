@@ -127,6 +127,7 @@ def _column(run: Run, checkpoint: Checkpoint, *, recipe: Recipe, score: Checkpoi
         dtype=checkpoint.dtype,
         quantised=checkpoint.quantised,
         max_new_tokens=recipe.checkpoints.max_new_tokens,
+        held_out=held_out_of(checkpoint),
         run_ids=(id_of(run),),
     )
 

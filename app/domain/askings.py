@@ -153,6 +153,11 @@ def live_asking(session: Session, run_id: int) -> Asking | None:
     return session.exec(select(Asking).where(Asking.run_id == run_id, col(Asking.state).in_(LIVE))).first()
 
 
+def count_running_askings(session: Session) -> int:
+    """Count the askings that are being made."""
+    return session.exec(select(func.count(col(Asking.id))).where(Asking.state == ArtifactState.RUNNING)).one()
+
+
 # ── Work on it ─────────────────────────────────────────────────────────────
 
 

@@ -74,6 +74,8 @@ class Column:
     dtype: str
     quantised: bool
     max_new_tokens: int
+    held_out: float | None = None
+    """Negative log-likelihood of held-out pairs in nats a token, identity and general together."""
     run_ids: tuple[int, ...] = ()
     """The runs it stands for: several only where they share their base model."""
 
