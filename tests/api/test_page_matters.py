@@ -1,5 +1,6 @@
 """What only pages could do at first: configs, workers, models that go, votes that are taken back."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_workers_are_listed(api: TestClient, session: Session) -> None:
     """With their devices, and with what there is to do."""
     make_run(session)
     make_run(session, state=RunState.RUNNING)
-    presence.announce_worker(WorkerPresence("host", "CPU", 2, seen=presence.time.time()))
+    presence.announce_worker(WorkerPresence("host", "CPU", 2, seen=time.time()))
     workers.forget()
 
     body = api.get(f"{API}/workers").json()
