@@ -88,6 +88,7 @@ def document(api: TestClient) -> dict[str, Any]:
 
 
 OPERATIONS = {
+    *("review_source", "list_approvals", "approve_files", "revoke_approval"),
     "create_run", "list_runs", "get_run", "stop_run", "get_run_metrics", "get_run_checkpoints", "get_run_answers",
     "get_run_card",
     "get_run_log", "convert_checkpoint", "merge_checkpoint", "get_artifact", "download_artifact", "get_comparison",
