@@ -102,7 +102,7 @@ OPERATIONS = {
     "send_webhook_test", "list_webhook_deliveries", "send_webhook_delivery_again", "get_webhook_payload",
     "get_account", "end_login", "end_other_logins", "list_tokens", "create_token", "revoke_token", "list_users",
     "add_user", "get_user", "change_user_role", "disable_user", "enable_user", "link_user", "end_user_logins",
-    "list_audit_entries",
+    "list_audit_entries", "review_source", "list_approvals", "approve_files", "revoke_approval",
 }  # fmt: skip
 
 
