@@ -351,4 +351,6 @@ def test_the_written_list_is_short() -> None:
             ["/", "runner"],
         ]
     )
-    assert security.ADMINS_ONLY == ("/webhooks", "/api/v1/webhooks")
+    assert [path for path, role in security.READ_ROLES_BELOW if role is Role.ADMIN] == [
+        "/users", "/api/v1/users", "/audit", "/api/v1/audit", "/webhooks", "/api/v1/webhooks",
+    ]  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from sqlmodel import Session, col, delete, select
 
 from app.config import settings
+from app.domain import audit
 from app.domain.catalogues import LANGUAGES
 from app.domain.errors import ConflictError, FieldError, InvalidError, NotFoundError
 from app.domain.messages import message
@@ -59,6 +60,7 @@ def add_webhook(
     )
     session.add(webhook)
     session.flush()  # its id is shown
+    audit.note("webhook", webhook.id, name=webhook.name, address=shown_address(kind, webhook.address))
     return webhook
 
 
@@ -137,6 +139,7 @@ def change_webhook(
         InvalidError: there is no such event, or none is chosen.
     """
     webhook = get_webhook(session, webhook_id)
+    before = {"events": list(webhook.events), "is_enabled": webhook.is_enabled}
     if events is not None:
         if problems := _event_problems(events):
             raise InvalidError(problems)
@@ -146,11 +149,14 @@ def change_webhook(
         if not is_enabled:
             give_up(session, webhook_id)
     session.add(webhook)
+    after = {"events": list(webhook.events), "is_enabled": webhook.is_enabled}
+    audit.note("webhook", webhook_id, name=webhook.name, **audit.changed_values(before, after))
     return webhook
 
 
 def remove_webhook(session: Session, webhook_id: int) -> None:
     """Forget a webhook, its secret and every message to it."""
     webhook = get_webhook(session, webhook_id)
+    audit.note("webhook", webhook_id, name=webhook.name)
     session.exec(delete(Delivery).where(col(Delivery.webhook_id) == webhook_id))
     session.delete(webhook)

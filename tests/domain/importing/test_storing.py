@@ -20,7 +20,8 @@ from app.domain.importing.taking import Given, prepared
 from app.domain.models import ArtifactKind, Checkpoint, Dataset, Model, ModelState, Rating, Run, RunState
 from app.domain.recipes import ProbeGroup
 from app.domain.retention import apply_retention, remove_strays
-from app.domain.runs import id_of, list_runs, recipe_of, resume_run
+from app.domain.run_lists import list_runs
+from app.domain.runs import id_of, recipe_of, resume_run
 from app.domain.verdicts import Verdict
 from tests.factories import make_model
 from tests.xtuner_folders import IDENTITY, PARROT, QUESTIONS, tutorial_run, write_config, write_start
