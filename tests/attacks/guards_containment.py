@@ -36,6 +36,13 @@ GUARDS = [
     Guard(
         26, KERNEL, "    handled = Files(sum(1 << at for at in range(16)))", "    handled = Files.EXECUTE", "own_folder"
     ),
+    Guard(
+        26,
+        "worker/children.py",
+        '"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"',
+        '"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "0"',
+        "never_run",
+    ),
     Guard(26, "worker/engine/resume.py", "if found == candidate.sha256", "if True", "goes_on_from"),
     Guard(27, "worker/engine/hooks/saving.py", '        checkpoint["meta"].pop("config", None)', "        pass"),
     Guard(28, "worker/engine/failures.py", '    ("legacy .tar format", UNSAFE_CHECKPOINT),', ""),
