@@ -83,7 +83,7 @@ GUARDS = [
         35,
         "app/domain/events.py",
         "for line in lines.splitlines():",
-        'for line in lines.replace(b"\\\\n", b"\\n").replace(b"\\\\"", b""").splitlines():',
+        "for line in lines.replace(b'\\\\n', b'\\n').replace(b'\\\\\"', b'\"').splitlines():",
     ),
     Guard(36, "app/domain/training.py", "gt=0,\n        le=0.1,\n        allow_inf_nan=False,\n", ""),
     Guard(36, "app/domain/recipe_checks.py", "if training.varlen_attention and training.batch_size != 1:", "if False:"),
