@@ -36,6 +36,13 @@ GUARDS = [
     Guard(
         26, KERNEL, "    handled = Files(sum(1 << at for at in range(16)))", "    handled = Files.EXECUTE", "own_folder"
     ),
+    Guard(
+        26,
+        "worker/children.py",
+        '"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"',
+        '"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "0"',
+        "never_run",
+    ),
     Guard(26, "worker/engine/resume.py", "if found == candidate.sha256", "if True", "goes_on_from"),
     Guard(27, "worker/engine/hooks/saving.py", '        checkpoint["meta"].pop("config", None)', "        pass"),
     Guard(28, "worker/engine/failures.py", '    ("legacy .tar format", UNSAFE_CHECKPOINT),', ""),
@@ -76,7 +83,7 @@ GUARDS = [
         35,
         "app/domain/events.py",
         "for line in lines.splitlines():",
-        'for line in lines.replace(b"\\\\n", b"\\n").replace(b"\\\\"", b""").splitlines():',
+        "for line in lines.replace(b'\\\\n', b'\\n').replace(b'\\\\\"', b'\"').splitlines():",
     ),
     Guard(36, "app/domain/training.py", "gt=0,\n        le=0.1,\n        allow_inf_nan=False,\n", ""),
     Guard(36, "app/domain/recipe_checks.py", "if training.varlen_attention and training.batch_size != 1:", "if False:"),

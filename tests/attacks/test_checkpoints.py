@@ -1,7 +1,6 @@
 """Checkpoints as a way in: a pickle that runs code, a config that is run, an old format that is all pickle."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from app.domain.models import ReasonKind
 from app.domain.reasons import artifact_reason_text, reason_text
 from tests.conftest import ROOT
+from worker.children import PRIVATE, child_environment
 from worker.engine.resume import Candidate, Resumption, hash_checkpoint, state_file, weights_file
 
 pytestmark = pytest.mark.engine
@@ -20,8 +20,10 @@ pytestmark = pytest.mark.engine
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Have every unsafe checkpoint read in every way, in one process."""
-    command = [sys.executable, "-m", "tests.attacks.unsafe_checkpoints", str(tmp_path_factory.mktemp("unsafe"))]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    folder = tmp_path_factory.mktemp("unsafe")
+    command = [sys.executable, "-m", "tests.attacks.unsafe_checkpoints", str(folder)]
+    (folder / PRIVATE / "tmp").mkdir(parents=True)
+    environment = child_environment(None, private=folder / PRIVATE) | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -14,6 +14,8 @@ from app.config import settings
 from app.domain.datasets import lines
 from app.domain.models import Dataset
 
+GOOD = b'{"question": "q", "answer": "a"}\n'
+
 
 def send(api: Any, content: bytes, name: str = "rows.jsonl") -> Any:
     """Upload bytes as a file of this name."""
@@ -65,16 +67,16 @@ def test_a_body_that_is_too_large_is_cut_off(api: Any, session: Session, monkeyp
 
 
 def test_a_form_of_many_parts_is_refused(api: Any, session: Session) -> None:
-    """22: After the first few, however small each is."""
+    """22: After the first few, however small each is, and though a good file comes at the end."""
     part = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n'
+    file = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x.jsonl"\r\n\r\n' + GOOD + b"\r\n--b--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
 
-    reply = api.post(
-        "/api/v1/datasets", content=part * 100_000 + b"--b--\r\n",
-        headers={"Content-Type": "multipart/form-data; boundary=b"},
-    )  # fmt: skip
-
-    assert reply.status_code == 422
+    many = api.post("/api/v1/datasets", content=part * 100_000 + file, headers=headers)
     check_nothing_is_left(session)
+    one = api.post("/api/v1/datasets", content=part + file, headers=headers)
+
+    assert (many.status_code, one.status_code) == (422, 201)
 
 
 def test_an_archive_is_never_unpacked(api: Any, session: Session) -> None:
@@ -119,9 +121,6 @@ def test_what_is_no_rows_at_all_is_of_a_kind_that_is_not_taken(api: Any, session
     assert replies == dict.fromkeys(files, 415)
     assert not canary.exists()
     check_nothing_is_left(session)
-
-
-GOOD = b'{"question": "q", "answer": "a"}\n'
 
 
 def test_a_monster_of_json_lines_is_refused_with_its_line(api: Any, session: Session, monkeypatch: Any) -> None:

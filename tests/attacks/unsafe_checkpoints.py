@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # as every child of the engine has it
+FORCED = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 class Canary:
@@ -53,8 +53,17 @@ def ways() -> dict[str, Callable[[Path], Any]]:
 
     from worker.engine.adapters import load_checkpoint
 
+    def ours(path: Path) -> Any:
+        """Read it as our own code does, without the help that libraries need."""
+        forced = os.environ.pop(FORCED, None)
+        try:
+            return load_checkpoint(path)
+        finally:
+            if forced is not None:
+                os.environ[FORCED] = forced
+
     return {
-        "ours": load_checkpoint,
+        "ours": ours,
         "mmengine": lambda path: load_from_local(str(path), map_location="cpu"),
         "xtuner": lambda path: torch.load(path, map_location="cpu", weights_only=False),
     }
