@@ -71,13 +71,15 @@ def measure(options: argparse.Namespace) -> int:
             print(f"  first answer  {name:22} {milliseconds:7.1f} ms")
         before = web.memory_info().rss
         print(f"\n{options.rate:g} requests/s for {options.seconds:g} s")
-        is_missed = report(ask(plan | {"seconds": options.seconds}, users, tokens, kinds), web, before)
+        worked = {"processor_before": sum(web.cpu_times()[:2])}
+        is_missed = report(ask(plan | {"seconds": options.seconds}, users, tokens, kinds) | worked, web, before)
         middle = web.memory_info().rss
         if options.watchers:
             print(f"\n{options.watchers} watchers, and the same requests for {options.seconds / 2:g} s")
             with watching(plan, users, trained, count=options.watchers, seconds=options.seconds / 2) as seen:
                 half = plan | {"seconds": options.seconds / 2}
-                is_missed |= report(ask(half, users, tokens, kinds), web, middle, most_growth=float("inf"))
+                worked = {"processor_before": sum(web.cpu_times()[:2])}
+                is_missed |= report(ask(half, users, tokens, kinds) | worked, web, middle, most_growth=float("inf"))
             is_missed |= report_watchers(seen, options.watchers)
         print(f"\nload {os.getloadavg()[0]:.1f} after; the run: {state_of(trained)}")
     return int(is_missed)
@@ -246,6 +248,8 @@ def report(done: dict[str, Any], web: Any, before: int, *, most_growth: float = 
             f"  {name:22} {len(times):6}  p50 {p50:6.1f}  p95 {p95:6.1f}  p99 {p99:6.1f}  max {max(times) * 1e3:7.1f} ms"
         )
     after = web.memory_info().rss
+    used = sum(web.cpu_times()[:2]) - done["processor_before"]
+    print(f"  the server worked {used:.1f} s, {used / len(rows['all']) * 1e3:.2f} ms a request")
     growth = after / before - 1
     print(
         f"  answers {done['statuses']}, {done['connections']} connections, {done['bytes'] / 1e6:.0f} MB; "

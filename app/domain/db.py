@@ -18,12 +18,13 @@ from sqlmodel import Session, SQLModel, create_engine
 from app.config import settings
 from app.domain import queue, reads
 
+KEPT_CONNECTIONS, MORE_CONNECTIONS = 10, 40  # more than the 40 threads of a web server: none waits for another's
 SQLITE_BUSY_MS = 5_000  # SQLite has one writer; a writer waits so long for the one before it
 
 
 def make_engine(url: str) -> Engine:
     """Open an engine with what this project needs of each database."""
-    engine = create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, pool_pre_ping=True, pool_size=KEPT_CONNECTIONS, max_overflow=MORE_CONNECTIONS)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediately)
@@ -64,6 +65,11 @@ def reading() -> Iterator[Session]:
     """Open a session that only reads: it never waits for a writer."""
     with engine().connect().execution_options(read_only=True) as connection, Session(connection) as session:
         yield session
+
+
+def lazy_reader() -> Session:
+    """Return a session that only reads, and takes a connection when it first does; whoever asks closes it."""
+    return Session(engine().execution_options(read_only=True))
 
 
 @contextmanager

@@ -5,9 +5,11 @@ A route that changes something takes `WriteSession`, which is committed before t
 sent; every other route takes `ReadSession`, which never waits for a writer.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from functools import cache
 from typing import Annotated
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BeforeValidator
@@ -15,6 +17,14 @@ from sqlmodel import Session
 
 from app.config import Settings, settings
 from app.domain import db, queue
+
+ENDING_THREADS = 8
+
+
+@cache
+def _ends() -> CapacityLimiter:
+    """Return the threads that end units of work: of their own, as those of the routes may all wait for one to end."""
+    return CapacityLimiter(ENDING_THREADS)
 
 
 async def write_session() -> AsyncIterator[Session]:
@@ -29,16 +39,24 @@ async def write_session() -> AsyncIterator[Session]:
         session = Session(db.engine(), expire_on_commit=False)
         try:
             yield session
-            await run_in_threadpool(session.commit)
+            await to_thread.run_sync(session.commit, limiter=_ends())
         finally:
-            await run_in_threadpool(session.close)
+            await to_thread.run_sync(session.close, limiter=_ends())
     await run_in_threadpool(queue.send, messages)
 
 
-def read_session() -> Iterator[Session]:
-    """Open a session that only reads."""
-    with db.reading() as session:
+async def read_session() -> AsyncIterator[Session]:
+    """
+    Open a session that only reads.
+
+    It takes its connection in the route's own thread and gives it back at once: a request that waits for a
+    thread must hold no connection, or all threads could wait for the connections of those that wait for a thread.
+    """
+    session = db.lazy_reader()
+    try:
         yield session
+    finally:
+        session.close()
 
 
 # "function": left before the answer is sent, so that whoever follows a redirect sees the change

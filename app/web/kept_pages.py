@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -42,7 +42,10 @@ LATE_SECONDS = 10.0  # within its first minute an age is written by the second
 LONGEST_SECONDS = 600.0
 MOST_BYTES = 64 << 20
 MOST_PAGES = 1_000  # the statements that a page was made of take room, too
+MOST_MAKERS = 3  # pages are made by Python alone: more at once only make each other late
 SENT_ALONG = ("content-type", "vary")
+
+_makers = BoundedSemaphore(MOST_MAKERS)
 
 
 @dataclass
@@ -179,6 +182,11 @@ def _is_true(page: KeptPage) -> bool:
 
 
 def _make(request: Request, make: Callable[[Session], Response], *, is_personal: bool) -> KeptPage | Response:
+    with _makers:
+        return _made(request, make, is_personal=is_personal)
+
+
+def _made(request: Request, make: Callable[[Session], Response], *, is_personal: bool) -> KeptPage | Response:
     commits, now, version = own_commits(), time.monotonic(), db.data_version()
     with db.reading_one_state() as session, _shown_to_all(request, is_personal=is_personal), noting() as reads:
         reply = make(session)

@@ -31,7 +31,7 @@ GUARDS = [
     Guard(12, "app/web/render.py", "autoescape=True", "autoescape=False"),
     Guard(13, "app/web/render.py", "autoescape=True", "autoescape=False"),
     Guard(14, "app/domain/logs.py", '_UNSEEN.sub("", line.rstrip("\\r").rpartition("\\r")[2])', "line"),
-    Guard(14, "app/domain/logs.py", "max(0, file.seek(0, 2) - most_bytes)", "0"),
+    Guard(14, "app/domain/logs.py", "TAIL_BYTES = 64 << 10", "TAIL_BYTES = 64 << 20"),
     Guard(15, "app/web/render.py", "autoescape=True", "autoescape=False"),
     Guard(38, "app/web/deps.py", "BeforeValidator(_written_plainly), ", ""),
     Guard(38, "app/web/deps.py", "Path(ge=1, le=LARGEST_ID)", "Path()"),
