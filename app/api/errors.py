@@ -38,6 +38,8 @@ class ErrorKind(StrEnum):
     UNSUPPORTED_MEDIA = "unsupported_media"
     BAD_RANGE = "bad_range"
     INVALID = "invalid"
+    REFUSED_MODEL = "refused_model"
+    """Of a model's folder that holds what no admin has approved."""
     TOO_MANY = "too_many"
     INTERNAL = "internal"
     UNAVAILABLE = "unavailable"

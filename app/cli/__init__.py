@@ -6,6 +6,8 @@ what only the database commands need.
 """
 
 from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
@@ -87,8 +89,25 @@ app = typer.Typer(
 )
 
 
+def _show_version(*, is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"Temper {version('temper')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _temper() -> None:
+def _temper(
+    *,
+    is_version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda is_asked: _show_version(is_asked=is_asked),
+            is_eager=True,
+            help="Show the version and end.",
+        ),
+    ] = False,
+) -> None:
     """Launch LLM fine-tunes and see what every checkpoint answers, side by side."""
 
 

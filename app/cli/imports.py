@@ -7,7 +7,7 @@ import typer
 
 from app.cli.listings import Listing, plain
 from app.cli.output import AsJson, console, fail, shown, write_json
-from app.domain import db
+from app.domain import audit, db
 from app.domain.importing.adopting import adopt_checkpoints
 from app.domain.importing.storing import Imported, Wishes, state_of
 from app.domain.importing.taking import Given, Prepared, prepared, questions_of
@@ -47,7 +47,7 @@ def import_run(  # noqa: PLR0913 - one option for each thing that a folder may n
                 recipe, notes = found.planned(session, wishes)
             _show(found, recipe, notes, as_json=as_json)
             return
-        with db.unit_of_work() as session:
+        with audit.changing("run.import") as session:
             imported = found.store(session, wishes)
             recipe = Recipe.model_validate(imported.run.recipe)
     notes = (*imported.notes, *(adopt_checkpoints(imported.run.id or 0) if copy else ()))

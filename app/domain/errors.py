@@ -86,7 +86,7 @@ class UnsupportedTypeError(AppError):
     """What was sent is a file of a kind that is never taken."""
 
     status_code = 415
-    kind = "unsupported_type"
+    kind = "unsupported_media"
 
 
 class UnavailableError(AppError):

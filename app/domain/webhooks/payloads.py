@@ -102,7 +102,7 @@ class TestData(_Part):
 class Payload(_Part):
     """The body of a webhook."""
 
-    version: Literal[1] = VERSION
+    version: int = VERSION
     type: WebhookEvent | Literal["test"]
     timestamp: datetime
     """When it happened."""
