@@ -75,7 +75,7 @@ def lazy_reader() -> Session:
 @contextmanager
 def reading_one_state() -> Iterator[Session]:
     """Open a session that only reads, and whose every statement sees the same state of the database."""
-    options = {"read_only": True}  # SQLite's readers see one state in any case
+    options: dict[str, Any] = {"read_only": True}  # SQLite's readers see one state in any case
     if engine().dialect.name == "postgresql":
         options |= {"isolation_level": "REPEATABLE READ"}
     with engine().connect().execution_options(**options) as connection, Session(connection) as session:

@@ -155,9 +155,10 @@ def kept(request: Request, make: Callable[[Session], Response], *, is_personal: 
     with pages.making(key):
         page = pages.find(key)  # while this thread waited, another may have made it
         if page is None or not page.is_young() or not _is_true(page):
-            page = _make(request, make, is_personal=is_personal)
-        if isinstance(page, Response):
-            return page
+            made = _make(request, make, is_personal=is_personal)
+            if isinstance(made, Response):
+                return made
+            page = made
         pages.put(key, page)
         return page.answer(request)
 

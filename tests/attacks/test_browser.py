@@ -16,7 +16,7 @@ from tests.factories import make_answers, make_checkpoint, make_run
 from tests.saved_sets import make_set
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Dialog, Page
 
 OUTSIDE = "http://outside.example:9"
 SCRIPTS = (
@@ -40,8 +40,12 @@ class Watched:
         """Begin to watch."""
         self.page, self.own, self.outside, self.violations = page, (own,), list[str](), list[str]()
         page.on("request", lambda sent: self.outside.append(sent.url) if not sent.url.startswith(self.own) else None)
-        page.on("dialog", lambda dialog: (self.violations.append(dialog.message), dialog.dismiss()))
+        page.on("dialog", self._refuse)
         page.on("console", lambda said: self.violations.append(said.text) if "Content Security" in said.text else None)
+
+    def _refuse(self, dialog: "Dialog") -> None:
+        self.violations.append(dialog.message)
+        dialog.dismiss()
 
     def check(self) -> None:
         """Nothing ran, nothing was blocked because nothing tried, and nobody else was asked."""

@@ -15,6 +15,7 @@ from app.domain.columns import utc_now
 from app.domain.models import Role, Run, RunState
 from app.domain.runs import id_of
 from app.web import kept_pages, page_pieces, runs
+from app.web.render import render as render_page
 from tests.conftest import COOKIE
 from tests.factories import make_answers, make_checkpoint, make_metrics, make_run
 
@@ -28,7 +29,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         rendered.append(template)
         return original(request, template, *rest, **others)  # type: ignore[arg-type]
 
-    original = runs.render
+    original = render_page
     monkeypatch.setattr(runs, "render", render)
     return rendered
 
