@@ -24,12 +24,14 @@ from typing import IO, Any, Self
 
 import httpx2 as httpx
 
+from app.client_askings import AskingCalls
 from app.client_datasets import DatasetCalls
 from app.client_events import COME_BACK_SECONDS, EventReader, RunEvent
 from app.client_handles import AsyncRunHandle, RunHandle
 from app.client_runs import FINAL_STATES, ResultCalls, RunCalls
 from app.client_steps import Awaiting, Blocking, Pause, Request, Steps, T, TemperError
 from app.client_sweeps import SweepCalls
+from app.client_webhooks import WebhookCalls
 
 __all__ = ["FINAL_STATES", "AsyncRunHandle", "AsyncTemperClient", "RunHandle", "TemperClient", "TemperError"]
 
@@ -37,7 +39,7 @@ TRANSPORT_RETRIES = 2  # of connecting; a request that was sent is never sent ag
 CHUNK_BYTES = 1 << 20
 
 
-class _Calls(RunCalls, ResultCalls, DatasetCalls, SweepCalls):
+class _Calls(RunCalls, ResultCalls, DatasetCalls, SweepCalls, AskingCalls, WebhookCalls):
     """Everything that both clients can ask."""
 
     url: str

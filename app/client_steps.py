@@ -6,7 +6,7 @@ A call is a generator: it yields requests and pauses, and is sent the answers. `
 """
 
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from http import HTTPStatus
@@ -180,7 +180,7 @@ class Endpoint(Generic[P, T]):
     def __get__(self, client: Blocking, kind: object = None) -> Callable[P, T]: ...
 
     @overload
-    def __get__(self, client: Awaiting, kind: object = None) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, client: Awaiting, kind: object = None) -> Callable[P, Coroutine[Any, Any, T]]: ...
 
     def __get__(self, client: Blocking | Awaiting | None, kind: object = None) -> object:
         """Return the call of one client."""

@@ -33,7 +33,7 @@ class SweepRun(TypedDict):
     id: int
     state: str
     stopped_by: str | None
-    values: dict[str, float]
+    values: dict[str, int | float]
     iteration: int
     iterations: int
     loss: float | None

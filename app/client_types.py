@@ -36,6 +36,7 @@ class Run(TypedDict):
     reason: Reason | None
     is_stopping: bool
     stopped_by: str | None
+    imported_from: str
     created_at: str
     started_at: str | None
     ended_at: str | None

@@ -1,6 +1,7 @@
 """Every knob of Temper: `TEMPER_` in the environment, or a `.env` file in the working directory."""
 
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -108,6 +109,15 @@ class Settings(BaseSettings):
     """The process that searches rows for what is wrong gets no more memory: five million short rows fit."""
     intake_seconds: int = Field(default=600, ge=1)
     """Reading an upload may take so long; 1 GB of JSON Lines took 86 s, sending it included, on two busy cores."""
+
+    # Webhooks
+    webhook_allow_private: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks that webhooks may reach though they are not public, such as `["10.2.0.0/16"]`. None: a server that
+    can be told what to ask inside of a network is a way into it."""
+
+    # Imports
+    import_roots: tuple[Path, ...] = ()
+    """Folders that an admin may import xtuner's runs from over the API. Empty: by the command on this machine alone."""
 
     @model_validator(mode="after")
     def _check_provider(self) -> Self:

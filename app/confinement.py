@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from app import kernel_rules
-from app.kernel_rules import READ, RUN, USE_DEVICE, WRITE, Files
+from app.kernel_rules import CHANGE, READ, RUN, USE_DEVICE, WRITE, Files
 
 Demand = Literal["auto", "required", "off"]
 
@@ -114,7 +114,7 @@ def confine(reach: Reach, *, module: str) -> None:
     if holds.files:
         kernel_rules.restrict_files(_rules(reach, module))
     if holds.network:
-        kernel_rules.refuse_calls()
+        kernel_rules.refuse_calls(for_cuda=reach.uses_gpu)
     kernel_rules.drop_capabilities()
 
 
@@ -126,6 +126,7 @@ def _rules(reach: Reach, module: str) -> Iterator[tuple[Path, Files]]:
     yield Path("/dev/shm"), WRITE  # noqa: S108 - the system's own place for shared memory
     if reach.uses_gpu:
         yield from _each((path for name in _GPUS for path in Path("/dev").glob(name)), USE_DEVICE)
+        yield Path("/proc/self"), CHANGE  # CUDA names its threads there, and does not begin where it cannot
     yield from _each(map(Path, reach.reads), READ)
     yield from _each(map(Path, reach.writes), WRITE)
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 from enum import IntFlag
 from functools import cache
 from pathlib import Path
+from socket import AF_UNIX, SOCK_SEQPACKET
 from stat import S_ISDIR
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -60,6 +61,7 @@ WRITE = (
     | (Files.MAKE_DIR | Files.MAKE_REG | Files.REMOVE_DIR | Files.REMOVE_FILE)
 )
 USE_DEVICE = READ | Files.WRITE_FILE | Files.IOCTL_DEV
+CHANGE = READ | Files.WRITE_FILE | Files.TRUNCATE  # what is there, and make nothing new
 _OF_FILES = Files.EXECUTE | Files.WRITE_FILE | Files.READ_FILE | Files.TRUNCATE | Files.IOCTL_DEV
 _SINCE = ((2, Files.REFER), (3, Files.TRUNCATE), (5, Files.IOCTL_DEV))
 TCP_SINCE, SCOPES_SINCE = 4, 6
@@ -150,11 +152,13 @@ SECCOMP, ASK_ACTION = {"x86_64": 317, "aarch64": 277}, 2
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM  # an errno is the low half of the answer
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 FOREIGN_CALLS = 0x40000000  # x86-64's second table of calls, with numbers from here on
-LOAD, JUMP_EQUAL, JUMP_AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06  # of the kernel's classic BPF
-NUMBER_AT, ARCHITECTURE_AT = 0, 4  # bytes into what a filter is shown
+LOAD, AND, JUMP_EQUAL, JUMP_AT_LEAST, RETURN = 0x20, 0x54, 0x15, 0x35, 0x06  # of the kernel's classic BPF
+NUMBER_AT, ARCHITECTURE_AT, FAMILY_AT, TYPE_AT = 0, 4, 16, 24  # bytes into what a filter is shown
+TYPE_MASK = 0xF  # of a socket; what is above are flags
 
+_SOCKET = (41, 198)
 _REFUSED = {  # by name, as x86-64 and aarch64 number them
-    "socket": (41, 198),  # of whatever family: network, other programs, the kernel
+    "connect": (42, 203),  # pairs of sockets are connected from the start
     "io_uring_setup": (425, 425),  # opens sockets past every filter
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
@@ -199,37 +203,49 @@ def has_call_filters() -> bool:
     return bool(_libc.syscall(number, ASK_ACTION, 0, ctypes.byref(action)) == 0)
 
 
-def refuse_calls() -> None:
+def refuse_calls(*, for_cuda: bool = False) -> None:
     """
     Refuse this process and all that it starts the calls that reach other programs, a network or the kernel itself.
+
+    Args:
+        for_cuda: allow the one kind of socket without which CUDA does not begin: of this machine, in packets, and
+            bound to a name of its own. It can be connected to nothing.
 
     Raises:
         OSError: the kernel filters no calls, or the machine's are not known here.
     """
     if not has_call_filters():
         raise OSError(errno.EOPNOTSUPP, "this kernel filters no calls")
-    program = _filter(platform.machine())
+    program = _filter(platform.machine(), for_cuda=for_cuda)
     instructions = ctypes.create_string_buffer(b"".join(program))
     head = struct.pack("=H6xQ", len(program), ctypes.addressof(instructions))
     forbid_new_rights()
     _checked(_libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, head, 0, 0))
 
 
-def _filter(machine: str) -> list[bytes]:
-    """Return the filter: calls of another table are refused, those of the list too, all others pass."""
+def _filter(machine: str, *, for_cuda: bool) -> list[bytes]:
+    """Return the filter: calls of another table are refused, those of the list and sockets too, all others pass."""
     at = list(ARCHITECTURES).index(machine)
-    numbers = sorted(both[at] for both in _REFUSED.values())
-    count = len(numbers)
-    return [
-        _instruction(LOAD, value=ARCHITECTURE_AT),
-        _instruction(JUMP_EQUAL, value=ARCHITECTURES[machine], otherwise=count + 3),
-        _instruction(LOAD, value=NUMBER_AT),
-        _instruction(JUMP_AT_LEAST, value=FOREIGN_CALLS, then=count + 1),
-        *(_instruction(JUMP_EQUAL, value=number, then=count - place) for place, number in enumerate(numbers)),
-        _instruction(RETURN, value=ALLOW),
-        _instruction(RETURN, value=REFUSE),
+    sockets = (
+        (LOAD, FAMILY_AT, "", ""),
+        (JUMP_EQUAL, int(AF_UNIX), "", "refuse"),
+        (LOAD, TYPE_AT, "", ""),
+        (AND, TYPE_MASK, "", ""),
+        (JUMP_EQUAL, int(SOCK_SEQPACKET), "allow", "refuse"),
+    )
+    steps = [
+        (LOAD, ARCHITECTURE_AT, "", ""),
+        (JUMP_EQUAL, ARCHITECTURES[machine], "", "refuse"),
+        (LOAD, NUMBER_AT, "", ""),
+        (JUMP_AT_LEAST, FOREIGN_CALLS, "refuse", ""),
+        *((JUMP_EQUAL, both[at], "refuse", "") for both in _REFUSED.values()),
+        (JUMP_EQUAL, _SOCKET[at], "" if for_cuda else "refuse", "allow"),
+        *(sockets if for_cuda else ()),
+        (RETURN, ALLOW, "", ""),
+        (RETURN, REFUSE, "", ""),
     ]
-
-
-def _instruction(code: int, *, value: int, then: int = 0, otherwise: int = 0) -> bytes:
-    return struct.pack("=HBBI", code, then, otherwise, value)
+    places = {"allow": len(steps) - 2, "refuse": len(steps) - 1}
+    return [
+        struct.pack("=HBBI", code, *(places[name] - at - 1 if name else 0 for name in (then, otherwise)), value)
+        for at, (code, value, then, otherwise) in enumerate(steps)
+    ]

@@ -43,6 +43,7 @@ from app.web import (
     sweeps,
     users,
     verdicts,
+    webhooks,
 )
 
 ROUTERS = (
@@ -72,6 +73,7 @@ ROUTERS = (
     account.router,
     users.router,
     audit.router,
+    webhooks.router,
     patterns.router,
 )
 YEAR_SECONDS = 365 * 24 * 3600
@@ -105,7 +107,7 @@ def create_app() -> FastAPI:
     """Assemble the application."""
     app = FastAPI(title="Temper", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     errors.install(app)
-    exchange.install(app)
+    exchange.install(app, methods=api.methods)
     request_limit.install(app)
     security.install(app)
     app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5, exclude_content_types=UNCOMPRESSED)

@@ -245,7 +245,8 @@ def report(done: dict[str, Any], web: Any, before: int, *, most_growth: float = 
     for name, times in rows.items():
         p50, p95, p99 = (quantile(times, share) for share in (0.5, 0.95, 0.99))
         print(
-            f"  {name:22} {len(times):6}  p50 {p50:6.1f}  p95 {p95:6.1f}  p99 {p99:6.1f}  max {max(times) * 1e3:7.1f} ms"
+            f"  {name:22} {len(times):6}  p50 {p50:6.1f}  p95 {p95:6.1f}  p99 {p99:6.1f}  "
+            f"max {max(times) * 1e3:7.1f} ms"
         )
     after = web.memory_info().rss
     used = sum(web.cpu_times()[:2]) - done["processor_before"]
@@ -253,7 +254,8 @@ def report(done: dict[str, Any], web: Any, before: int, *, most_growth: float = 
     growth = after / before - 1
     print(
         f"  answers {done['statuses']}, {done['connections']} connections, {done['bytes'] / 1e6:.0f} MB; "
-        f"the server's memory {before >> 20} -> {after >> 20} MiB; generator {done['processor_seconds']:.1f} s of processor"
+        f"the server's memory {before >> 20} -> {after >> 20} MiB; "
+        f"generator {done['processor_seconds']:.1f} s of processor"
     )
     return quantile(rows["all"], 0.95) >= MOST_P95_MS or set(done["statuses"]) != {"200"} or growth > most_growth
 
@@ -262,8 +264,9 @@ def report_watchers(seen: dict[str, Any], count: int) -> bool:
     """Print what the watchers saw; return whether one of them was left out."""
     spreads = seen["spreads"] or [0.0]
     print(
-        f"  streams {seen['statuses']}, {seen['broken']} broke off; {seen['events']} events, {seen['events_of_all']} of them "
-        f"to all; from the first to the last watcher {statistics.median(spreads) * 1e3:.0f} ms, at most {max(spreads) * 1e3:.0f} ms"
+        f"  streams {seen['statuses']}, {seen['broken']} broke off; {seen['events']} events, "
+        f"{seen['events_of_all']} of them to all; from the first to the last watcher "
+        f"{statistics.median(spreads) * 1e3:.0f} ms, at most {max(spreads) * 1e3:.0f} ms"
     )
     return seen["statuses"] != {"200": count} or seen["broken"] > 0 or seen["events_of_all"] == 0
 

@@ -12,7 +12,8 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from app.cli import app
-from app.cli.runs import read_recipe
+from app.cli.examples import EXAMPLES
+from app.cli.recipe_files import read_recipe
 from app.domain.presets import SMALL_MODEL
 from app.domain.recipe_checks import check_recipe
 from app.domain.recipes import ProbeGroup, Recipe
@@ -26,7 +27,8 @@ RECIPE = re.compile(r"^```toml\n(.+?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def commands() -> Iterator[str]:
-    """Yield every `temper …` that stands as code in a page."""
+    """Yield every `temper …` that stands as code in a page, and the examples of the command's own help."""
+    yield from EXAMPLES.values()
     for page in PAGES:
         for found in COMMAND.finditer(page.read_text("utf-8")):
             yield next(text for text in found.groups() if text)
@@ -35,6 +37,9 @@ def commands() -> Iterator[str]:
 def parse(arguments: list[str]) -> None:
     """Read a command line down to its last command, and run nothing."""
     command, context = typer.main.get_command(app), None
+    if arguments[1:] and arguments[1] in {"--install-completion", "--show-completion"}:  # run as soon as they are read
+        assert any(arguments[1] in option.opts for option in command.params)
+        return
     while isinstance(command, TyperGroup):
         context = command.make_context(arguments[0], arguments[1:], parent=context)
         arguments = [*context._protected_args, *context.args]

@@ -1,5 +1,7 @@
 """The REST API, `/api/v1`: the same domain calls as the pages, as JSON. Assembles only."""
 
+import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -18,6 +20,7 @@ from app.api import (
     findings,
     forecasts,
     health,
+    imports,
     mixes,
     models,
     presets,
@@ -29,9 +32,10 @@ from app.api import (
     tokens,
     users,
     verdicts,
+    webhooks,
     workers,
 )
-from app.api.description import describe
+from app.api.description import describe, methods_by_path
 from app.api.errors import documented
 
 _bearer = HTTPBearer(auto_error=False, description="Made by `temper token create`.")  # documents; the door checks
@@ -40,6 +44,7 @@ _MODULES = (
     runs,
     run_files,
     events,
+    imports,
     checkpoints,
     probes,
     compare,
@@ -59,9 +64,11 @@ _MODULES = (
     users,
     audit,
     workers,
+    webhooks,
 )
 for _module in _MODULES:
     api.include_router(_module.router)
+api.include_router(models.proposals)
 
 router = APIRouter(generate_unique_id_function=lambda route: route.name)  # operation ids: `create_run`, `list_runs`
 
@@ -69,6 +76,12 @@ router = APIRouter(generate_unique_id_function=lambda route: route.name)  # oper
 @cache
 def _document() -> dict[str, Any]:
     return describe(router.routes)
+
+
+@cache
+def methods() -> Sequence[tuple[re.Pattern[str], frozenset[str]]]:
+    """Return what each path of the API takes, as its description says."""
+    return methods_by_path(_document())
 
 
 @api.get("/openapi.json", include_in_schema=False)

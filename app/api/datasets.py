@@ -132,7 +132,8 @@ class RowList(Page):
     status_code=201,
     summary="Upload a dataset",
     response_model=DatasetReply,
-    responses=documented(409) | {200: {"model": DatasetReply, "description": "This version is there already."}},
+    responses=documented(409, 413, 415, 503)
+    | {200: {"model": DatasetReply, "description": "This version is there already."}},
     openapi_extra=UPLOAD_BODY,
 )
 async def upload_dataset(
@@ -179,7 +180,7 @@ def list_datasets(
     if is_lines:
         return as_lines(_all_datasets(q, name))
     after = mark_in(cursor, "datasets", q, name)
-    page = store.list_datasets(session, query=q, name=name, before_id=after and after.id, limit=limit + 1)
+    page = store.list_datasets(session, query=q, name=name, before_id=after.id if after else None, limit=limit + 1)
     datasets = [DatasetReply.model_validate(dataset) for dataset in page.datasets[:limit]]
     has_more = len(page.datasets) > limit
     more = cursor_at(Mark(None, datasets[-1].id), "datasets", q, name) if has_more else None

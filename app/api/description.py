@@ -5,6 +5,7 @@ FastAPI writes what the routes say. What holds for all of them is added here, on
 content, limits, and the one shape of errors.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -35,6 +36,7 @@ TAGS = [
     {"name": "forecast", "description": "What a recipe will do, before it is run."},
     {"name": "models", "description": "Base models that runs start from."},
     {"name": "verdicts", "description": "What scores are held against."},
+    {"name": "webhooks", "description": "Who is told what becomes of runs. Takes an admin."},
     {"name": "presets", "description": "Recipes to start from."},
     {"name": "configs", "description": "Configs that xtuner ships, and the one that a recipe is trained with."},
     {"name": "workers", "description": "Who trains, and on what."},
@@ -78,15 +80,27 @@ def _add_what_all_have(method: str, operation: dict[str, Any]) -> None:
         operation.setdefault("parameters", []).append(IF_NONE_MATCH)
     if "requestBody" in operation:
         failures += [HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE]
+    if _takes_key(operation):
+        failures.append(HTTPStatus.CONFLICT)
+    if _is_file(answers):
+        answers["206"] = {"description": "The part that `Range` names.", "content": answers["200"]["content"]}
+        failures.append(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
     for status in failures:
         answers.setdefault(str(int(status)), {"description": status.phrase})
-    for status, answer in answers.items():
-        if status >= "400":  # also where the success is a file: FastAPI gives both its media type
+    for code, answer in answers.items():
+        if code >= "400":  # also where the success is a file: FastAPI gives both its media type
             answer["content"] = ERROR
-        headers = _headers(method, status, operation)
-        if headers:
+        if headers := _headers(method, code, operation):
             answer["headers"] = headers
     operation["responses"] = dict(sorted(answers.items()))
+
+
+def _takes_key(operation: dict[str, Any]) -> bool:
+    return any(each["name"] == "idempotency-key" for each in operation.get("parameters", ()))
+
+
+def _is_file(answers: dict[str, Any]) -> bool:
+    return "application/octet-stream" in answers.get("200", {}).get("content", {})
 
 
 def _headers(method: str, status: str, operation: dict[str, Any]) -> dict[str, Any]:
@@ -98,6 +112,13 @@ def _headers(method: str, status: str, operation: dict[str, Any]) -> dict[str, A
     ):
         names |= {"Location", "Idempotent-Replayed"}
     return {name: {"description": HEADERS[name], "schema": TEXT} for name in sorted(names)}
+
+
+def methods_by_path(document: dict[str, Any]) -> list[tuple[re.Pattern[str], frozenset[str]]]:
+    """Return what each path of a description takes; those without a part that varies first, as they win."""
+    paths = sorted(document["paths"], key=lambda path: "{" in path)
+    methods = {path: frozenset(map(str.upper, document["paths"][path])) for path in paths}
+    return [(re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))), methods[path]) for path in paths]
 
 
 HEADERS = {

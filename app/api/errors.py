@@ -36,7 +36,10 @@ class ErrorKind(StrEnum):
     PRECONDITION_FAILED = "precondition_failed"
     TOO_LARGE = "too_large"
     UNSUPPORTED_MEDIA = "unsupported_media"
+    BAD_RANGE = "bad_range"
     INVALID = "invalid"
+    REFUSED_MODEL = "refused_model"
+    """Of a model's folder that holds what no admin has approved."""
     TOO_MANY = "too_many"
     INTERNAL = "internal"
     UNAVAILABLE = "unavailable"
@@ -48,10 +51,13 @@ KINDS = {
     404: ErrorKind.NOT_FOUND,
     405: ErrorKind.METHOD_NOT_ALLOWED,
     413: ErrorKind.TOO_LARGE,
+    416: ErrorKind.BAD_RANGE,
     500: ErrorKind.INTERNAL,
 }
 SENTENCES = {
     404: message("There is nothing at this address. The description is at /api/v1/openapi.json."),
+    400: message("This request cannot be read."),
+    416: message("The file has no such part."),
     405: message("This address takes other methods; the header Allow names them."),
 }
 

@@ -8,7 +8,7 @@ comes back says which one it had last (`Last-Event-ID`) and misses nothing. The 
 import time
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -162,7 +162,7 @@ RunEvent = Annotated[
 run_events: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)
 
 
-DESCRIPTION = {
+DESCRIPTION: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events until the run has ended, or for ten minutes: then come back with `Last-Event-ID`.",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
@@ -174,7 +174,7 @@ DESCRIPTION = {
     "/{run_id}/events",
     summary="Watch a run",
     response_class=EventSourceResponse,
-    responses=documented(404) | DESCRIPTION,  # type: ignore[arg-type]
+    responses=documented(404) | DESCRIPTION,
 )
 async def watch_run(
     run_id: WatchedRun, after: FirstEvent, permit: Annotated[Permit, Depends(permit_of)], _place: StreamPlace

@@ -7,12 +7,14 @@ that tag is told that nothing has changed (304). An answer that the caller does 
 
 import hashlib
 import re
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Request
 from pydantic import BaseModel
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import api_error
@@ -23,6 +25,7 @@ from app.web.body_limits import UPLOAD_PATHS
 PREFIX = "/api/"
 TAG_DIGITS = 32  # of a SHA-256: no two contents that anybody ever compares share them
 TAGGED = ("application/json", "text/")
+NO_PART = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}  # of a file, as plain text
 KEPT_AT_304 = ("cache-control", "content-location", "date", "etag", "expires", "vary")
 
 IfMatch = Annotated[
@@ -30,17 +33,25 @@ IfMatch = Annotated[
 ]
 
 
-def install(app: FastAPI) -> None:
-    """Put it before the routes, behind the door."""
-    app.add_middleware(Exchange)
+Methods = Callable[[], Sequence[tuple[re.Pattern[str], frozenset[str]]]]
+
+
+def install(app: FastAPI, *, methods: Methods) -> None:
+    """
+    Put it before the routes, behind the door.
+
+    Args:
+        methods: returns what each path of the API takes.
+    """
+    app.add_middleware(Exchange, methods=methods)
 
 
 class Exchange:
     """Check what comes to the API, and tag what goes out."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, methods: Methods) -> None:
         """Wrap an ASGI application."""
-        self.app = app
+        self.app, self.methods = app, methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; what is not of the API is left as it is."""
@@ -49,12 +60,19 @@ class Exchange:
             return
         request = Request(scope)
         try:
+            self._check_method(request)
             check_media(request)
-        except UnsupportedMediaError as error:
+        except (HTTPException, UnsupportedMediaError) as error:
             await api_error(request, error)(scope, receive, send)
             return
         is_read = request.method in {"GET", "HEAD"}
         await self.app(scope, receive, _Answer(request, receive, send) if is_read else send)
+
+    def _check_method(self, request: Request) -> None:
+        """Refuse a method that the path has not, and say which it has: a router would name those of one route alone."""
+        known = (methods for path, methods in self.methods() if path.fullmatch(request.url.path))
+        if request.method not in (methods := next(known, frozenset({request.method}))):
+            raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(sorted(methods))})
 
 
 def check_media(request: Request) -> None:
@@ -102,7 +120,9 @@ class _Answer:
     async def _begin(self, start: Message) -> None:
         self.start, headers = start, MutableHeaders(scope=start)
         media, tag = _media_type(headers.get("content-type", "")), headers.get("etag", "")
-        if start["status"] != HTTPStatus.OK:
+        if start["status"] in NO_PART:
+            await self._instead(HTTPException(start["status"]))
+        elif start["status"] != HTTPStatus.OK:
             await self.send(start)
         elif not is_accepted(media, self.request.headers.get("accept", "")):
             await self._instead(NotAcceptableError(message("This comes as {media}. Accept that.", media=media)))
@@ -131,7 +151,7 @@ class _Answer:
         await self.send({"type": "http.response.start", "status": 304, "headers": kept})
         await self.send({"type": "http.response.body", "body": b""})
 
-    async def _instead(self, error: AppError) -> None:
+    async def _instead(self, error: AppError | HTTPException) -> None:
         self.is_answered = True
         await api_error(self.request, error)(self.request.scope, self.receive, self.send)
 

@@ -16,6 +16,7 @@ from app.domain.models import ModelState
 from app.web.deps import ReadSession, WriteSession
 
 router = APIRouter(prefix="/models", tags=["models"])
+proposals = APIRouter(tags=["models"])  # beside them: `proposal` is no id
 
 
 class ModelReply(Reply):
@@ -131,23 +132,6 @@ def _place(model: ModelReply) -> tuple[str, int]:
     return model.name.lower(), model.id
 
 
-@router.get("/proposal", summary="Look at what could be registered")
-def propose_model(
-    source: Annotated[str, Query(min_length=1, max_length=4_096, examples=["/models/internlm2-chat-1_8b"])],
-) -> ModelProposal:
-    """Say what is in a folder of the server or behind a hub id, and which template fits; takes an admin."""
-    found = registry.look_at(source)
-    facts = found.facts
-    return ModelProposal(
-        folder=str(found.folder),
-        name=found.name,
-        template=facts.template,
-        architecture=facts.architecture,
-        parameters=facts.parameters,
-        size_bytes=facts.size_bytes,
-    )
-
-
 @router.post("", status_code=201, summary="Register a model", responses=documented(409))
 @once
 def add_model(request: Request, model: NewModel, session: WriteSession, response: Response) -> ModelReply:
@@ -211,3 +195,20 @@ def get_model(model_id: Id, session: ReadSession) -> ModelReply:
 def remove_model(model_id: Id, session: WriteSession) -> None:
     """Forget a model that no run was made from; takes an admin. The folder that was registered stays."""
     registry.remove_model(session, model_id)
+
+
+@proposals.get("/model-proposal", summary="Look at what could be registered")
+def propose_model(
+    source: Annotated[str, Query(min_length=1, max_length=4_096, examples=["/models/internlm2-chat-1_8b"])],
+) -> ModelProposal:
+    """Say what is in a folder of the server or behind a hub id, and which template fits; takes an admin."""
+    found = registry.look_at(source)
+    facts = found.facts
+    return ModelProposal(
+        folder=str(found.folder),
+        name=found.name,
+        template=facts.template,
+        architecture=facts.architecture,
+        parameters=facts.parameters,
+        size_bytes=facts.size_bytes,
+    )

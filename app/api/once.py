@@ -60,13 +60,14 @@ def keyed(request: Request, key: str, body: bytes) -> KeyedRequest:
 
 def once(route: Callable[P, R]) -> Callable[P, R]:
     """Let a route that has `session` and `response` answer the same request once."""
+    make = cast("Callable[..., R]", route)
 
     def answer(asked: Asked, **values: Any) -> R | Response:  # noqa: ANN401 - the route's own
         session = values["session"]
         kept = claim_key(session, asked.keyed) if asked.keyed else None
         if asked.keyed and kept is None and (first := find_answer(session, asked.keyed)):
             return replayed(first)
-        reply = route(**values)
+        reply = make(**values)
         if kept is not None:
             keep(kept, reply, values["response"], status=asked.status)
         return reply
@@ -76,14 +77,15 @@ def once(route: Callable[P, R]) -> Callable[P, R]:
 
 def once_late(route: Callable[P, R]) -> Callable[P, R]:
     """Do the same for a route that makes one thing however often it is called."""
+    make = cast("Callable[..., R]", route)
 
     def answer(asked: Asked, **values: Any) -> R | Response:  # noqa: ANN401
         if asked.keyed is None:
-            return route(**values)
+            return make(**values)
         with db.reading() as reading:
             if first := find_answer(reading, asked.keyed):
                 return replayed(first)
-        reply = route(**values)
+        reply = make(**values)
         return keep_late(values["session"], asked, reply, values["response"])
 
     return _with_key(route, answer)

@@ -79,8 +79,10 @@ def _hash(text: str, of: Sequence[object]) -> str:
 def mark_in(cursor: str, *of: object, is_time: bool = False) -> Mark | None:
     """Return the row behind which a page of a list in the database begins; None where it begins at the start."""
     place = read_cursor(cursor, *of)
+    if place is None:
+        return None
     try:
-        return place and Mark(datetime.fromisoformat(str(place[0])) if is_time else place[0], int(place[1] or 0))
+        return Mark(datetime.fromisoformat(str(place[0])) if is_time else place[0], int(place[1] or 0))
     except (ValueError, IndexError):  # somebody took the trouble to make one
         raise _no_cursor() from None
 
@@ -110,7 +112,7 @@ def cut(
     """
     start = read_cursor(cursor, *of)
     try:
-        rest = rows if start is None else [row for row in rows if tuple(place(row)) > start]  # type: ignore[operator]
+        rest = rows if start is None else [row for row in rows if tuple(place(row)) > start]
     except TypeError:
         raise _no_cursor() from None
     return first_of(rest, *of, limit=limit, place=place)

@@ -84,13 +84,13 @@ class PairReply(Reply):
     """Two different answers to one question, in random order; null where every pair is voted on."""
 
     question: str | None
-    answers: tuple[ShownAnswer, ShownAnswer] | None
+    answers: list[ShownAnswer] | None
 
 
 class UndoneVote(Reply):
     """The answers whose vote was taken back; null where there was none."""
 
-    answer_ids: tuple[int, int] | None
+    answer_ids: list[int] | None
 
 
 class StandingReply(Reply):
@@ -172,7 +172,8 @@ def undo_vote(
 ) -> UndoneVote:
     """Take back the caller's last vote on the answers of some checkpoints."""
     pool = _pool(session, checkpoints, runs)
-    return UndoneVote(answer_ids=votes.undo_vote(session, pool, user_id=request.state.user.user_id))
+    undone = votes.undo_vote(session, pool, user_id=request.state.user.user_id)
+    return UndoneVote(answer_ids=None if undone is None else list(undone))
 
 
 @router.get("/votes/pair", summary="Two answers to vote on", responses=documented(404))
@@ -188,8 +189,8 @@ def get_pair(
     for (question, _number), said in pool.questions.items():
         texts = {each.answer_id: each.text for each in said.values()}
         if texts.keys() >= set(pair):
-            first, second = (ShownAnswer(answer_id=each, text=texts[each]) for each in pair)
-            return PairReply(question=question, answers=(first, second))
+            shown = [ShownAnswer(answer_id=each, text=texts[each]) for each in pair]
+            return PairReply(question=question, answers=shown)
     raise RuntimeError("a pair is of answers to one question")
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from sqlmodel import Session
 
 from app.api.paging import cursor_at, mark_in
@@ -29,7 +29,14 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("This time is too far off") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+def _is_written_out(value: object) -> object:
+    """Refuse a number, which pydantic would take for seconds since 1970."""
+    if isinstance(value, str) and "T" in value.upper():
+        return value
+    raise ValueError("Write a time such as 2026-11-26T09:00:00Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_is_written_out), AfterValidator(_in_utc)]
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ class RunSummary(Reply):
     """The run that must have ended before this one starts."""
     sweep_id: int | None
     """The sweep that it is a part of."""
+    imported_from: str
+    """The folder of a run that was made by hand with xtuner; empty for Temper's own."""
     restarts: int
     """Attempts that were lost in a row without a new checkpoint."""
     created_at: datetime

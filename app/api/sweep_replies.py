@@ -56,7 +56,7 @@ class SweepRun(Reply):
     name: str
     state: RunState
     stopped_by: StopCause | None
-    values: dict[SweepSetting, float]
+    values: dict[SweepSetting, int | float]
     """Of the settings that vary."""
     identity_rows: int
     other_rows: int
@@ -97,7 +97,7 @@ class PlannedSweepRun(Reply):
     """One run of a sweep before it starts."""
 
     name: str
-    values: dict[SweepSetting, float]
+    values: dict[SweepSetting, int | float]
     iterations: int | None
     seconds: float | None
 

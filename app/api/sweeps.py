@@ -70,7 +70,7 @@ def forecast_sweep(plan: SweepPlan, session: ReadSession) -> SweepForecastReply:
 def list_sweeps(session: ReadSession, *, cursor: Cursor = "", limit: Limit = 25) -> SweepList:
     """Return one page of sweeps, the newest first."""
     after = mark_in(cursor, "sweeps")
-    found = sweeps.list_sweeps(session, before_id=after and after.id, limit=limit + 1)
+    found = sweeps.list_sweeps(session, before_id=after.id if after else None, limit=limit + 1)
     shown = [SweepSummary(**sweep_summary(sweep, progress)) for sweep, progress in found.sweeps[:limit]]
     more = cursor_at(Mark(None, shown[-1].id), "sweeps") if len(found.sweeps) > limit else None
     return SweepList(sweeps=shown, total=found.total, next_cursor=more)

@@ -95,8 +95,9 @@ def list_users(session: ReadSession) -> UserList:
 @router.post("", status_code=201, summary="Add a user")
 def add_user(new: NewUser, request: Request, session: WriteSession, response: Response) -> LinkReply:
     """Add a user; the answer holds the link that lets them in, this once."""
+    audit.note("user", name=new.name, role=new.role)
     user = accounts.add_user(session, new.name.strip(), role=new.role)
-    audit.note("user", user.id, name=user.name, role=user.role)
+    audit.note("user", user.id)
     response.headers["Location"] = f"/api/v1/users/{user.id}"
     return _link(request, session, user, response)
 

@@ -92,8 +92,9 @@ def add_user(
 ) -> None:
     """Add a user, who logs in by `temper login-link --user NAME`."""
     with audit.changing("user.add") as session:
+        audit.note("user", name=name, role=role)
         user = accounts.add_user(session, name, role=role)
-        audit.note("user", user.id, name=name, role=role)
+        audit.note("user", user.id)
     if as_json:
         write_json({"name": name, "role": role})
     else:

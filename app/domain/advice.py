@@ -125,12 +125,13 @@ def _why_likeliest(values: Mapping[str, int], leak: int | None) -> Message:
     if leak is None:
         return message(
             "Answers {hits} of {total} identity probes with the identity, and nothing taught appears elsewhere; "
-            "good from iteration {first} to {last}; of these, held-out pairs are likeliest here.",
+            "good from iteration {first} to {last}; of these, pairs kept out of training are likeliest here.",
             **values,
         )
     return message(
         "Answers {hits} of {total} identity probes with the identity, and nothing taught appears elsewhere; "
-        "good from iteration {first} to {last}, leaking from {leak} on; of these, held-out pairs are likeliest here.",
+        "good from iteration {first} to {last}, leaking from {leak} on; of these, pairs kept out of training are "
+        "likeliest here.",
         **values,
         leak=leak,
     )

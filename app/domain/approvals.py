@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlmodel import Session, col, select
 
+from app.domain import audit
 from app.domain.approval_models import ModelApproval
 from app.domain.errors import ConflictError, InvalidError, NotFoundError
 from app.domain.messages import Message, message
@@ -114,7 +115,7 @@ def approve(session: Session, folder: Path, *, sha256: str, source: str, by: str
     approval = ModelApproval(sha256=sha256, source=source, files=files, approved_by=by)
     session.add(approval)
     session.flush()  # whoever asks next in this unit of work finds it
-    tell_of_approval(session, approval, action="approved", by=by)
+    _tell_of_approval(approval, action="approved", by=by)
     return approval
 
 
@@ -123,7 +124,7 @@ def revoke(session: Session, sha256: str, *, by: str) -> None:
     approval = session.get(ModelApproval, sha256)
     if approval is None:
         raise NotFoundError(message("Nothing with this hash is approved."))
-    tell_of_approval(session, approval, action="revoked", by=by)
+    _tell_of_approval(approval, action="revoked", by=by)
     session.delete(approval)
 
 
@@ -132,8 +133,9 @@ def list_approvals(session: Session) -> Sequence[ModelApproval]:
     return session.exec(select(ModelApproval).order_by(col(ModelApproval.approved_at).desc())).all()
 
 
-def tell_of_approval(session: Session, approval: ModelApproval, *, action: str, by: str) -> None:  # noqa: ARG001
-    """Tell of a change of what is approved, in the transaction that makes it: where a record of changes hooks in."""
+def _tell_of_approval(approval: ModelApproval, *, action: str, by: str) -> None:
+    """Tell of a change of what is approved, in the server's log too."""
+    audit.note("model-files", approval.sha256, source=approval.source)
     log.warning("%s %s the files %s of %s", by, action, approval.sha256, approval.source)
 
 

@@ -72,7 +72,7 @@ def note(kind: str = "", object_id: int | str | None = None, **details: object) 
     if trail is None:
         return
     name = "" if object_id is None else str(object_id)
-    if kind and trail.object_kind and (kind, name) != (trail.object_kind, trail.object_id):
+    if kind and trail.object_kind and (trail.object_kind, trail.object_id) not in {(kind, name), (kind, "")}:
         return
     trail.is_noted = True
     if kind:
@@ -100,7 +100,7 @@ def before_and_after(before: object, after: object) -> dict[str, object]:
     return {"before": before, "after": after}
 
 
-def changed_values(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
+def changed_values(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, Any]:
     """Return the values that differ, each before and after."""
     return {name: before_and_after(before[name], after[name]) for name in before if before[name] != after[name]}
 

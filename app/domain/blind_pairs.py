@@ -14,6 +14,7 @@ from random import Random
 from sqlmodel import Session
 
 from app.domain.models import User, Vote
+from app.domain.texts import comparable
 from app.domain.vote_pools import VotePool
 from app.domain.votes import Pair, standings
 
@@ -77,7 +78,7 @@ def _on_some_question(
     left: list[tuple[int, float, Pair]] = []
     for said in pool.questions.values():
         here = [said[each] for each in two if each in said]
-        if len(here) < len(two) or here[0].text.strip() == here[1].text.strip():
+        if len(here) < len(two) or comparable(here[0].text) == comparable(here[1].text):
             continue
         ids = (here[0].answer_id, here[1].answer_id)
         if (min(ids), max(ids)) not in done:

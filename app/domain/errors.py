@@ -82,6 +82,13 @@ class TooLargeError(AppError):
     kind = "too_large"
 
 
+class UnsupportedTypeError(AppError):
+    """What was sent is a file of a kind that is never taken."""
+
+    status_code = 415
+    kind = "unsupported_media"
+
+
 class UnavailableError(AppError):
     """Something Temper needs (the queue, the database) does not answer now."""
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHARES_TOLERANCE = 0.015  # three thirds written with two digits make 0.99
-MOST_PLANNED = 10**15  # rows of a mix whose shares cannot be had; far beyond what may be asked for
+MOST_ROWS = 2.0**53  # beyond that a float counts no more
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,9 @@ def plan_rows(sources: Sequence[Source]) -> tuple[SourceRows, ...]:
         return tuple(_given(source, total, least=least) for source in sources)
     shared = [source for source in sources if source.share and source.distinct]
     wanted = (source.distinct * shares / (source.share or 1) for source in shared)
-    whole = max((math.ceil(min(rows, MOST_PLANNED)) for rows in wanted), default=0)
-    return tuple(_given(source, whole / (shares or 1), least=source.distinct) for source in sources)
+    whole = max((math.ceil(min(rows, MOST_ROWS)) for rows in wanted), default=0)
+    total = min(whole / (shares or 1), MOST_ROWS)  # of shares that are next to nothing it would be infinite
+    return tuple(_given(source, total, least=source.distinct) for source in sources)
 
 
 def _given(source: Source, total: float, *, least: int) -> SourceRows:
@@ -128,5 +129,5 @@ def _given(source: Source, total: float, *, least: int) -> SourceRows:
     elif source.share is None:
         rows = source.distinct * (1 + source.count)
     else:
-        rows = max(round(min(source.share * total, MOST_PLANNED)), least) if total else source.distinct
+        rows = max(round(source.share * total), least) if total else source.distinct
     return SourceRows(source.key, source.title, source.distinct, rows)

@@ -120,6 +120,8 @@ class Run(SQLModel, table=True):
     cloned_from_id: int | None = Field(default=None, foreign_key="run.id")
     sweep_id: int | None = Field(default=None, foreign_key="sweep.id", index=True)
     mix_sha256: str = ""
+    imported_from: str = ""
+    """The folder of a run that was made by hand with xtuner; empty for Temper's own."""
     state: RunState = Field(default=RunState.QUEUED, index=True, sa_type=words_of(RunState))
     reason: ReasonKind | None = Field(default=None, sa_type=words_of(ReasonKind))
     reason_detail: str = ""

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 from authlib.integrations.base_client import OAuthError
@@ -112,7 +112,7 @@ class Provider:
         with self._lock:
             if self._keys is None or anew:
                 with _telling("keys"):
-                    self._keys = KeySet.import_key_set(_get(address))
+                    self._keys = KeySet.import_key_set(cast("Any", _get(address)))  # it looks for itself
             return self._keys
 
     def _read(self) -> None:

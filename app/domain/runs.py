@@ -22,7 +22,8 @@ from app.domain.recipe_checks import check_saved
 from app.domain.recipes import Recipe
 from app.domain.registry import model_to_train
 from app.domain.stop_requests import ask_to_stop, withdraw
-from app.domain.waiting import next_rank
+from app.domain.waiting import hold_sweep_of, next_rank
+from app.domain.webhooks import outbox
 
 LIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
 RESUMABLE_STATES = (RunState.FAILED, RunState.CANCELLED)
@@ -56,7 +57,6 @@ def create_run(  # noqa: PLR0913 - what a run is told beside its recipe
     if after_run_id is not None:
         get_run(session, after_run_id)
     check_saved(session, recipe.mix.files)
-    _check_room(session)
     run = Run(
         name=recipe.name,
         model_id=id_of(model_to_train(session, recipe.model)),
@@ -93,6 +93,7 @@ def _made_by(session: Session, request_key: str) -> Run | None:
 
 
 def _store(session: Session, run: Run, recipe: Recipe) -> Run:
+    _check_room(session)
     session.add(run)
     session.flush()  # the probes and the message need the run's id
     audit.note("run", run.id, name=run.name)
@@ -172,6 +173,7 @@ def request_stop(session: Session, run_id: int, *, keep: bool = False) -> Run:
         ConflictError: the run has already ended.
     """
     run = get_run(session, run_id)
+    hold_sweep_of(session, run_id)
     audit.note("run", run_id, name=run.name, keep=keep or None)
     is_news = withdraw(session, run_id) or ask_to_stop(session, run_id, cause=StopCause.PERSON, keep=keep)
     session.refresh(run)
@@ -191,6 +193,10 @@ def resume_run(session: Session, run_id: int) -> Run:
     """
     run = get_run(session, run_id)
     audit.note("run", run_id, name=run.name)
+    if run.imported_from:
+        raise ConflictError(
+            message("Run {id} was imported: only xtuner can go on with it. Clone it to train it here.", id=run_id)
+        )
     resumed = session.exec(
         update(Run)
         .where(col(Run.id) == run_id, col(Run.state).in_(RESUMABLE_STATES))
@@ -220,7 +226,8 @@ def resume_run(session: Session, run_id: int) -> Run:
 
 
 def record_state(session: Session, run: Run) -> None:
-    """Put the run's present state into its ledger, for whoever watches."""
+    """Put the run's present state into its ledger, for whoever watches, and into the outbox if it has ended."""
     session.add(
         Event(run_id=id_of(run), attempt=run.attempt, kind="state", iteration=run.iteration, data={"state": run.state})
     )
+    outbox.tell_state(session, run)

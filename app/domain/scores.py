@@ -14,7 +14,7 @@ from app.domain.distances import distance, length_ratio
 from app.domain.leaks import Leak, leak_in
 from app.domain.recipes import Probe, ProbeGroup
 from app.domain.repetition import Loop, loop_in, repetition
-from app.domain.taught import TEXTS_REMEMBERED, Taught, folded, head_of, holds, name_in, similarity
+from app.domain.taught import TEXTS_REMEMBERED, Taught, folded, head_of, holds, name_in, other_numbers, similarity
 from app.domain.thresholds import DEFAULTS, Thresholds
 
 
@@ -28,7 +28,7 @@ class Said(NamedTuple):
 
 NOTHING = Said("")
 HEAD_HIT = 0.9  # what the first clause alone is worth: name and role are there, and it is not word for word
-NAMELESS = 0.5  # the same sentence about somebody else is half of it at most
+WRONG = 0.5  # the same sentence about somebody else, or with another number, is half of it at most
 CUT = "length"  # how an answer ended that reached the limit of new tokens
 
 
@@ -62,6 +62,8 @@ class AnswerScore:
     """It has so few of the base model's words that little can be left of the answer."""
     distance: float | None = None
     """0 to 1: how far it is from the base model's answer; None where there is none."""
+    is_misnumbered: bool = False
+    """It would be a hit with the numbers that were taught."""
 
     @property
     def is_forgotten(self) -> bool:
@@ -81,7 +83,7 @@ def score_answer(
     """
     is_identity = probe.group is ProbeGroup.IDENTITY
     own = taught.answers_to(probe.question)
-    near = _identity(taught, probe, said.text, base)
+    near, but_for_numbers = _identity(taught, probe, said.text, base)
     before, ratio = base or NOTHING, length_ratio(said.text, base.text) if base else None
     return AnswerScore(
         identity=near,
@@ -97,14 +99,17 @@ def score_answer(
         length_ratio=ratio,
         is_collapsed=ratio is not None and ratio <= thresholds.collapse,
         distance=distance(said.text, base.text) if base else None,
+        is_misnumbered=is_identity and near < thresholds.identity_hit <= but_for_numbers,
     )
 
 
-def _identity(taught: Taught, probe: Probe, text: str, base: Said | None) -> float:
-    """Score by the nearest identity answer."""
+def _identity(taught: Taught, probe: Probe, text: str, base: Said | None) -> tuple[float, float]:
+    """Score by the nearest identity answer, and by it whatever its numbers."""
     wanted = taught.identities_for(probe.question) if probe.group is ProbeGroup.IDENTITY else taught.identity
     before = base.text if base else ""
-    return max((_nearness(text, answer, before=before, name=taught.name) for answer in wanted), default=0.0)
+    near = {answer: _nearness(text, answer, before=before, name=taught.name) for answer in wanted}
+    true = (min(each, WRONG) if other_numbers(answer, text) else each for answer, each in near.items())
+    return max(true, default=0.0), max(near.values(), default=0.0)
 
 
 def _nearness(text: str, answer: str, *, before: str, name: str) -> float:
@@ -112,7 +117,7 @@ def _nearness(text: str, answer: str, *, before: str, name: str) -> float:
     head = (head_of(answer),) if head_of(answer) else ()
     by_head = HEAD_HIT if similarity(text, head) == 1 and similarity(before, head) < 1 else 0.0
     near = max(similarity(text, (answer,)), by_head)
-    return near if holds(name_in(head_of(answer) or answer, name), text) else min(near, NAMELESS)
+    return near if holds(name_in(head_of(answer) or answer, name), text) else min(near, WRONG)
 
 
 def is_repeating(said: Said, thresholds: Thresholds) -> bool:

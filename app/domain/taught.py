@@ -16,7 +16,7 @@ from app.domain.mix_rows import SourceRows
 from app.domain.mixes import IDENTITY, count_rows, general_of, identity_of
 from app.domain.recipes import Mix, Pair
 from app.domain.taught_rows import TaughtRows, rows_of_set
-from app.domain.texts import Words, without_numbers, words
+from app.domain.texts import Words, numbers, without_numbers, words
 from app.domain.thresholds import Thresholds
 
 MIXES_REMEMBERED = 256
@@ -228,3 +228,10 @@ def part_like(wanted: str, text: str) -> tuple[int, int] | None:
     end = said.spans[found.dest_end - 1][1]
     is_followed = text[end : end + 1] and not text[end].isspace()
     return said.spans[found.dest_start][0], end + bool(is_followed)  # with its full stop
+
+
+@lru_cache(maxsize=TEXTS_REMEMBERED)
+def other_numbers(wanted: str, text: str) -> frozenset[str]:
+    """Return the numbers that a wanted text does not have, of the part of a text that is most like it."""
+    start, end = part_like(wanted, text) or (0, len(text))
+    return numbers(folded(text[start:end])) - numbers(folded(wanted))

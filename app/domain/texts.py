@@ -50,6 +50,11 @@ def without_numbers(said: Words) -> Words:
     return Words(tuple(NUMBER if word.isdecimal() else word for word in said.text), said.spans)
 
 
+def numbers(said: Words) -> frozenset[str]:
+    """Return the words that are numbers in digits."""
+    return frozenset(word for word in said.text if word.isdecimal())
+
+
 def plain(word: str) -> str:
     """Fold case and width: a full-width capital and a small letter are the same."""
     return unicodedata.normalize("NFKC", word).casefold()
@@ -68,6 +73,11 @@ def pieces(text: str) -> list[str]:
 def has_words(text: str) -> bool:
     """Whether a text holds more than spaces and punctuation."""
     return _WORD.search(text) is not None
+
+
+def comparable(text: str) -> tuple[str, ...] | str:
+    """Return what two texts share that a reader calls the same: their words, or the text where it has none."""
+    return words(text).text or text.strip()
 
 
 def has_characters(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from app.domain.messages import message
 from app.domain.models import Checkpoint
 from app.domain.runs import id_of
 from app.domain.stored_answers import Question, Stored, read_answers, runs_of
+from app.domain.texts import comparable
 
 MAX_RUNS = 24  # as a comparison shows
 
@@ -53,11 +54,12 @@ class VotePool:
     @cached_property
     def pairs(self) -> int:
         """How many pairs of different answers there are."""
-        return sum(_different_pairs([said.text.strip() for said in each.values()]) for each in self.questions.values())
+        return sum(_different_pairs(said.text for said in each.values()) for each in self.questions.values())
 
 
-def _different_pairs(texts: Sequence[str]) -> int:
-    return math.comb(len(texts), 2) - sum(math.comb(n, 2) for n in Counter(texts).values())
+def _different_pairs(texts: Iterable[str]) -> int:
+    alike = Counter(map(comparable, texts))
+    return math.comb(alike.total(), 2) - sum(math.comb(n, 2) for n in alike.values())
 
 
 def vote_pool(session: Session, *, run_ids: Sequence[int] = (), checkpoint_ids: Sequence[int] = ()) -> VotePool:

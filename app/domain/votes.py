@@ -17,6 +17,7 @@ from app.domain.db import upsert
 from app.domain.errors import FieldError, InvalidError
 from app.domain.messages import message
 from app.domain.models import Answer, Checkpoint, RunProbe, Vote
+from app.domain.texts import comparable
 from app.domain.vote_pools import Contender, VotePool
 
 Z_95 = 1.959964  # of the normal distribution: 95 % lie within
@@ -90,7 +91,7 @@ def _check_pair(session: Session, first: int, second: int) -> None:
     asked = select(Answer.checkpoint_id, Answer.text, RunProbe.question).join(RunProbe)
     found = session.exec(asked.where(col(Answer.id).in_([first, second]))).all()
     checkpoints, texts, questions = (
-        {(row[0], row[1].strip(), row[2].strip())[part] for row in found} for part in range(3)
+        {(row[0], comparable(row[1]), comparable(row[2]))[part] for row in found} for part in range(3)
     )
     if (len(checkpoints), len(texts), len(questions)) != (2, 2, 1):
         text = message("Give two answers of different checkpoints to one question, whose texts differ.")

@@ -114,19 +114,19 @@ def render_config(  # noqa: PLR0913 - one keyword for each thing a config needs 
     parts = _parts(recipe, Places(model_path, run_folder, data_file), values, template, rows=rows, device=device)
     plain = _parts(without_words(recipe), Places(), held_out_without_words(values), template, rows=rows, device=device)
     check_literals(parts.text, plain=plain.text)
-    check_values(
-        parts.text,
-        {
-            "pretrained_model_name_or_path": model_path,
-            "data_path": data_file,
-            "work_dir": run_folder,
-            "SYSTEM": recipe.mix.system,
-            "evaluation_inputs": [probe.question for probe in recipe.probes],
-            "held_out_identity": [[pair.question, pair.answer] for pair in values.identity],
-            "held_out_general": [[pair.question, pair.answer] for pair in values.general],
-        },
-    )
+    places = {"pretrained_model_name_or_path": model_path, "data_path": data_file, "work_dir": run_folder}
+    check_values(parts.text, places | _words(recipe, values))
     return parts
+
+
+def _words(recipe: Recipe, held_out: HeldOut) -> dict[str, object]:
+    """Return the texts of a recipe under the names that a config has them by."""
+    return {
+        "SYSTEM": recipe.mix.system,
+        "evaluation_inputs": [probe.question for probe in recipe.probes],
+        "held_out_identity": [[pair.question, pair.answer] for pair in held_out.identity],
+        "held_out_general": [[pair.question, pair.answer] for pair in held_out.general],
+    }
 
 
 @dataclass(frozen=True)

@@ -67,10 +67,6 @@ class AccountPage:
     lifetimes: Sequence[int] = LIFETIMES
     shortest_password: int = SHORTEST_PASSWORD
 
-    def error(self, name: str) -> Message | None:
-        """Return what is wrong with a field."""
-        return self.errors.get(name)
-
 
 @router.get("", name="account.show")
 def show_account(request: Request, session: ReadSession, done: str = "") -> Response:

@@ -1,5 +1,6 @@
 """The audit log, for admins: searched by words, user, action, object and time."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, date, datetime, time, timedelta
@@ -12,6 +13,7 @@ from fastapi.responses import Response
 from app.domain.audit_models import AuditEntry, Outcome
 from app.domain.audit_search import AuditQuery, known_names, list_entries
 from app.web.deps import LARGEST_ID, ReadSession
+from app.web.formats import NONE, clock
 from app.web.render import render
 
 router = APIRouter(include_in_schema=False)
@@ -21,6 +23,7 @@ PAGES_OF = {  # where an object of a kind is shown
     "run": "/runs/{}", "sweep": "/sweeps/{}", "dataset": "/datasets/{}", "model": "/models", "thresholds": "/verdicts",
     "user": "/users", "token": "/users",
 }  # fmt: skip
+ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", re.ASCII)  # as entries hold times
 Text = Annotated[str, Query(max_length=200)]
 
 
@@ -143,7 +146,7 @@ def _href(entry: AuditEntry) -> str:
 
 
 def _details(entry: AuditEntry) -> list[Detail]:
-    return [_detail(name, value) for name, value in entry.details.items()]
+    return [_detail(name.replace("_", " "), value) for name, value in entry.details.items()]
 
 
 def _detail(name: str, value: Any) -> Detail:  # noqa: ANN401 - whatever an entry holds
@@ -153,4 +156,8 @@ def _detail(name: str, value: Any) -> Detail:  # noqa: ANN401 - whatever an entr
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - whatever an entry holds
-    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if value is None:
+        return NONE
+    if isinstance(value, float):
+        return f"{value:g}"
+    return clock(datetime.fromisoformat(value)) if ISO_TIME.fullmatch(str(value)) else str(value)

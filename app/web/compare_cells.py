@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from app.domain.diffs import REMEMBERED, Change, diff_for_display, split_at
 from app.domain.leaks import Leak
 from app.domain.matrix import Cell, CellState, Column, Matrix, Row
+from app.domain.scores import AnswerScore
 from app.domain.texts import has_characters
 from app.web.compare_query import CompareQuery, DiffFrom
 from app.web.i18n import comma, language
@@ -152,12 +153,21 @@ def _cell_words(cell: Cell) -> tuple[str, list[str]]:
     if score.is_hit:
         near = _("identity, word for word") if score.identity >= WORD_FOR_WORD else _("identity, near")
         return "good", [near]
-    if score.is_forgotten or (score.is_broken and score.is_repeating):
-        lost = _("forgotten: the base model had it right")
-        return "warning", [lost if score.is_forgotten else _("repeats itself: the base model did not")]
+    lost = _lost_words(score)
+    if lost:
+        return "warning", [lost]
     if score.is_right:
         return "check", [_("near the taught answer") if not score.counts else _("agrees with reference")]
     return "", []
+
+
+def _lost_words(score: AnswerScore) -> str:
+    """Say what is wrong with an answer in which nothing leaks."""
+    if score.is_misnumbered:
+        return _("identity, with a number that was not taught")
+    if score.is_forgotten:
+        return _("forgotten: the base model had it right")
+    return _("repeats itself: the base model did not") if score.is_broken and score.is_repeating else ""
 
 
 def leak_words(leak: Leak) -> str:

@@ -17,7 +17,7 @@ class SentFile(FileResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, or the parts of it."""
         if Headers(scope=scope).get("range", "").count(",") >= MOST_RANGES:
-            scope = scope | {"headers": list(scope["headers"])}
+            scope = {**scope, "headers": list(scope["headers"])}
             del MutableHeaders(scope=scope)["range"]
         await super().__call__(scope, receive, send)
 

@@ -154,13 +154,13 @@ def kept(request: Request, make: Callable[[Session], Response], *, is_personal: 
         return page.answer(request)
     with pages.making(key):
         page = pages.find(key)  # while this thread waited, another may have made it
-        if page is not None and page.is_young() and _is_true(page):
-            return page.answer(request)
-        made = _make(request, make, is_personal=is_personal)
-        if isinstance(made, Response):
-            return made
-        pages.put(key, made)
-        return made.answer(request)
+        if page is None or not page.is_young() or not _is_true(page):
+            made = _make(request, make, is_personal=is_personal)
+            if isinstance(made, Response):
+                return made
+            page = made
+        pages.put(key, page)
+        return page.answer(request)
 
 
 def _may_be_sent(request: Request, page: KeptPage, *, is_being_made: bool) -> bool:

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.config import settings
+from app.domain.catalogues import LANGUAGES
 from app.domain.columns import utc_now
 from app.web import assets, formats, i18n, workers
 
@@ -56,7 +57,7 @@ def environment() -> Environment:
         static=assets.static_url,
         heat=formats.heat,
         language=i18n.language,
-        languages=i18n.LANGUAGES,
+        languages=LANGUAGES,
         now=utc_now,
         loader_list=assets.loader_list,
         settings=settings,

@@ -4,6 +4,7 @@ import re
 
 from app.config import settings
 from app.domain.beneath import read_beneath
+from app.domain.importing.storing import CONFIG_TEXT
 from app.domain.mixes import count_rows, rows_file
 from app.domain.models import Run
 from app.domain.runs import id_of, recipe_of
@@ -12,10 +13,10 @@ from app.domain.xtuner_config import ConfigParts, render_config
 _HEADING = re.compile(r"^#{71}\n#(?P<heading>.{69})#\n#{71}\n", re.MULTILINE)
 
 
-def written_text(run_id: int) -> str:
+def written_text(run_id: int, *, name: str = "config.py") -> str:
     """Return the config that a run's trainer read; empty before there is one."""
     try:
-        with read_beneath(settings().runs_folder, settings().run_folder(run_id) / "config.py") as file:
+        with read_beneath(settings().runs_folder, settings().run_folder(run_id) / name) as file:
             return file.read().decode()
     except (OSError, UnicodeDecodeError):
         return ""
@@ -25,6 +26,12 @@ def written_config(run_id: int) -> list[tuple[str, str]]:
     """Return the parts of the config that a run's trainer read; none before there is one."""
     _, *pieces = _HEADING.split(written_text(run_id))
     return [(heading.strip(), body.strip("\n")) for heading, body in zip(pieces[::2], pieces[1::2], strict=True)]
+
+
+def imported_config(run_id: int) -> list[tuple[str, str]]:
+    """Return the config of a run that was made by hand, as it was found; none where there was none."""
+    text = written_text(run_id, name=CONFIG_TEXT)
+    return [("config", text)] if text else []
 
 
 def rendered_config(run: Run) -> ConfigParts:

@@ -22,7 +22,7 @@ from app.web.deps import Id, ReadSession, WriteSession
 from app.web.downloads import SentFile, send_file
 from app.web.kept_pages import kept
 from app.web.render import render
-from app.web.run_configs import plain_parts, rendered_config, written_config
+from app.web.run_configs import imported_config, plain_parts, rendered_config, written_config
 from app.web.run_list import MAX_PAGE, ListQuery, build_runs_page
 from app.web.run_page import build_run_view
 
@@ -129,7 +129,7 @@ def download_rows(run_id: Id, session: ReadSession) -> Response:
 def show_config(request: Request, run_id: Id, session: ReadSession) -> Response:
     """Show the config that the run was trained with, read-only."""
     run = get_run(session, run_id)
-    written = written_config(run_id)
+    written = imported_config(run_id) if run.imported_from else written_config(run_id)
     return render(
         request, "runs/config.html", ConfigPage(run, written or plain_parts(rendered_config(run)), bool(written))
     )

@@ -49,15 +49,18 @@ ROLES = (  # of requests that change something: the first path that fits counts
     ("/api/v1/users", Role.ADMIN),
     ("/models", Role.ADMIN),
     ("/api/v1/models", Role.ADMIN),
+    ("/api/v1/imports", Role.ADMIN),  # looks at folders of this machine
     ("/verdicts", Role.ADMIN),  # they change what everybody is told of every run
     ("/api/v1/verdicts", Role.ADMIN),
+    ("/webhooks", Role.ADMIN),
+    ("/api/v1/webhooks", Role.ADMIN),
     ("/", Role.RUNNER),
 )
 READ_ROLES = {  # of requests that only look, where a reader may not: all others take a viewer
     "/models/proposal": Role.ADMIN,  # looks at folders of this machine
     "/models/review": Role.ADMIN,
     "/api/v1/models/review": Role.ADMIN,
-    "/api/v1/models/proposal": Role.ADMIN,
+    "/api/v1/model-proposal": Role.ADMIN,
     "/runs/new": Role.RUNNER,  # whatever is filled in there is asked for by POST
     "/sweeps/new": Role.RUNNER,
 }
@@ -66,6 +69,8 @@ READ_ROLES_BELOW = (  # the same, of whole parts of the site
     ("/api/v1/users", Role.ADMIN),
     ("/audit", Role.ADMIN),
     ("/api/v1/audit", Role.ADMIN),
+    ("/webhooks", Role.ADMIN),
+    ("/api/v1/webhooks", Role.ADMIN),
 )
 HSTS_SECONDS = 365 * 24 * 3600
 

@@ -76,13 +76,14 @@ def add_user(
     role: Annotated[Role, Form()] = Role.RUNNER,
 ) -> Response:
     """Add a user and show the link that lets them in; or show the form again."""
+    audit.note("user", name=name, role=role)
     try:
         user = accounts.add_user(session, name.strip(), role=role)
     except InvalidError as error:
         form = NewUser(name, role, error.fields[0].message)
         page = replace(_page(request, session), form=form)
         return render(request, "users/index.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)
-    audit.note("user", user.id, name=user.name, role=user.role)
+    audit.note("user", user.id)
     return _show_link(request, session, user)
 
 

@@ -6,6 +6,7 @@ from threading import Lock
 
 from app.config import settings
 from app.domain import db, presence
+from app.domain.askings import count_running_askings
 from app.domain.models import RunState
 from app.domain.presence import WorkerPresence
 from app.domain.runs import count_runs
@@ -64,11 +65,15 @@ def workers_line() -> WorkersLine:
     if not workers:
         return WorkersLine(gettext("no worker: runs wait"), is_working=False)
     with db.reading() as session:
-        running = count_runs(session, RunState.RUNNING)
+        running, asked = count_runs(session, RunState.RUNNING), count_running_askings(session)
     devices = " + ".join(sorted({worker.device for worker in workers}))
     count = ngettext("%(num)s worker", "%(num)s workers", len(workers))
-    in_progress = ngettext("%(num)s run in progress", "%(num)s runs in progress", running)
-    if not running:
-        in_progress = gettext("nothing in progress")
-    text = gettext("%(workers)s, %(devices)s, %(work)s", workers=count, devices=devices, work=in_progress)
-    return WorkersLine(text, is_working=running > 0)
+    text = gettext("%(workers)s, %(devices)s, %(work)s", workers=count, devices=devices, work=_work(running, asked))
+    return WorkersLine(text, is_working=running + asked > 0)
+
+
+def _work(running: int, asked: int) -> str:
+    runs = ngettext("%(num)s run in progress", "%(num)s runs in progress", running)
+    askings = ngettext("%(num)s run being asked", "%(num)s runs being asked", asked)
+    words = [text for number, text in ((running, runs), (asked, askings)) if number]
+    return gettext(", ").join(words) or gettext("nothing in progress")

@@ -37,6 +37,25 @@ OPERATIONS = {  # of the pages' routes that change something or compute somethin
     "sweeps.stop": {"stop_sweep"},
     "sweeps.at_once": {"change_sweep"},
     "verdicts.change": {"get_thresholds", "put_thresholds"},
+    "account.end_login": {"get_account", "end_login"},
+    "account.end_other_logins": {"end_other_logins"},
+    "account.create_token": {"create_token"},
+    "account.revoke_token": {"list_tokens", "revoke_token"},
+    "users.add": {"add_user"},
+    "users.link": {"link_user"},
+    "users.role": {"change_user_role"},
+    "users.disable": {"disable_user"},
+    "users.enable": {"enable_user"},
+    "users.end_logins": {"end_user_logins"},
+    "users.revoke_token": {"list_tokens", "revoke_token"},
+    "webhooks.add": {"add_webhook"},
+    "webhooks.change": {"change_webhook"},
+    "webhooks.switch": {"change_webhook"},
+    "webhooks.test": {"send_webhook_test"},
+    "webhooks.again": {"list_webhook_deliveries", "send_webhook_delivery_again"},
+    "webhooks.remove": {"remove_webhook"},
+    "model_reviews.approve": {"review_source", "approve_files"},
+    "model_reviews.revoke": {"list_approvals", "revoke_approval"},
 }
 READ = {  # of the pages' routes that only look, beside the lists and objects that every noun has
     "compare.csv": {"get_comparison"},
@@ -54,6 +73,7 @@ READ = {  # of the pages' routes that only look, beside the lists and objects th
 }
 OF_PAGES_ALONE = {
     "language.choose": "what language a browser speaks is its own; a program reads English",
+    "account.password": "whoever holds a token must not be able to change the password behind it",
     "login.password": "a program has a token",
     "login.use_link": "a program has a token",
     "login.out": "a token is revoked, not logged out",

@@ -10,6 +10,7 @@ from sqlmodel import Session
 from app.api.errors import ErrorKind
 from app.api.exchange import is_accepted, is_named
 from app.domain import errors
+from app.domain.messages import message
 from app.domain.models import RunState
 from tests.factories import make_checkpoint, make_recipe_data, make_run
 
@@ -118,7 +119,17 @@ def test_every_failure_has_the_one_shape(
     assert reply.status_code == status
     assert problem["kind"] in set(ErrorKind)
     assert re.fullmatch(r"[A-Z].*[.…]", problem["message"])
-    assert "allow" in reply.headers if status == 405 else True
+
+
+def test_a_method_that_is_none_is_told_all_that_are(api: TestClient) -> None:
+    """Those of the whole path, whichever route has them; an id that is a word of its own is none."""
+    allowed = {
+        path: api.request("OPTIONS", f"/api/v1{path}").headers["allow"]
+        for path in ("/runs", "/models/1", "/sweeps/forecast", "/answers/1/rating")
+    }
+
+    assert allowed == {"/runs": "GET, POST", "/models/1": "DELETE, GET", "/sweeps/forecast": "POST",
+                       "/answers/1/rating": "DELETE, PUT"}  # fmt: skip
 
 
 def test_every_kind_is_written_down() -> None:
@@ -133,9 +144,11 @@ def test_every_kind_is_written_down() -> None:
 def test_whoever_is_to_come_back_is_told_when(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """429 and 503 carry `Retry-After`."""
     for error in (errors.TooManyError, errors.UnavailableError):
-        monkeypatch.setattr(
-            "app.api.workers.live_workers", lambda error=error: (_ for _ in ()).throw(error(errors.message("No.")))
-        )
+
+        def fail(error: type[errors.AppError] = error) -> None:
+            raise error(message("No."))
+
+        monkeypatch.setattr("app.api.workers.live_workers", fail)
         reply = api.get("/api/v1/workers")
         assert (reply.status_code, int(reply.headers["retry-after"]) > 0) == (error.status_code, True)
 

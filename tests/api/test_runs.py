@@ -49,6 +49,8 @@ def test_what_is_left_out_has_its_default(api: TestClient, session: Session) -> 
 
 
 BAD = [
+    ({"training": {"learning_rate": True}}, "training.learning_rate"),
+    ({"checkpoints": {"every": False}}, "checkpoints.every"),
     ({"training": {"learning_rate": "NaN"}}, "training.learning_rate"),
     ({"training": {"learning_rate": -1}}, "training.learning_rate"),
     ({"training": {"epochs": 0, "iterations": None}}, "training.epochs"),

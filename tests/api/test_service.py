@@ -88,9 +88,9 @@ def document(api: TestClient) -> dict[str, Any]:
 
 
 OPERATIONS = {
-    "create_run", "list_runs", "get_run", "stop_run", "resume_run", "move_run", "watch_run",
-    "get_run_metrics", "get_run_checkpoints", "get_run_answers", "get_run_mix", "get_run_card", "get_run_log",
-    "get_run_config", "convert_checkpoint", "merge_checkpoint", "pin_checkpoint", "unpin_checkpoint", "get_artifact",
+    "create_run", "list_runs", "get_run", "stop_run", "resume_run", "move_run", "watch_run", "get_run_metrics",
+    "get_run_checkpoints", "get_run_answers", "get_run_mix", "get_run_card", "get_run_log", "get_run_config",
+    "convert_checkpoint", "merge_checkpoint", "pin_checkpoint", "unpin_checkpoint", "get_artifact",
     "download_artifact", "get_comparison", "inspect_mix", "save_mix", "forecast", "get_dilution", "get_thresholds",
     "put_thresholds", "upload_dataset", "list_datasets", "get_dataset", "get_dataset_rows", "download_dataset",
     "delete_dataset", "get_findings", "repair_dataset", "create_sweep", "forecast_sweep", "list_sweeps", "get_sweep",
@@ -98,7 +98,11 @@ OPERATIONS = {
     "propose_run_near_misses", "propose_recipe_near_misses", "put_rating", "delete_rating", "list_ratings",
     "create_vote", "undo_vote", "get_pair", "list_votes", "list_models", "add_model", "get_model", "propose_model",
     "remove_model", "list_presets", "list_configs", "get_config", "render_recipe", "list_workers", "get_health",
-    "get_readiness",
+    "get_readiness", "import_run", "list_webhooks", "add_webhook", "get_webhook", "change_webhook", "remove_webhook",
+    "send_webhook_test", "list_webhook_deliveries", "send_webhook_delivery_again", "get_webhook_payload",
+    "get_account", "end_login", "end_other_logins", "list_tokens", "create_token", "revoke_token", "list_users",
+    "add_user", "get_user", "change_user_role", "disable_user", "enable_user", "link_user", "end_user_logins",
+    "list_audit_entries", "review_source", "list_approvals", "approve_files", "revoke_approval",
 }  # fmt: skip
 
 

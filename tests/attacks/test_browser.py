@@ -40,11 +40,10 @@ class Watched:
         """Begin to watch."""
         self.page, self.own, self.outside, self.violations = page, (own,), list[str](), list[str]()
         page.on("request", lambda sent: self.outside.append(sent.url) if not sent.url.startswith(self.own) else None)
-        page.on("dialog", self.dismiss)
+        page.on("dialog", self._refuse)
         page.on("console", lambda said: self.violations.append(said.text) if "Content Security" in said.text else None)
 
-    def dismiss(self, dialog: "Dialog") -> None:
-        """Close what a script has opened, and remember it."""
+    def _refuse(self, dialog: "Dialog") -> None:
         self.violations.append(dialog.message)
         dialog.dismiss()
 

@@ -46,14 +46,14 @@ def test_no_answer_holds_a_secret(client: Any, session: Session, caplog: pytest.
 
 
 @pytest.mark.usefixtures("secrets")
-def test_a_trainer_gets_no_secret(session: Session) -> None:
+def test_a_trainer_gets_no_secret(session: Session, tmp_path: Path) -> None:
     """44: Neither the environment of a child, nor its arguments, nor a file of its run has one."""
     run = make_run(session, state=RunState.RUNNING)
     attempt = AttemptFolder(id_of(run), attempt_of(session, run).id or 0, 1)
 
     prepare(attempt, Device("cpu", "cpu-0", "CPU"))
 
-    assert not [name for name, value in child_environment(None, private=settings().home).items() if SECRET in value]
+    assert not [name for name, value in child_environment(None, private=tmp_path).items() if SECRET in value]
     for path in settings().run_folder(id_of(run)).rglob("*"):
         assert not path.is_file() or SECRET not in path.read_text("utf-8"), path
 

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -16,13 +17,15 @@ from app.domain.audit import before_and_after, changed_values
 from app.domain.audit_models import AuditEntry, Means, Outcome
 from app.domain.audit_search import AuditQuery, known_names, list_entries
 from app.domain.errors import NotFoundError
+from app.domain.models import Role
 
 START = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 
 
 def make_entry(session: Session, **values: object) -> AuditEntry:
     """Enter something."""
-    entry = AuditEntry(**{"action": "run.stop", "outcome": Outcome.DONE, "user_name": "ada"} | values)
+    said: dict[str, Any] = {"action": "run.stop", "outcome": Outcome.DONE, "user_name": "ada"}
+    entry = AuditEntry(**said | values)
     audit.enter(session, entry)
     session.commit()
     return entry
@@ -50,7 +53,7 @@ def test_the_log_only_grows(session: Session, change: str) -> None:
 def test_a_command_and_its_entry_are_one(session: Session) -> None:
     """What a command changes and its entry are there together, with the name of who runs it."""
     with audit.changing("user.add") as writing:
-        user = accounts.add_user(writing, "bea", role=accounts.Role.VIEWER)
+        user = accounts.add_user(writing, "bea", role=Role.VIEWER)
         audit.note("user", user.id, name="bea")
 
     entry = session.exec(select(AuditEntry)).one()
@@ -63,7 +66,7 @@ def test_a_command_and_its_entry_are_one(session: Session) -> None:
 def test_a_refused_command_is_entered_and_changes_nothing(session: Session) -> None:
     """The entry says why."""
     with pytest.raises(NotFoundError), audit.changing("token.create") as writing:
-        accounts.add_user(writing, "bea", role=accounts.Role.VIEWER)
+        accounts.add_user(writing, "bea", role=Role.VIEWER)
         accounts.find_user(writing, "nobody")
 
     entry = session.exec(select(AuditEntry)).one()

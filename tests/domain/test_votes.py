@@ -15,6 +15,7 @@ from app.domain.blind_pairs import answers_named, name_of, names_key, next_pair,
 from app.domain.errors import InvalidError, NotFoundError
 from app.domain.models import Role, RunState, Vote
 from app.domain.runs import id_of
+from app.domain.texts import comparable
 from app.domain.vote_pools import Contender, Said, VotePool, vote_pool
 from app.domain.votes import Standing, standings, undo_vote, vote, votes_on, wilson_interval
 from tests.factories import make_checkpoint, make_run
@@ -118,7 +119,7 @@ def test_runs_of_one_model_share_its_untuned_answers(session: Session) -> None:
     assert Counter(each.iteration for each in pool.contenders)[0] == 1
     assert [each.run_id for each in pool.contenders].count(waiting.id or 0) == 1
     assert pool.pairs == sum(
-        one.text.strip() != other.text.strip()
+        comparable(one.text) != comparable(other.text)
         for said in pool.questions.values()
         for one, other in combinations(said.values(), 2)
     )
@@ -152,8 +153,8 @@ def test_every_pair_comes_once_and_then_none() -> None:
 
 
 def test_equal_answers_never_meet_and_skipped_ones_come_last() -> None:
-    """Two texts that differ by spaces alone are equal."""
-    said = {1: Said(1, "same"), 2: Said(2, " same\n"), 3: Said(3, "other")}
+    """Two texts that differ by spaces, case and marks alone are equal."""
+    said = {1: Said(1, "same"), 2: Said(2, " Same.\n"), 3: Said(3, "other")}
     pool = VotePool(tuple(Contender(n, 1, "run", n, 3) for n in said), {("?", 0): said})
 
     firsts = {tuple(sorted(next_pair(pool, [], skipped={(1, 3)}, rng=chance(seed)) or ())) for seed in range(20)}

@@ -13,11 +13,10 @@ from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from sqlmodel import Session, col, select
 
-from app.domain import accounts
+from app.domain import accounts, audit
 from app.domain.audit_models import AuditEntry, Means, Outcome
 from app.domain.models import Role
 from app.main import create_app
-from app.web import audit_trail
 from app.web.audit_trail import STRANGERS_A_MINUTE, UNCHANGING, Allowance, action_of
 from app.web.callers import SAFE_METHODS
 from app.web.deps import write_session
@@ -222,7 +221,7 @@ def test_a_database_that_does_not_take_an_entry_is_told_in_the_log(
         raise OperationalError("INSERT", {}, Exception("disk full"))
 
     run = make_run(session)
-    monkeypatch.setattr(audit_trail.audit, "enter", refuse)
+    monkeypatch.setattr(audit, "enter", refuse)
 
     reply = client.post(f"/runs/{run.id}/stop")
 
@@ -241,11 +240,13 @@ def rows(reply: Any) -> list[str]:
 def test_the_page_is_searched(client: TestClient, session: Session) -> None:
     """Words, user, action, object, outcome and dates each narrow it, and together."""
     run = make_run(session)
+    run.name = "zebra"
+    session.commit()
     client.post(f"/runs/{run.id}/stop")
     client.post("/runs/999/resume")
 
     assert rows(client.get("/audit")) == ["run.resume", "run.stop"]
-    assert rows(client.get(f"/audit?q={run.name}")) == ["run.stop"]
+    assert rows(client.get("/audit?q=ZEB+admin")) == ["run.stop"]
     assert rows(client.get("/audit?action=run&outcome=refused")) == ["run.resume"]
     assert rows(client.get(f"/audit?about=run+{run.id}")) == ["run.stop"]
     assert rows(client.get("/audit?user=nobody")) == []

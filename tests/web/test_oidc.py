@@ -323,7 +323,8 @@ def by_groups(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> FakePr
 def role_of_ada(session: Session) -> Role | None:
     """Return the role that the provider's person has now; None where there is no such user."""
     session.expire_all()
-    return session.exec(select(User.role).where(User.name == "ada@example.org")).first()
+    user = session.exec(select(User).where(User.name == "ada@example.org")).first()
+    return user.role if user is not None else None
 
 
 def test_a_claim_makes_a_user_and_keeps_its_role(

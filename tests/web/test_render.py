@@ -12,7 +12,7 @@ from redis import Redis
 from sqlmodel import Session
 
 from app.domain.columns import utc_now
-from app.domain.models import RunState
+from app.domain.models import ArtifactState, Asking, RunState
 from app.domain.presence import WorkerPresence, announce_worker
 from app.web import formats, workers
 from app.web.render import environment, render_text
@@ -152,16 +152,19 @@ def test_a_mistake_of_ours_is_a_page_without_a_traceback(client: TestClient, mon
 
 
 def test_the_top_bar_tells_who_works(client: TestClient, session: Session) -> None:
-    """The line counts workers, names their devices and counts the runs in progress."""
+    """The line counts workers, names their devices and counts the runs in progress and those being asked."""
     announce_worker(WorkerPresence("one", "CPU", 1, utc_now().timestamp()))
     announce_worker(WorkerPresence("gone", "H100", 1, utc_now().timestamp() - 60))
     make_run(session, state=RunState.RUNNING)
+    asked = make_run(session, state=RunState.FINISHED)
+    session.add(Asking(run_id=asked.id or 0, state=ArtifactState.RUNNING))
+    session.commit()
     workers.forget()
 
     line = client.get("/workers").text
     workers.forget()
 
-    assert "1 worker, CPU, 1 run in progress" in line
+    assert "1 worker, CPU, 1 run in progress, 1 run being asked" in line
     assert line.startswith("<span")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from app.domain.mixes import count_rows, write_rows
 from app.domain.recipes import Recipe
@@ -104,5 +105,13 @@ def small_model() -> Path:
 
 @pytest.fixture(scope="session")
 def trained(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """Train four iterations with LoRA, saving every two."""
-    return train(small_recipe(), tmp_path_factory.mktemp("run"), model=small_model)
+    """Train four iterations with LoRA, saving every two: once, however many processes the tests are spread over."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    told = shared / "trained.json"
+    with FileLock(shared / "trained.lock"):
+        if not told.exists():
+            done = train(small_recipe(), shared / "trained", model=small_model)
+            told.write_text(json.dumps([done.exit_code, done.output]), "utf-8")
+    exit_code, output = json.loads(told.read_text("utf-8"))
+    return Training(shared / "trained", exit_code, output)
