@@ -19,18 +19,32 @@ def find_caller(request: Request) -> Caller | None:
     The API takes a token. It takes a browser's session too, to read only: a page links to
     downloads and data, while a change needs a secret that a browser never sends by itself.
     """
+    held = _secret_of(request)
+    if held is None:
+        return None
+    caller, is_renewed = known_callers().find(*held, _known)
+    request.state.is_login_renewed = is_renewed and held[0] is CredentialKind.SESSION
+    return caller
+
+
+def is_known(request: Request) -> bool:
+    """Whether `find_caller` has nothing to look up: then it may be asked where nothing may wait."""
+    held = _secret_of(request)
+    return held is None or known_callers().is_trusted(*held)
+
+
+def _secret_of(request: Request) -> tuple[CredentialKind, str] | None:
+    """Return the secret that a request is judged by, and its kind."""
     if request.url.path.startswith(STATIC_PREFIX):  # kept by caches that many readers share: no cookie may go with it
         return None
     is_of_api = request.url.path.startswith(API_PREFIX)
     token = _bearer(request) if is_of_api else None
     if token is not None:
-        return known_callers().find(CredentialKind.TOKEN, token, _known)[0]
+        return CredentialKind.TOKEN, token
     cookie = request.cookies.get(cookie_name(request))
     if cookie is None or (is_of_api and request.method not in SAFE_METHODS):
         return None
-    caller, is_renewed = known_callers().find(CredentialKind.SESSION, cookie, _known)
-    request.state.is_login_renewed = is_renewed
-    return caller
+    return CredentialKind.SESSION, cookie
 
 
 def address_of(request: Request) -> str:

@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session
 
 from app.api.compare import comparison_reply
-from app.domain import db, ratings
+from app.domain import ratings
 from app.domain.alignment import align, in_steps
 from app.domain.answer_exports import as_csv, as_markdown
 from app.domain.answers import compare
@@ -45,9 +45,8 @@ def show(request: Request, query: AskedComparison) -> Response:
         page = with_ratings(session, compare_page(query, _matrix(session, query)), user_id=request.state.user.user_id)
         return render(request, "compare/compare.html", page, partial="compare/_compare.html")
 
-    with db.reading() as session:
-        is_personal = ratings.has_rated(session, request.state.user.user_id)
-    return kept(request, make, is_personal=is_personal)
+    user_id = request.state.user.user_id
+    return kept(request, make, has_own=lambda session: ratings.has_rated(session, user_id))
 
 
 @router.get("/compare/columns", name="compare.columns")

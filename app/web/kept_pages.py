@@ -19,7 +19,7 @@ already is told so in a few bytes (304).
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -31,11 +31,12 @@ from fastapi.responses import Response
 from sqlmodel import Session
 
 from app.domain import db
+from app.domain.presence import WorkerPresence
 from app.domain.reads import DataVersion, Reads, noting, own_commits
 from app.web.i18n import language
 from app.web.page_pieces import Pieces, anybody, split
 from app.web.render import is_fragment
-from app.web.workers import live_workers
+from app.web.workers import known_workers, live_workers
 
 SLACK_SECONDS = 2.0
 LATE_SECONDS = 10.0  # within its first minute an age is written by the second
@@ -61,6 +62,8 @@ class KeptPage:
     commits: int
     """Of this process, when that was looked at."""
     looked_at: float
+    may_differ: bool = False
+    """A reader with something of their own has another page."""
 
     def is_young(self) -> bool:
         """Whether what it says of the time still holds, and the files that it was made of."""
@@ -91,6 +94,8 @@ class KeptPages:
     size: int = 0
     makers: dict[Hashable, tuple[Lock, int]] = field(default_factory=dict)
     """A lock for each page that is being made, and how many hold it or wait for it."""
+    without_own: dict[int, int] = field(default_factory=dict)
+    """Users who have nothing of their own to be shown, and the commits of this process when that was asked."""
 
     def find(self, key: Hashable) -> KeptPage | None:
         """Return a page, and count it as asked for."""
@@ -139,16 +144,21 @@ def kept_pages() -> KeptPages:
     return KeptPages()
 
 
-def kept(request: Request, make: Callable[[Session], Response], *, is_personal: bool = False) -> Response:
+def kept(
+    request: Request, make: Callable[[Session], Response], *, has_own: Callable[[Session], bool] | None = None
+) -> Response:
     """
     Answer with a page: the one that is kept while it is true, else one made now.
 
     Args:
         make: reads what the page shows in the session it is given, and nothing of the request but its
             address, its reader, its language, and whether a part of the page is asked for.
-        is_personal: the page shows what is this reader's own, beside their name.
+        has_own: says whether the page shows what is this reader's own, beside their name; left out where
+            it never does.
     """
-    pages, key = kept_pages(), _key(request, is_personal=is_personal)
+    pages = kept_pages()
+    is_personal = has_own is not None and _has_own(request, has_own)
+    key = _key(request, live_workers(), is_personal=is_personal)
     page = pages.find(key)
     if page is not None and _may_be_sent(request, page, is_being_made=pages.is_being_made(key)):
         return page.answer(request)
@@ -159,17 +169,45 @@ def kept(request: Request, make: Callable[[Session], Response], *, is_personal: 
             if isinstance(made, Response):
                 return made
             page = made
+            page.may_differ = has_own is not None
         pages.put(key, page)
         return page.answer(request)
 
 
+def _has_own(request: Request, has_own: Callable[[Session], bool]) -> bool:
+    commits, user_id = own_commits(), request.state.user.user_id
+    with db.reading() as session:
+        found = has_own(session)
+    if not found:
+        kept_pages().without_own[user_id] = commits
+    return found
+
+
+def at_once(request: Request) -> Response | None:
+    """Answer with a page that is kept and true enough, where nothing has to be asked for; else None."""
+    workers = known_workers()
+    if request.method != "GET" or is_fragment(request) or workers is None or request.state.user is None:
+        return None
+    pages = kept_pages()
+    key = _key(request, workers, is_personal=False)
+    page = pages.find(key)
+    if page is None or not _is_recent(page, is_being_made=pages.is_being_made(key)):
+        return None
+    if page.may_differ and pages.without_own.get(request.state.user.user_id) != own_commits():
+        return None
+    return page.answer(request)
+
+
 def _may_be_sent(request: Request, page: KeptPage, *, is_being_made: bool) -> bool:
     """Whether a page is true enough for a request as it is, without looking at what it was made of."""
-    if not is_fragment(request):
-        slack = 2 * SLACK_SECONDS if is_being_made else SLACK_SECONDS
-        if page.is_recent(slack) and (page.is_young() or is_being_made):
-            return True
+    if not is_fragment(request) and _is_recent(page, is_being_made=is_being_made):
+        return True
     return page.is_young() and page.version == db.data_version()
+
+
+def _is_recent(page: KeptPage, *, is_being_made: bool) -> bool:
+    slack = 2 * SLACK_SECONDS if is_being_made else SLACK_SECONDS
+    return page.is_recent(slack) and (page.is_young() or is_being_made)
 
 
 def _is_true(page: KeptPage) -> bool:
@@ -214,9 +252,9 @@ def _name_of(request: Request) -> str:
     return str(request.state.user.name)
 
 
-def _key(request: Request, *, is_personal: bool) -> Hashable:
+def _key(request: Request, workers: Sequence[WorkerPresence], *, is_personal: bool) -> Hashable:
     caller = request.state.user
     reader = (caller.role, caller.user_id if is_personal else None, caller.name if is_personal else None)
     fragment = request.headers.get("hx-request-type"), request.headers.get("hx-request")
-    workers = tuple((worker.name, worker.device, worker.slots) for worker in live_workers())
-    return request.url.path, request.url.query, *fragment, reader, language(), workers
+    line = tuple((worker.name, worker.device, worker.slots) for worker in workers)
+    return request.url.path, request.url.query, *fragment, reader, language(), line

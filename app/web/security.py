@@ -25,11 +25,11 @@ from app.domain.audit import Trail
 from app.domain.errors import AppError, ForbiddenError, UnauthorizedError, UnavailableError
 from app.domain.messages import message
 from app.domain.models import Role
-from app.web import audit_trail, errors
+from app.web import audit_trail, errors, kept_pages
 from app.web.addresses import split_address
 from app.web.assets import CDN_ORIGIN
 from app.web.body_limits import BodyLimit, check_size
-from app.web.callers import SAFE_METHODS, STATIC_PREFIX, find_caller
+from app.web.callers import SAFE_METHODS, STATIC_PREFIX, find_caller, is_known
 from app.web.cookies import cookie_name, send_again
 
 # Everything that answers without a login. Whatever is not here does not.
@@ -114,11 +114,14 @@ class Door:
         request = Request(scope, receive)
         with audit.following() as trail:
             hardened = _Hardened(send, request, trail)
-            refusal = _wrong_host(request) or await run_in_threadpool(_refusal, request)
-            if refusal is None:
+            refusal = _wrong_host(request)
+            if refusal is None:  # most have nothing to look up, and threads are few
+                refusal = _refusal(request) if is_known(request) else await run_in_threadpool(_refusal, request)
+            answer = refusal or kept_pages.at_once(request)
+            if answer is None:
                 await self._pass(request, receive, hardened)
             else:
-                await refusal(scope, receive, hardened)
+                await answer(scope, receive, hardened)
 
     async def _pass(self, request: Request, receive: Receive, send: _Hardened) -> None:
         try:

@@ -118,6 +118,25 @@ def test_a_rating_shows_at_once_and_to_its_user_only(client: TestClient, session
     assert client.get(path).text != own
 
 
+def test_the_first_rating_shows_though_others_ask_meanwhile(client: TestClient, session: Session) -> None:
+    """Whoever has just given their first stars is not sent the page that all others share."""
+    run = make_run(session, state=RunState.FINISHED)
+    (first, *_) = make_answers(session, make_checkpoint(session, run, iteration=5))
+    path, admin = f"/compare?runs={run.id}", client.cookies[COOKIE]
+    user = accounts.add_user(session, "other", role=Role.ADMIN)
+    other = accounts.log_in(session, user, lifetime=timedelta(hours=1))
+    session.commit()
+    before = client.get(path).text
+
+    ratings.rate_answer(session, first.id or 0, user_id=accounts.first_admin(session).id or 0, stars=4)
+    session.commit()
+    for secret in (other, other, admin):
+        client.cookies.set(COOKIE, secret)
+        shown = client.get(path).text
+
+    assert shown != before
+
+
 def test_language_part_and_reader_have_pages_of_their_own(client: TestClient, session: Session) -> None:
     """What one reader was shown is nobody else's, nor in another language, nor a page where a part is asked for."""
     make_run(session)
