@@ -18,7 +18,7 @@ from sqlmodel import Session, SQLModel, create_engine
 from app.config import settings
 from app.domain import queue, reads
 
-KEPT_CONNECTIONS, MORE_CONNECTIONS = 10, 40  # more than the 40 threads of a web server: none waits for another's
+KEPT_CONNECTIONS, MORE_CONNECTIONS = 10, 70  # two for each of 32 requests and 8 other threads: see `app.web.slots`
 SQLITE_BUSY_MS = 5_000  # SQLite has one writer; a writer waits so long for the one before it
 
 

@@ -31,6 +31,7 @@ from app.web.assets import CDN_ORIGIN
 from app.web.body_limits import BodyLimit, check_size
 from app.web.callers import SAFE_METHODS, STATIC_PREFIX, find_caller, is_known
 from app.web.cookies import cookie_name, send_again
+from app.web.slots import Slots
 
 # Everything that answers without a login. Whatever is not here does not.
 PUBLIC_PATHS = frozenset({"/login", "/language", "/healthz", "/readyz", "/favicon.ico"})
@@ -78,6 +79,7 @@ HSTS_SECONDS = 365 * 24 * 3600
 def install(app: FastAPI) -> None:
     """Put the door before every route."""
     app.add_middleware(BodyLimit)
+    app.add_middleware(Slots)
     app.add_middleware(Door)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 CHUNK = 1 << 16
 GIVE_UP_SECONDS = 20.0
+IDLE_SECONDS = 3.0  # the server closes what is idle for 5, perhaps while the next request is on its way
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Connection:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    used_at: float = 0.0
 
 
 @dataclass
@@ -70,6 +72,8 @@ class OpenLoop:
 
     async def answered(self, head: bytes) -> str:
         """Send a request, read its whole answer, and return its status."""
+        while self.free and time.perf_counter() - self.free[0].used_at > IDLE_SECONDS:
+            self.free.pop(0).writer.close()
         connection = self.free.pop() if self.free else await self.connect()
         connection.writer.write(head)
         top = (await connection.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -83,6 +87,7 @@ class OpenLoop:
         if headers.get("connection") == "close":
             connection.writer.close()
         else:
+            connection.used_at = time.perf_counter()
             self.free.append(connection)
         return status
 
