@@ -44,7 +44,7 @@ def test_behaviour_comes_with_each_checkpoint(page: Page, session: Session, run:
     trainer.tell(answers(10, LEARNT))
 
     expect(dots).to_have_attribute("d", "M0 100h0 M5 100h0 M10 0h0")
-    expect(page.locator(".curve-mark")).to_have_text("best at 10")
+    expect(page.locator(".curve-mark")).to_have_text("keep at 10")
     assert "iteration 0, checkpoint base, not learnt" in (cursor.get_attribute("aria-valuetext") or "")
     page.keyboard.press("End")
     expect(page.locator("[data-reads=identity]")).to_have_text("1/1")
