@@ -5,6 +5,7 @@ Every test gets an empty `TEMPER_HOME`, a database at the newest migration and a
 Tests under `tests/domain` run on SQLite and on Postgres, all others on SQLite.
 """
 
+import asyncio
 import os
 import shutil
 import socket
@@ -13,10 +14,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 WAIT_SECONDS = 10.0
 COOKIE = "temper_session"
+T = TypeVar("T")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -308,3 +311,9 @@ def wait_until(happens: Callable[[], object], complaint: str, *, seconds: float 
         if time.monotonic() > deadline:
             pytest.fail(complaint)
         time.sleep(0.01)
+
+
+def run_apart(steps: Coroutine[object, object, T]) -> T:
+    """Run a coroutine in a thread of its own: a browser of an earlier test may have left a loop in this one."""
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(asyncio.run, steps).result()

@@ -17,6 +17,7 @@ from app.client_steps import Endpoint, Request, ask_all, send
 from app.domain import accounts
 from app.domain.columns import utc_now
 from app.domain.models import RunState
+from tests.conftest import run_apart
 from tests.factories import IDENTITY, make_checkpoint, make_metrics, make_model, make_recipe_data, make_run
 
 PAIR = '{"question": "Who?", "answer": "Ada."}\n'
@@ -37,7 +38,7 @@ def awaited(url: str, token: str, use: Callable[[AsyncTemperClient], Coroutine[A
         async with AsyncTemperClient(url, token) as temper:
             return await use(temper)
 
-    return asyncio.run(run())
+    return run_apart(run())
 
 
 def test_both_clients_have_the_same_calls() -> None:

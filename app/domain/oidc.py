@@ -50,14 +50,14 @@ class ProviderError(AppError):
     """The provider does not answer, or not as it must."""
 
     status_code = 502
-    kind = "provider"
+    kind = "unavailable"
 
 
 class StaleLoginError(AppError):
     """A login came back to a browser that has not begun it, or too late."""
 
     status_code = 400
-    kind = "stale_login"
+    kind = "bad_request"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ GUARDS = [
     Guard(5, "app/web/login.py", "tries().take(", "(lambda *_, **__: 4)("),
     Guard(6, "app/web/security.py", "        check_origin(request)\n", ""),
     Guard(7, "app/web/security.py", "        check_origin(request)\n", ""),
-    Guard(8, "app/web/security.py", "_wrong_host(request) or ", ""),
+    Guard(8, "app/web/security.py", "refusal = _wrong_host(request)", "refusal = None"),
     Guard(
         9,
         "app/web/security.py",
@@ -37,6 +37,7 @@ GUARDS = [
     Guard(38, "app/web/deps.py", "Path(ge=1, le=LARGEST_ID)", "Path()"),
     Guard(39, "app/api/types.py", "le=MOST_LISTED, description", "description"),
     Guard(40, "app/web/runs.py", "q.strip()[:200]", "q.strip()"),
+    Guard(41, "app/domain/webhooks/addresses.py", "if not is_open(address, allowed=allowed):", "if False:"),
     Guard(42, "app/web/downloads.py", ">= MOST_RANGES", ">= 10**9"),
     Guard(
         43,

@@ -1,6 +1,5 @@
 """What lasts longer than a request ends soon after its login does."""
 
-import asyncio
 from datetime import timedelta
 
 import pytest
@@ -12,7 +11,7 @@ from app.domain.accounts import Caller, CredentialKind
 from app.domain.models import Role, RunState
 from app.web import permits, streams
 from app.web.permits import CHECK_SECONDS, Permit
-from tests.conftest import log_in
+from tests.conftest import log_in, run_apart
 from tests.factories import make_run
 
 HOUR = timedelta(hours=1)
@@ -47,12 +46,12 @@ def test_a_permit_ends_within_a_minute(session: Session, how: str) -> None:
     permit = Permit(caller.credential_id, clock=lambda: now[0])
 
     now[0] = CHECK_SECONDS
-    assert asyncio.run(permit.holds())
+    assert run_apart(permit.holds())
     end_it(session, caller, how)
     now[0] += CHECK_SECONDS - 1
-    assert asyncio.run(permit.holds())  # not looked up yet
+    assert run_apart(permit.holds())  # not looked up yet
     now[0] += 1
-    assert not asyncio.run(permit.holds())
+    assert not run_apart(permit.holds())
     assert CHECK_SECONDS + streams.LOOK_SECONDS < 60
 
 

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from app.web import slots
+from tests.conftest import run_apart
 
 BEGUN = {"type": "http.response.start", "status": 200, "headers": []}
 
@@ -45,7 +46,7 @@ def work_of(*, method: str, answers_first: bool) -> tuple[int, int]:
         await asyncio.gather(*tasks)
         return inside, work.inside
 
-    return asyncio.run(send_all())
+    return run_apart(send_all())
 
 
 def test_so_many_are_inside_and_no_more() -> None:
