@@ -26,6 +26,10 @@ test: install ## run every test, those in a browser too; ARGS="-k name" chooses
 faults: install ## break things for real and write what it cost; ROUNDS=50 strikes at as many random moments
 	@$(RUN)/python -m tests.faults.report --rounds $(or $(ROUNDS),50)
 
+security: install ## attack it for real: each guard removed, the API and uploads fuzzed, code and packages audited
+	@.ci/chromium
+	@$(RUN)/python -m tests.attacks.security $(ARGS)
+
 pictures: install ## take the tour's pictures of what `make demo` trained
 	@$(RUN)/python -m pytest tests/e2e/test_tour.py --story $(or $(TEMPER_HOME),$(HOME)/.temper)
 
@@ -55,4 +59,4 @@ bench: install ## measure what the documentation claims
 clean: ## remove what was installed and built, never what Temper has stored
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
 
-.PHONY: help demo up install test faults pictures lint fix types contracts migrate translations bench clean
+.PHONY: help demo up install test faults security pictures lint fix types contracts migrate translations bench clean

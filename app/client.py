@@ -1,67 +1,85 @@
 """
-A small typed client of the REST API.
+A small typed client of the REST API, blocking and awaiting.
 
     with TemperClient("http://127.0.0.1:8321", token) as temper:
-        run = temper.wait(temper.create_run(recipe)["id"])
+        run = temper.start(recipe)
+        for event in run.events():
+            print(event["kind"])
+        print(run.wait()["state"])
+
+    async with AsyncTemperClient("http://127.0.0.1:8321", token) as temper:
+        run = await temper.start(recipe)
+        print((await run.wait())["state"])
 
 Bodies come back as the API sent them, so that they can be written out as JSON unchanged; the
 types in `app/client_types.py` name what a program needs of them.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self, cast
+from typing import IO, Any, Self
 
 import httpx2 as httpx
 
-from app.client_datasets import POLL_SECONDS, READING_SECONDS, DatasetCalls
+from app.client_askings import AskingCalls
+from app.client_datasets import DatasetCalls
+from app.client_events import COME_BACK_SECONDS, EventReader, RunEvent
+from app.client_handles import AsyncRunHandle, RunHandle
+from app.client_runs import FINAL_STATES, ResultCalls, RunCalls
+from app.client_steps import Awaiting, Blocking, Pause, Request, Steps, T, TemperError
 from app.client_sweeps import SweepCalls
-from app.client_types import (
-    Artifact,
-    Checkpoint,
-    Comparison,
-    Forecast,
-    Model,
-    Run,
-    RunList,
-)
+from app.client_webhooks import WebhookCalls
 
-FINAL_STATES = frozenset({"finished", "failed", "cancelled"})
+__all__ = ["FINAL_STATES", "AsyncRunHandle", "AsyncTemperClient", "RunHandle", "TemperClient", "TemperError"]
+
 TRANSPORT_RETRIES = 2  # of connecting; a request that was sent is never sent again
-PATIENCE_SECONDS = 30.0  # a server that restarts while a run is followed
+CHUNK_BYTES = 1 << 20
 
 
-class TemperError(Exception):
-    """The server refused, or did not answer; `status` is 0 when it did not."""
+class _Calls(RunCalls, ResultCalls, DatasetCalls, SweepCalls, AskingCalls, WebhookCalls):
+    """Everything that both clients can ask."""
 
-    def __init__(self, status: int, kind: str, text: str, fields: Sequence[Mapping[str, str]] = ()) -> None:
-        """Keep what the server said."""
-        super().__init__(text)
-        self.status, self.kind, self.fields = status, kind, tuple(fields)
+    url: str
+    _token: str
+    _timeout_seconds: float
+
+    def __init__(self, url: str, token: str, *, timeout_seconds: float = 30.0) -> None:
+        """Prepare a connection; nothing is sent yet."""
+        self.url, self._token, self._timeout_seconds = url.rstrip("/"), token, timeout_seconds
+
+    def _options(self) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return {"base_url": self.url, "headers": headers, "timeout": self._timeout_seconds}
+
+    def _sent(self, request: Request) -> dict[str, Any]:
+        timeout = {} if request.timeout_seconds is None else {"timeout": request.timeout_seconds}
+        body = {} if request.json is None else {"json": request.json}
+        return {"params": request.params, "headers": request.headers} | timeout | body
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPError as error:
+            raise TemperError(0, "unreachable", f"No Temper answers at {self.url}: {error}") from error
 
 
-class TemperClient(DatasetCalls, SweepCalls):
+class TemperClient(_Calls, Blocking):
     """A connection to one server, for one thread."""
 
     def __init__(self, url: str, token: str, *, timeout_seconds: float = 30.0) -> None:
         """Prepare a connection; nothing is sent yet."""
-        self.url = url.rstrip("/")
-        self._http = httpx.Client(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            timeout=timeout_seconds,
-            transport=httpx.HTTPTransport(retries=TRANSPORT_RETRIES),
-        )
+        super().__init__(url, token, timeout_seconds=timeout_seconds)
+        self._http = httpx.Client(**self._options(), transport=httpx.HTTPTransport(retries=TRANSPORT_RETRIES))
 
     def __enter__(self) -> Self:
         """Use the client for a while."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connection."""
         self.close()
 
@@ -69,195 +87,159 @@ class TemperClient(DatasetCalls, SweepCalls):
         """Close the connection."""
         self._http.close()
 
-    # Runs
+    def start(self, recipe: Mapping[str, Any], **options: Any) -> RunHandle:  # noqa: ANN401 - those of `create_run`
+        """Start a run and return a handle on it."""
+        return RunHandle(self, self.create_run(recipe, **options)["id"])
 
-    def create_run(self, recipe: Mapping[str, Any], *, after: int | None = None, key: str | None = None) -> Run:
-        """
-        Start a run; TemperError names every field that needs another value.
+    def handle(self, run_id: int) -> RunHandle:
+        """Return a handle on a run that is there."""
+        return RunHandle(self, run_id)
 
-        Args:
-            after: the run that must have ended first.
-            key: a name of this request; sent again with the same one, it makes no second run.
-        """
-        params = {"after": after} if after is not None else {}
-        headers = {"Idempotency-Key": key} if key else {}
-        return cast("Run", self._ask("POST", "/runs", json=recipe, params=params, headers=headers))
-
-    def runs(self, *, query: str = "", state: str | None = None, offset: int = 0, limit: int = 25) -> RunList:
-        """Return one page of runs, the newest first."""
-        asked = {"q": query, "offset": offset, "limit": limit} | ({"state": state} if state else {})
-        return cast("RunList", self._ask("GET", "/runs", params=asked))
-
-    def run(self, run_id: int) -> Run:
-        """Return one run with its recipe."""
-        return cast("Run", self._ask("GET", f"/runs/{run_id}"))
-
-    def stop(self, run_id: int, *, keep: bool = False) -> Run:
-        """Ask a run to stop; with `keep` it saves and answers a checkpoint first."""
-        return cast("Run", self._ask("POST", f"/runs/{run_id}/stop", params={"keep": keep}))
-
-    def resume(self, run_id: int) -> Run:
-        """Let a run that failed or was stopped go on from its newest whole checkpoint."""
-        return cast("Run", self._ask("POST", f"/runs/{run_id}/resume"))
-
-    def move(self, run_id: int, place: int) -> Run:
-        """Give a waiting run another place in the queue, counted from 1."""
-        return cast("Run", self._ask("POST", f"/runs/{run_id}/queue", params={"place": place}))
-
-    def follow(self, run_id: int, *, poll_seconds: float = POLL_SECONDS) -> Iterator[Run]:
-        """Yield a run as it is now and again, the last time when it has ended; outlives a short outage."""
-        heard_at = time.monotonic()
-        while True:
+    def events(self, run_id: int, *, after: int = 0) -> Iterator[RunEvent]:
+        """Yield what happens to a run until it has ended, nothing twice; comes back where the connection breaks."""
+        reader = EventReader(run_id, after=after)
+        while not reader.is_over:
+            pause = COME_BACK_SECONDS
             try:
-                run = self.run(run_id)
-                heard_at = time.monotonic()
-                yield run
-                if run["state"] in FINAL_STATES:
-                    return
-            except TemperError as error:
-                if error.status or time.monotonic() - heard_at > PATIENCE_SECONDS:
-                    raise
-            time.sleep(poll_seconds)
+                asked = reader.request()
+                with self._http.stream(asked.method, asked.path, headers=asked.headers) as reply:
+                    if not reply.is_success:
+                        reply.read()
+                        pause = reader.refused(reply)
+                    else:
+                        yield from filter(None, map(reader.take, reply.iter_lines()))
+            except httpx.HTTPError as error:
+                pause = reader.broken(error)
+            if not reader.is_over:
+                time.sleep(pause)
 
-    def wait(
-        self, run_id: int, *, poll_seconds: float = POLL_SECONDS, on_change: Callable[[Run], None] = lambda _: None
-    ) -> Run:
-        """Wait until a run has ended and return it."""
-        for run in self.follow(run_id, poll_seconds=poll_seconds):
-            on_change(run)
-        return run
-
-    def forecast(self, recipe: Mapping[str, Any]) -> Forecast:
-        """Say what a recipe will do; nothing is stored."""
-        return cast("Forecast", self._ask("POST", "/forecast", json=recipe))
-
-    def metrics(self, run_id: int, *, after: int = 0) -> list[dict[str, Any]]:
-        """Return what was measured at the iterations after one."""
-        return cast(
-            "list[dict[str, Any]]", self._ask("GET", f"/runs/{run_id}/metrics", params={"after": after})["metrics"]
-        )
-
-    def checkpoints(self, run_id: int) -> list[Checkpoint]:
-        """Return a run's checkpoints, the base model first."""
-        return cast("list[Checkpoint]", self._ask("GET", f"/runs/{run_id}/checkpoints")["checkpoints"])
-
-    def answers(self, run_id: int) -> list[dict[str, Any]]:
-        """Return every answer of a run."""
-        return cast("list[dict[str, Any]]", self._ask("GET", f"/runs/{run_id}/answers")["answers"])
-
-    def log(self, run_id: int, *, lines: int = 200) -> str:
-        """Return the end of a run's log."""
-        return self._send("GET", f"/runs/{run_id}/log", params={"lines": lines}).text
-
-    def card(self, run_id: int) -> str:
-        """Return a run's recipe card: one HTML file, which `temper run` takes as a recipe."""
-        return self._send("GET", f"/runs/{run_id}/card").text
-
-    # Comparison
-
-    def compare(self, *, checkpoints: Sequence[int] = (), runs: Sequence[int] = ()) -> Comparison:
-        """Return the answers of checkpoints, or of whole runs, side by side."""
-        return cast("Comparison", self._ask("GET", "/compare", params=_compared(checkpoints, runs)))
-
-    def compare_as(
-        self, form: Literal["csv", "markdown"], *, checkpoints: Sequence[int] = (), runs: Sequence[int] = ()
-    ) -> str:
-        """Return a comparison as text."""
-        return self._send("GET", "/compare", params=_compared(checkpoints, runs) | {"format": form}).text
-
-    # Artifacts
-
-    def convert(self, checkpoint_id: int) -> Artifact:
-        """Ask for the adapter of a checkpoint."""
-        return cast("Artifact", self._ask("POST", f"/checkpoints/{checkpoint_id}/convert"))
-
-    def merge(self, checkpoint_id: int) -> Artifact:
-        """Ask for the merged model of a checkpoint."""
-        return cast("Artifact", self._ask("POST", f"/checkpoints/{checkpoint_id}/merge"))
-
-    def artifact(self, artifact_id: int) -> Artifact:
-        """Return an artifact."""
-        return cast("Artifact", self._ask("GET", f"/artifacts/{artifact_id}"))
-
-    def wait_for_artifact(self, artifact_id: int, *, poll_seconds: float = POLL_SECONDS) -> Artifact:
-        """Wait until an artifact is made, or cannot be."""
-        while (artifact := self.artifact(artifact_id))["state"] not in FINAL_STATES:
-            time.sleep(poll_seconds)
-        return artifact
-
-    def download(self, artifact_id: int, file: str, target: Path) -> None:
-        """Write one file of an artifact to `target`; a transfer that breaks off leaves nothing there."""
-        self._fetch(f"/artifacts/{artifact_id}/download", target, {"file": file})
-
-    def _fetch(self, path: str, target: Path, params: Mapping[str, str]) -> None:
-        partial = target.with_name(f"{target.name}.part")
-        address = f"{self.url}/api/v1{path}"
+    def drive(self, steps: Steps[T]) -> T:
+        """Send what steps ask for, until they end."""
         try:
-            with self._http.stream("GET", address, params=params) as reply, partial.open("wb") as output:
+            step = next(steps)
+            while True:
+                try:
+                    reply = self._take(step)
+                except TemperError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(reply)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    def _take(self, step: Request | Pause) -> httpx.Response | None:
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return None
+        with self._telling(), _opened(step.file) as content:
+            if step.target is None:
+                return self._http.request(step.method, step.path, content=content, **self._sent(step))
+            with self._http.stream(step.method, step.path, **self._sent(step)) as reply:
                 if not reply.is_success:
                     reply.read()
-                    raise _refused(reply)
-                for chunk in reply.iter_bytes(1 << 20):
-                    output.write(chunk)
-            partial.replace(target)
-        except httpx.HTTPError as error:
-            raise TemperError(0, "unreachable", f"The transfer broke off: {error}") from error
-        finally:
-            partial.unlink(missing_ok=True)
+                    return reply
+                with _whole(step.target) as output:
+                    for chunk in reply.iter_bytes(CHUNK_BYTES):
+                        output.write(chunk)
+            return reply
 
-    # Models, presets, health
 
-    def models(self) -> list[Model]:
-        """Return the registered models."""
-        return cast("list[Model]", self._ask("GET", "/models")["models"])
+class AsyncTemperClient(_Calls, Awaiting):
+    """The same for programs that await: every call of `TemperClient` is a coroutine here."""
 
-    def add_model(self, *, name: str, source: str, template: str = "") -> Model:
-        """Register a model; it may have to be prepared before runs can start from it."""
-        body = {"name": name, "source": source, "template": template}
-        return cast("Model", self._ask("POST", "/models", json=body))
+    def __init__(self, url: str, token: str, *, timeout_seconds: float = 30.0) -> None:
+        """Prepare a connection; nothing is sent yet."""
+        super().__init__(url, token, timeout_seconds=timeout_seconds)
+        self._http = httpx.AsyncClient(**self._options(), transport=httpx.AsyncHTTPTransport(retries=TRANSPORT_RETRIES))
 
-    def model(self, name: str) -> Model | None:
-        """Return the model of a name, None when it is not registered."""
-        return next((model for model in self.models() if model["name"] == name), None)
+    async def __aenter__(self) -> Self:
+        """Use the client for a while."""
+        return self
 
-    def presets(self) -> list[dict[str, Any]]:
-        """Return the recipes to start from."""
-        return cast("list[dict[str, Any]]", self._ask("GET", "/presets")["presets"])
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connection."""
+        await self.close()
 
-    def is_ready(self) -> bool:
-        """Whether the server answers, and its database and queue do too."""
-        try:
-            return self._http.get("/readyz").is_success
-        except httpx.HTTPError:
-            return False
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._http.aclose()
 
-    def _ask(self, method: str, path: str, **request: Any) -> Any:  # noqa: ANN401 - whatever the body holds
-        return self._send(method, path, **request).json()
+    async def start(self, recipe: Mapping[str, Any], **options: Any) -> AsyncRunHandle:  # noqa: ANN401
+        """Start a run and return a handle on it."""
+        return AsyncRunHandle(self, (await self.create_run(recipe, **options))["id"])
 
-    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own keywords
-        until = time.monotonic() + READING_SECONDS
-        while True:
+    def handle(self, run_id: int) -> AsyncRunHandle:
+        """Return a handle on a run that is there."""
+        return AsyncRunHandle(self, run_id)
+
+    async def events(self, run_id: int, *, after: int = 0) -> AsyncIterator[RunEvent]:
+        """Yield what happens to a run until it has ended, nothing twice; comes back where the connection breaks."""
+        reader = EventReader(run_id, after=after)
+        while not reader.is_over:
+            pause = COME_BACK_SECONDS
             try:
-                reply = self._http.request(method, f"/api/v1{path}", **request)
+                asked = reader.request()
+                async with self._http.stream(asked.method, asked.path, headers=asked.headers) as reply:
+                    if not reply.is_success:
+                        await reply.aread()
+                        pause = reader.refused(reply)
+                    else:
+                        async for line in reply.aiter_lines():
+                            if event := reader.take(line):
+                                yield event
             except httpx.HTTPError as error:
-                raise TemperError(0, "unreachable", f"No Temper answers at {self.url}: {error}") from error
-            if reply.is_success:
-                return reply
-            after = reply.headers.get("Retry-After", "")
-            is_counting = reply.status_code == httpx.codes.SERVICE_UNAVAILABLE and after.isdecimal()
-            if not is_counting or time.monotonic() > until:
-                raise _refused(reply)
-            time.sleep(int(after))
+                pause = reader.broken(error)
+            if not reader.is_over:
+                await asyncio.sleep(pause)
+
+    async def drive(self, steps: Steps[T]) -> T:
+        """Send what steps ask for, until they end."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    reply = await self._take(step)
+                except TemperError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(reply)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    async def _take(self, step: Request | Pause) -> httpx.Response | None:
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+            return None
+        with self._telling(), _opened(step.file) as file:
+            content = None if file is None else _chunks(file)
+            if step.target is None:
+                return await self._http.request(step.method, step.path, content=content, **self._sent(step))
+            async with self._http.stream(step.method, step.path, **self._sent(step)) as reply:
+                if not reply.is_success:
+                    await reply.aread()
+                    return reply
+                with _whole(step.target) as output:
+                    async for chunk in reply.aiter_bytes(CHUNK_BYTES):
+                        await asyncio.to_thread(output.write, chunk)
+            return reply
 
 
-def _compared(checkpoints: Sequence[int], runs: Sequence[int]) -> dict[str, str]:
-    asked = {"checkpoints": checkpoints, "runs": runs}
-    return {name: ",".join(map(str, ids)) for name, ids in asked.items() if ids}
+def _opened(path: Path | None) -> Any:  # noqa: ANN401 - a context that may hold a file
+    return nullcontext() if path is None else path.open("rb")
 
 
-def _refused(reply: httpx.Response) -> TemperError:
+async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+        yield chunk
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[IO[bytes]]:
+    """Write a file that is there once it is whole, and not before."""
+    partial = target.with_name(f"{target.name}.part")
     try:
-        problem = reply.json()["error"]
-        return TemperError(reply.status_code, problem["kind"], problem["message"], problem["fields"])
-    except (ValueError, KeyError, TypeError):
-        return TemperError(reply.status_code, "unknown", f"The server answered {reply.status_code}.")
+        with partial.open("wb") as output:
+            yield output
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,9 +1,10 @@
-"""What the client of the REST API asks about sweeps; `TemperClient` has it all."""
+"""What the client of the REST API asks about sweeps; both clients have it all."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, TypedDict, cast
+from typing import Any, TypedDict
 
-from app.client_datasets import Connection
+from app.client_runs import keyed
+from app.client_steps import Endpoint, Steps, ask
 
 
 class SweepAxis(TypedDict):
@@ -84,37 +85,43 @@ class SweepList(TypedDict):
 
     sweeps: list[Sweep]
     total: int
+    next_cursor: str | None
 
 
-class SweepCalls(Connection, Protocol):
+class SweepCalls:
     """Start, forecast, look at, change and stop sweeps."""
 
-    def create_sweep(self, plan: Mapping[str, Any], *, key: str | None = None) -> SweepDetail:
+    @Endpoint
+    def create_sweep(self, plan: Mapping[str, Any], *, key: str | None = None) -> Steps[SweepDetail]:
         """
         Start a sweep; TemperError names every field that needs another value.
 
         Args:
             key: a name of this request; sent again with the same one, it makes no second sweep.
         """
-        headers = {"Idempotency-Key": key} if key else {}
-        return cast("SweepDetail", self._ask("POST", "/sweeps", json=dict(plan), headers=headers))
+        return ask("POST", "/sweeps", json=dict(plan), headers=keyed(key))
 
-    def forecast_sweep(self, plan: Mapping[str, Any]) -> SweepForecast:
+    @Endpoint
+    def forecast_sweep(self, plan: Mapping[str, Any]) -> Steps[SweepForecast]:
         """Say what a sweep will do; nothing is stored."""
-        return cast("SweepForecast", self._ask("POST", "/sweeps/forecast", json=dict(plan)))
+        return ask("POST", "/sweeps/forecast", json=dict(plan))
 
-    def sweeps(self, *, offset: int = 0, limit: int = 25) -> SweepList:
+    @Endpoint
+    def sweeps(self, *, cursor: str = "", limit: int = 25) -> Steps[SweepList]:
         """Return one page of sweeps, the newest first."""
-        return cast("SweepList", self._ask("GET", "/sweeps", params={"offset": offset, "limit": limit}))
+        return ask("GET", "/sweeps", params={"cursor": cursor, "limit": limit})
 
-    def sweep(self, sweep_id: int) -> SweepDetail:
+    @Endpoint
+    def sweep(self, sweep_id: int) -> Steps[SweepDetail]:
         """Return one sweep with its runs and what to keep of them."""
-        return cast("SweepDetail", self._ask("GET", f"/sweeps/{sweep_id}"))
+        return ask("GET", f"/sweeps/{sweep_id}")
 
-    def stop_sweep(self, sweep_id: int) -> SweepDetail:
+    @Endpoint
+    def stop_sweep(self, sweep_id: int) -> Steps[SweepDetail]:
         """Stop every run of a sweep that waits or trains."""
-        return cast("SweepDetail", self._ask("POST", f"/sweeps/{sweep_id}/stop"))
+        return ask("POST", f"/sweeps/{sweep_id}/stop")
 
-    def change_sweep(self, sweep_id: int, *, at_once: int) -> SweepDetail:
+    @Endpoint
+    def change_sweep(self, sweep_id: int, *, at_once: int) -> Steps[SweepDetail]:
         """Let more or fewer runs of a sweep train at the same time."""
-        return cast("SweepDetail", self._ask("PATCH", f"/sweeps/{sweep_id}", json={"at_once": at_once}))
+        return ask("PATCH", f"/sweeps/{sweep_id}", json={"at_once": at_once})

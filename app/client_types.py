@@ -36,6 +36,7 @@ class Run(TypedDict):
     reason: Reason | None
     is_stopping: bool
     stopped_by: str | None
+    imported_from: str
     created_at: str
     started_at: str | None
     ended_at: str | None
@@ -51,6 +52,7 @@ class RunList(TypedDict):
 
     runs: list[Run]
     total: int
+    next_cursor: str | None
 
 
 class ForecastSource(TypedDict):
@@ -256,6 +258,7 @@ class DatasetList(TypedDict):
 
     datasets: list[Dataset]
     total: int
+    next_cursor: str | None
 
 
 class Repair(TypedDict):

@@ -1,10 +1,12 @@
 """Every knob of Temper: `TEMPER_` in the environment, or a `.env` file in the working directory."""
 
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -42,6 +44,37 @@ class Settings(BaseSettings):
     """A login lasts so long after its last use."""
     login_link_minutes: int = Field(default=15, ge=1)
     """A one-time login link works so long: enough to copy it from a terminal."""
+    invitation_hours: int = Field(default=24, ge=1)
+    """A one-time link that an admin makes for somebody else works so long: enough to send it and to come in."""
+
+    # Login by an OpenID provider
+    oidc_issuer: str = ""
+    """Address of the provider, as it calls itself, such as `https://id.example.org/realms/lab`. Empty: no such login.
+    The address to register there is `/login/oidc/callback` of this server."""
+    oidc_client_id: str = ""
+    """What the provider calls this server."""
+    oidc_client_secret: SecretStr | None = None
+    """What this server proves that with. It also signs the cookie of a login that has begun."""
+    oidc_scopes: str = "openid profile email"
+    """What the provider is asked to tell."""
+    oidc_name_claim: str = "email"
+    """The claim that holds a user's name in Temper, as an admin added it. `email` must be marked as verified; of
+    another one the provider must see to it that nobody can choose somebody else's."""
+    oidc_role_claim: str = ""
+    """The claim that says roles, such as `groups`. Empty: nobody gets in whom no admin has added."""
+    oidc_roles: dict[str, Literal["viewer", "runner", "admin"]] = {}
+    """Which value of that claim makes which role: `{"lab": "runner", "lab-admins": "admin"}`. The highest counts, at
+    every login; who has none of them gets in only if an admin added them."""
+
+    # What one may ask for at a time
+    requests_per_user: int = Field(default=100, ge=1)
+    """Requests of one user that are answered at the same time; the next is answered 429. A browser opens six."""
+    streams_per_user: int = Field(default=20, ge=1)
+    """Live pages and streams of events that one user may have open."""
+    streams_in_all: int = Field(default=500, ge=1)
+    """The same of all users together: each is one connection, and a look at the database whenever a run goes on."""
+    queued_runs: int = Field(default=1_000, ge=1)
+    """Runs that may wait at the same time, whoever started them."""
 
     # Work
     worker_slots: int = Field(default=1, ge=1)
@@ -50,6 +83,9 @@ class Settings(BaseSettings):
     """What trains. `auto`: CUDA where a driver answers, else the CPU."""
     engine: str = "worker.engine.launch"
     """Module that trains, converts and merges: run as `python -m` in a child process."""
+    confine: Literal["auto", "required", "off"] = "auto"
+    """What a trainer may reach. `auto`: its own files and nothing else, as far as this system can hold it to that.
+    `required`: no run starts where it cannot. `off`: everything that its user may."""
     lease_seconds: float = Field(default=15.0, gt=0)
     """A claim that its worker has not renewed for so long is lost. With noticing, waiting and claiming anew, a run
     whose worker died goes on within 30 s."""
@@ -73,6 +109,28 @@ class Settings(BaseSettings):
     """The process that searches rows for what is wrong gets no more memory: five million short rows fit."""
     intake_seconds: int = Field(default=600, ge=1)
     """Reading an upload may take so long; 1 GB of JSON Lines took 86 s, sending it included, on two busy cores."""
+
+    # Webhooks
+    webhook_allow_private: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks that webhooks may reach though they are not public, such as `["10.2.0.0/16"]`. None: a server that
+    can be told what to ask inside of a network is a way into it."""
+
+    # Imports
+    import_roots: tuple[Path, ...] = ()
+    """Folders that an admin may import xtuner's runs from over the API. Empty: by the command on this machine alone."""
+
+    @model_validator(mode="after")
+    def _check_provider(self) -> Self:
+        """Refuse half a provider: a login that cannot work must not look as if it could."""
+        if not self.oidc_issuer:
+            return self
+        if not (self.oidc_client_id and self.oidc_client_secret and self.oidc_client_secret.get_secret_value()):
+            raise ValueError("TEMPER_OIDC_ISSUER takes TEMPER_OIDC_CLIENT_ID and TEMPER_OIDC_CLIENT_SECRET too")
+        if "openid" not in self.oidc_scopes.split():
+            raise ValueError("TEMPER_OIDC_SCOPES must have openid among them")
+        if not is_safe_address(self.oidc_issuer):
+            raise ValueError("TEMPER_OIDC_ISSUER must begin with https://, or lead to this machine")
+        return self
 
     @property
     def database(self) -> str:
@@ -127,6 +185,16 @@ class Settings(BaseSettings):
     """Address of the server that the `temper` command talks to. Empty: the one that `temper up` left in `home`."""
     token: SecretStr | None = None
     """API token of the `temper` command. Empty: the one that `temper up` left in `home`, readable by its owner."""
+
+
+def is_safe_address(address: str) -> bool:
+    """Whether what is sent to an address can be read by nobody in between: TLS, or this machine."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    is_here = parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    return parts.hostname is not None and (parts.scheme == "https" or (parts.scheme == "http" and is_here))
 
 
 @cache

@@ -10,11 +10,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from app import api
-from app.domain import db
+from app.api import exchange
+from app.domain import db, queue
 from app.web import (
+    account,
     artifacts,
     askings,
     assets,
+    audit,
     blind,
     cards,
     compare,
@@ -23,24 +26,30 @@ from app.web import (
     errors,
     i18n,
     login,
+    model_reviews,
     models,
     new_run,
     new_run_file,
     new_run_mix,
     new_run_probes,
     new_sweep,
+    oidc,
     patterns,
     ratings,
+    request_limit,
     runs,
     security,
     streams,
     sweeps,
+    users,
     verdicts,
+    webhooks,
 )
 
 ROUTERS = (
     api.router,
     i18n.router,
+    oidc.router,  # before login: /login/oidc is no one-time link
     login.router,
     new_run_mix.router,
     new_run_probes.router,
@@ -56,10 +65,15 @@ ROUTERS = (
     blind.router,
     compare.router,
     ratings.router,
+    model_reviews.router,
     models.router,
     datasets.router,
     dataset_findings.router,
     verdicts.router,
+    account.router,
+    users.router,
+    audit.router,
+    webhooks.router,
     patterns.router,
 )
 YEAR_SECONDS = 365 * 24 * 3600
@@ -83,7 +97,8 @@ class VersionedFiles(StaticFiles):
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    """Close the database's connections with the server."""
+    """Say what is open that should not be; close the database's connections with the server."""
+    queue.warn_if_open()
     yield
     db.engine().dispose()
 
@@ -92,8 +107,10 @@ def create_app() -> FastAPI:
     """Assemble the application."""
     app = FastAPI(title="Temper", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     errors.install(app)
+    exchange.install(app, methods=api.methods)
+    request_limit.install(app)
     security.install(app)
-    app.add_middleware(GZipMiddleware, minimum_size=1_000, exclude_content_types=UNCOMPRESSED)
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5, exclude_content_types=UNCOMPRESSED)
     app.add_middleware(i18n.LanguageMiddleware)
     app.mount("/static", VersionedFiles(directory=assets.STATIC_FOLDER), name="static")
     for router in ROUTERS:

@@ -24,6 +24,7 @@ LONGEST_SOCKET_PATH = 107  # bytes; the kernel's limit
 REDIS_START_SECONDS = 10.0
 KEPT_LOG_BYTES = 1 << 20  # of earlier starts
 MOST_RESTARTS, RESTART_WINDOW_SECONDS = 5, 60.0  # of one part; what ends so often ends again
+WORKER_NICE = 10  # a page is looked at for a moment, a training runs for hours: on one machine the page goes first
 WORKER_OPTIONS = ("--loglevel", "INFO", "--without-gossip", "--without-mingle", "--pool", "prefork")
 
 
@@ -103,15 +104,21 @@ def start_web(listener: socket.socket) -> Part:
 
 def start_worker() -> Part:
     """Start a worker."""
-    return _start("worker", [sys.executable, "-m", "celery", "-A", "worker.main", "worker", *WORKER_OPTIONS])
+    arguments = [sys.executable, "-m", "celery", "-A", "worker.main", "worker", *WORKER_OPTIONS]
+    return _start("worker", arguments, nice=WORKER_NICE)
 
 
-def _start(name: str, arguments: Sequence[str], *, keep: Sequence[int] = ()) -> Part:
+def _start(name: str, arguments: Sequence[str], *, keep: Sequence[int] = (), nice: int = 0) -> Part:
     path = settings().home / "logs" / f"{name}.log"
     with path.open("ab") as output:
         if output.tell() > KEPT_LOG_BYTES:
             output.truncate(0)
         parent = os.getpid()
+
+        def begin() -> None:
+            die_with(parent)
+            os.nice(nice)
+
         process = subprocess.Popen(  # noqa: S603 - an argument list of our own making, no shell
             list(arguments),
             stdin=subprocess.DEVNULL,
@@ -120,7 +127,7 @@ def _start(name: str, arguments: Sequence[str], *, keep: Sequence[int] = ()) -> 
             env=_environment(),
             start_new_session=True,  # Ctrl-C reaches `temper up` alone, which then ends its parts in order
             pass_fds=tuple(keep),
-            preexec_fn=lambda: die_with(parent),  # noqa: PLW1509 - no thread runs yet
+            preexec_fn=begin,  # noqa: PLW1509 - no thread runs yet
         )
     return Part(name, process, path)
 

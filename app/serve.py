@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from app.config import settings
 from app.domain import accounts, db
 
+SWITCH_SECONDS = 0.001  # a thread that makes a page lets those that have little to do in so soon; Python's own is 5 ms
 GRACE_SECONDS = 5  # for answers that are on their way; streams are told to come again
 
 
@@ -65,6 +66,7 @@ def url_of(listener: socket.socket) -> str:
 
 def serve(listener: socket.socket) -> None:
     """Serve until told to stop."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     import uvicorn  # noqa: PLC0415 - the command must start fast where it does not serve
 
     config = uvicorn.Config(

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from app.config import settings
-from app.domain import accounts, db
+from app.domain import accounts, audit, db, tokens
 from app.domain.accounts import CredentialKind
 from app.domain.home import HomeInUseError, home_to_itself
 from app.parts import Keeper, Part, ServerError, end_parts, start_redis, start_web, start_worker
@@ -59,8 +59,9 @@ class Server:
 def make_login_url(url: str, *, user: str = "", next_path: str = "") -> str:
     """Return an address that lets somebody in once."""
     lifetime = timedelta(minutes=settings().login_link_minutes)
-    with db.unit_of_work() as session:
+    with audit.changing("user.link") as session:
         person = accounts.find_user(session, user) if user else accounts.first_admin(session)
+        audit.note("user", person.id, name=person.name)
         code = accounts.make_login_link(session, person, lifetime=lifetime)
     return f"{url}/login/{code}" + (f"?next={next_path}" if next_path else "")
 
@@ -156,11 +157,12 @@ def write_private(path: Path, text: str) -> None:
 def _command_token() -> str:
     """Return the token of the `temper` command; the one in the home as long as it is good."""
     path = settings().home / "token"
-    with db.unit_of_work() as session:
+    with db.reading() as session:
         known = path.read_text("utf-8").strip() if path.exists() else ""
         if known and accounts.find_caller(session, CredentialKind.TOKEN, known):
             return known
-        return accounts.create_token(session, accounts.first_admin(session), name=TOKEN_NAME)
+    with audit.changing("token.create") as session:
+        return tokens.issue_token(session, accounts.first_admin(session), name=TOKEN_NAME).secret
 
 
 def _wait_until_ready(server: Server) -> None:

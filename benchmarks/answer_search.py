@@ -147,7 +147,7 @@ def _fill(runs: int) -> None:
     from app.domain.models import Answer, Checkpoint, Run, RunProbe, RunState  # noqa: PLC0415
     from tests.factories import make_model, make_recipe_data  # noqa: PLC0415
 
-    chance, recipe = random.Random(1), make_recipe_data()  # noqa: S311 - texts of a benchmark
+    chance, recipe = random.Random(1), make_recipe_data()
     with Session(db.engine()) as session:
         model_id = make_model(session).id
     for start in range(1, runs + 1, RUNS_AT_ONCE):
@@ -190,7 +190,7 @@ def _text(chance: random.Random, run: int, checkpoint: int, probe: int) -> str:
 @cache
 def _word(rank: int) -> str:
     """Make a word of two to four syllables, another for each rank."""
-    syllables = random.Random(rank).choices(SYLLABLES, k=2 + rank % 3)  # noqa: S311
+    syllables = random.Random(rank).choices(SYLLABLES, k=2 + rank % 3)
     return "".join(syllables)
 
 

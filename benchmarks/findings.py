@@ -67,7 +67,7 @@ def _measure_form(path: Path) -> float:
     from app.domain.findings.mixes import find_in_mix  # noqa: PLC0415 - after the home is set
     from app.domain.recipes import Pair  # noqa: PLC0415
 
-    chance = random.Random(SEED)  # noqa: S311 - no secret
+    chance = random.Random(SEED)
     pairs = [Pair(question=question, answer=answer) for question, answer in _pairs(chance, FORM_PAIRS)]
     times = []
     for _ in range(5):
@@ -79,7 +79,7 @@ def _measure_form(path: Path) -> float:
 
 def _write(path: Path, rows: int) -> dict[str, int]:
     """Write the rows and return how many faults of each kind are among them."""
-    chance = random.Random(SEED)  # noqa: S311 - no secret
+    chance = random.Random(SEED)
     each = max(1, PLANTED * rows // ROWS)
     kinds = ("conflict", "duplicate", "near-duplicate", "empty-answer", "empty-question", "encoding-damage")
     kinds += ("no-loss", "odd-turns")

@@ -98,7 +98,7 @@ def _save_rows() -> str:
 
 def _rows() -> Iterator[dict[str, Any]]:
     """Yield conversations as people have them: about 60 tokens a turn, every fourth in Chinese."""
-    drawn = random.Random(1)  # noqa: S311 - texts of a benchmark
+    drawn = random.Random(1)
     words = [
         "the",
         "river",

@@ -41,7 +41,7 @@ def _measure(home: Path, size: int) -> int:
     rows = _write_rows(path, size)
     os.environ["TEMPER_PORT"] = "0"
     with listen() as listener:
-        server = subprocess.Popen(  # noqa: S603 - our own module
+        server = subprocess.Popen(
             [sys.executable, "-m", "app.serve", str(listener.fileno())], pass_fds=(listener.fileno(),)
         )
         try:

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, DateTime, Enum, String, TypeDecorator
 from sqlmodel import SQLModel
 
 from app.config import settings
-from app.domain import models  # noqa: F401 - fills the metadata
+from app.domain import approval_models, audit_models, models, request_models  # noqa: F401 - fill the metadata
 from app.domain.answer_search import is_of_models
 from app.domain.migrate import opened
+from app.domain.webhooks import models as webhook_models  # noqa: F401 - the same
 
 
 def migrate() -> None:

@@ -5,6 +5,7 @@ Every test gets an empty `TEMPER_HOME`, a database at the newest migration and a
 Tests under `tests/domain` run on SQLite and on Postgres, all others on SQLite.
 """
 
+import asyncio
 import os
 import shutil
 import socket
@@ -13,10 +14,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -25,8 +27,8 @@ from sqlalchemy import create_engine, text
 from sqlmodel import Session
 
 from app.config import settings
-from app.domain import accounts, db, presence, queue
-from app.web import login
+from app.domain import accounts, db, presence, queue, reads
+from app.web import kept_pages, known_callers, login
 from tests import databases
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 WAIT_SECONDS = 10.0
 COOKIE = "temper_session"
+T = TypeVar("T")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -97,7 +100,8 @@ def forget_settings() -> None:
     """Make this process read its settings again; a test calls it after `monkeypatch.setenv`."""
     if db.engine.cache_info().currsize:
         db.engine().dispose()
-    for cached in (settings, db.engine, queue.sender, presence.redis, login.tries):
+    memories = login.tries, kept_pages.kept_pages, known_callers.known_callers
+    for cached in (settings, db.engine, queue.sender, presence.redis, *memories):
         cached.cache_clear()
 
 
@@ -163,6 +167,7 @@ def session(database_url: str) -> Iterator[Session]:
     What domain functions enqueue in it is collected and never sent: see `enqueued`.
     """
     engine = create_engine(database_url, isolation_level="AUTOCOMMIT")
+    reads.count_statements(engine)  # what a test writes counts as changed through the server, which pages show at once
     with queue.collecting(), Session(engine) as session:
         yield session
     engine.dispose()
@@ -306,3 +311,9 @@ def wait_until(happens: Callable[[], object], complaint: str, *, seconds: float 
         if time.monotonic() > deadline:
             pytest.fail(complaint)
         time.sleep(0.01)
+
+
+def run_apart(steps: Coroutine[object, object, T]) -> T:
+    """Run a coroutine in a thread of its own: a browser of an earlier test may have left a loop in this one."""
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(asyncio.run, steps).result()

@@ -37,7 +37,7 @@ def _entry(name: str) -> str:
     default = str(field.default).replace(str(Path.home()), "~")
     if isinstance(field.default, tuple):
         default = "[" + ", ".join(f'"{value}"' for value in field.default) + "]"
-    shown = f"`{default}`" if field.default not in {None, ""} else "empty"
+    shown = f"`{default}`" if default not in {"None", ""} else "empty"
     return f"**`TEMPER_{name.upper()}`**, default {shown}<br>\n{field.description}\n"
 
 

@@ -15,8 +15,8 @@ from app.domain.recipes import Recipe
 from tests.conftest import forget_settings
 from tests.factories import IDENTITY, make_checkpoint, make_model, make_recipe_data, make_run
 
-COMMANDS = ("up", "web", "worker", "demo", "run", "runs", "show", "stop", "compare", "card", "export", "models",
-            "token", "user", "password", "login-link", "migrate", "doctor")  # fmt: skip
+COMMANDS = ("up", "web", "worker", "demo", "run", "wait", "runs", "show", "stop", "compare", "ask", "card", "export",
+            "import", "models", "token", "user", "password", "audit", "login-link", "migrate", "doctor")  # fmt: skip
 
 
 @pytest.fixture
@@ -162,10 +162,11 @@ def test_a_failed_run_fails_the_command(session: Session, tmp_path: Path) -> Non
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(make_recipe_data(name="crash")))
 
-    result = temper("run", str(path), "--wait")
+    result = temper("run", str(path), "--wait", "--require", "good")
 
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "failed" in result.stdout
+    assert result.stderr.splitlines()[-1].startswith("Error: Run ")
 
 
 @pytest.fixture

@@ -74,6 +74,7 @@ def test_a_backup_goes_into_the_home_and_comes_back(full: Path) -> None:
     assert (full / "runs" / "1" / "events.jsonl").read_text() == "{}\n"
     assert all(Path(place).exists() for place in restored["kept"])
     assert len(restored["kept"]) == 2
+    assert [entry["action"] for entry in read("audit")] == ["database.restore"]
 
 
 def test_people_read_where_it_is(full: Path, tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from typing import Any
 from sqlmodel import Session
 
 from app.config import settings
+from app.confinement import Reach
 from app.domain import claims, db, presence
+from app.domain.approvals import RefusedModelError, check_approved
 from app.domain.askable import Unanswered, unanswered
 from app.domain.askings import (
     claim_asking,
@@ -27,13 +29,16 @@ from app.domain.askings import (
     store_answers,
     waiting_askings,
 )
+from app.domain.beneath import make_beneath, write_beneath
 from app.domain.events import parse
+from app.domain.model_dangers import model_files
 from app.domain.models import Asking, Checkpoint, ReasonKind, Run
 from app.domain.recipes import Method
 from app.domain.retention import retire_unreadable
 from app.domain.runs import get_run, id_of, locked_run, recipe_of
 from app.domain.trainer_events import AnswersGiven, CheckpointPassedOver
 from app.domain.training import Precision
+from worker.children import Place, forget_private
 from worker.commands import Outcome, run_command
 from worker.gpus import Device, lend_device
 from worker.leaving import is_leaving
@@ -112,6 +117,8 @@ def _ask(claim: Claim, device: Device) -> None:
         round_ = Round(claim, number)
         try:
             outcome = round_.run(device)
+        except RefusedModelError as error:
+            outcome = Outcome(FAILED, f"{ReasonKind.REFUSED_MODEL}: {error}", was_interrupted=False)
         except OSError as error:  # before the engine began: the job could not be written, or no process started
             outcome = Outcome(FAILED, f"{_reason_of(error)}: {error}", was_interrupted=False)
         if outcome.was_interrupted or outcome.exit_code or not (round_.stored or _is_finished(claim)):
@@ -162,27 +169,32 @@ class Round:
     def run(self, device: Device) -> Outcome:
         """Write the job, and run it to its end."""
         folder = self.claim.folder
-        folder.parent.mkdir(exist_ok=True)  # where the run's own folder is missing, its disk is: no file is gone
-        folder.mkdir(exist_ok=True)
+        run_folder = settings().run_folder(self.claim.run_id)
+        make_beneath(run_folder, folder)  # where the run's own folder is missing, its disk is: no file is gone
         job = folder / f"{self.name}.json"
         with db.reading() as session:
-            content = job_of(session, get_run(session, self.claim.run_id))
-        job.write_text(json.dumps(content, ensure_ascii=False, indent=2), "utf-8")
-        return run_command(
-            ["ask", str(job), "--events", str(self.lines)],
-            cwd=settings().run_folder(self.claim.run_id),
-            log_file=folder / f"{self.name}.log",
-            renew=self._renew,
-            device=device,
-            look=self._store,
-        )
+            run = get_run(session, self.claim.run_id)
+            check_approved(session, Path(run.model.path))
+            content = job_of(session, run)
+        write_beneath(run_folder, job, json.dumps(content, ensure_ascii=False, indent=2))
+        reach = Reach(reads=(str(run_folder), *model_files(Path(content["model"]))), writes=(str(folder),))
+        try:
+            return run_command(
+                ["ask", str(job), "--events", str(self.lines)],
+                place=Place(run_folder, folder / f"{self.name}.log", reach),
+                renew=self._renew,
+                device=device,
+                look=self._store,
+            )
+        finally:
+            forget_private(folder)
 
     def _renew(self) -> bool:
         with db.unit_of_work() as session:
             return claims.renew(session, Asking, self.claim.asking_id, attempt=self.claim.attempt)
 
     def _store(self) -> None:
-        lines = read_lines(self.lines, self.offset)
+        lines = read_lines(self.lines, self.offset, root=settings().runs_folder)
         told = [event for event in parse(lines) if isinstance(event, AnswersGiven | CheckpointPassedOver)]
         if told:
             with db.unit_of_work() as session:

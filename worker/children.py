@@ -8,19 +8,22 @@ would stop it.
 
 import os
 import secrets
+import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 
 import psutil
 
 from app.config import settings
+from app.confinement import Reach, command_for, says
+from app.domain.beneath import append_beneath, make_beneath, read_beneath
 from app.domain.logs import read_tail
+from app.domain.registry import hub_cache
 from app.processes import die_with
 from worker.gpus import Device
 
@@ -29,12 +32,14 @@ GONE_SECONDS = 5.0  # the kernel needs longer only for a process that is stuck i
 MOST_LOG_BYTES = 64 << 20  # of one attempt; more is noise that fills the disk
 KEPT_LOG_BYTES = 1 << 20
 
-# What a child may know of its surroundings. Everything else, database and queue passwords
-# above all, stays outside.
+PRIVATE = "cache.part"
+"""A child's own home and scratch, in the first folder that it writes to; no backup takes what ends so."""
+
+# What a child may know of its surroundings. Everything else, passwords and tokens above all, stays
+# outside: of the database, of the queue, of a hub, of a proxy.
 _PASSED_ON = (
-    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH"),
+    *("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "PYTHONPATH"),
     *("LD_LIBRARY_PATH", "CUDA_HOME", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE"),
-    *("HF_HOME", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HTTPS_PROXY"),
 )
 
 
@@ -83,21 +88,44 @@ class Child:
                     process.wait(GONE_SECONDS)
 
 
-def start_child(arguments: Sequence[str], *, folder: Path, log: Path, device: Device | None) -> Child:
+@dataclass(frozen=True)
+class Place:
+    """Where a child works, where it prints, and what it is given."""
+
+    folder: Path
+    log: Path
+    reach: Reach
+
+    @property
+    def private(self) -> Path:
+        """Its home and scratch."""
+        return Path(self.reach.writes[0]) / PRIVATE
+
+
+def start_child(arguments: Sequence[str], *, place: Place, device: Device | None) -> Child:
     """
-    Start the engine with `arguments` in `folder`, writing all it prints to `log`.
+    Start the engine with `arguments`, held to its reach.
 
     The child holds the device's lock too: while it lives nobody else gets the device, even when
     this process was killed and the kernel has not ended the child yet.
+
+    Raises:
+        OSError: no process can be started, a link stands where its log should be, or it cannot be confined though
+            the settings require it.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    root, demand = place.folder, settings().confine
+    reach = replace(place.reach, uses_gpu=device is not None and device.kind == "cuda")
+    command = command_for(settings().engine, arguments, reach=reach, demand=demand)
+    make_beneath(root, place.log.parent)
+    make_beneath(root, place.private / "tmp")
     parent, mark = os.getpid(), secrets.token_hex(8)
-    with log.open("ab") as output:
-        # -P: the run's folder must not be a place that modules are imported from
+    with append_beneath(root, place.log) as output:
+        output.write(f"{says(demand)}\n".encode())
+        output.flush()
         process = subprocess.Popen(  # noqa: S603 - an argument list of our own making, no shell
-            [sys.executable, "-P", "-m", settings().engine, *arguments],
-            cwd=folder,
-            env=child_environment(device) | {MARK: mark},
+            command,
+            cwd=place.folder,
+            env=child_environment(device, private=place.private) | {MARK: mark},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -108,16 +136,31 @@ def start_child(arguments: Sequence[str], *, folder: Path, log: Path, device: De
     return Child(process, mark)
 
 
-def child_environment(device: Device | None) -> dict[str, str]:
-    """Return what a child may know: where programs are, its language, and its device."""
+def child_environment(device: Device | None, *, private: Path) -> dict[str, str]:
+    """
+    Return what a child may know: where programs are, its language, and its device.
+
+    Args:
+        private: its home, where libraries keep what they like to keep.
+    """
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     visible = device.id if device is not None and device.kind == "cuda" else ""
     return environment | {
+        "HOME": str(private),
+        "TMPDIR": str(private / "tmp"),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_CACHE": str(hub_cache()),
+        "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",  # whatever a library asks for: nothing of a checkpoint is run
         "CUDA_VISIBLE_DEVICES": visible,
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8:replace",
         "TOKENIZERS_PARALLELISM": "false",  # forks after threads warn, and rows are few
     }
+
+
+def forget_private(folder: Path) -> None:
+    """Delete what a child that wrote to a folder had of its own; it has ended."""
+    shutil.rmtree(folder / PRIVATE, ignore_errors=True)
 
 
 # ── Logs ───────────────────────────────────────────────────────────────────
@@ -127,15 +170,21 @@ def shorten_log(log: Path) -> None:
     """Cut a log that has grown out of hand down to its last part; its writer goes on at the new end."""
     if not log.exists() or log.stat().st_size <= MOST_LOG_BYTES:
         return
-    with log.open("rb") as file:
+    root = _root_of(log)
+    with read_beneath(root, log) as file:
         file.seek(-KEPT_LOG_BYTES, os.SEEK_END)
         kept = file.read()
-    with log.open("r+b") as file:  # the writer appends, so cutting leaves no hole
-        file.truncate(0)
-    with log.open("ab") as file:
+    with append_beneath(root, log) as file:
+        file.truncate(0)  # the writer appends, so cutting leaves no hole
         file.write(b"[the log was too long: what came before is gone]\n" + kept)
 
 
 def tail_of(log: Path, *, lines: int = 60) -> str:
     """Return the last lines of a log."""
-    return "\n".join(read_tail(log).splitlines()[-lines:])
+    return "\n".join(read_tail(log, root=_root_of(log)).splitlines()[-lines:])
+
+
+def _root_of(log: Path) -> Path:
+    """Return the folder beneath which no link is followed on the way to a log."""
+    runs = settings().runs_folder
+    return runs if log.is_relative_to(runs) else log.parent

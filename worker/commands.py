@@ -9,12 +9,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain.models import ReasonKind
-from worker.children import start_child, tail_of
+from worker.children import Place, start_child, tail_of
 from worker.endings import reason_of
 from worker.gpus import Device
 from worker.leases import Renewal
@@ -56,8 +55,7 @@ class Outcome:
 def run_command(
     arguments: Sequence[str],
     *,
-    cwd: Path,
-    log_file: Path,
+    place: Place,
     renew: Callable[[], bool],
     device: Device | None = None,
     look: Callable[[], None] = lambda: None,
@@ -69,7 +67,7 @@ def run_command(
         renew: renews the claim, and says whether it is still ours.
         look: reads what the command has written so far; also called when it has ended.
     """
-    child = start_child(arguments, folder=cwd, log=log_file, device=device)
+    child = start_child(arguments, place=place, device=device)
     renewal, is_ours = Renewal(), True
     try:
         while child.exit_code() is None and is_ours and not is_leaving():
@@ -82,7 +80,7 @@ def run_command(
         code = child.end()
     if is_ours:
         _look_at_the_rest(renewal, look)
-    return Outcome(code, tail_of(log_file, lines=8), was_interrupted)
+    return Outcome(code, tail_of(place.log, lines=8), was_interrupted)
 
 
 def _renewed(renewal: Renewal, renew: Callable[[], bool]) -> bool:

@@ -8,11 +8,15 @@ one is not whole.
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.config import settings
+from app.confinement import Reach
 from app.domain import db, presence
+from app.domain.approvals import RefusedModelError, check_approved
+from app.domain.beneath import make_beneath
 from app.domain.checkpoints import (
     claim_artifact,
     fail_artifact,
@@ -20,8 +24,9 @@ from app.domain.checkpoints import (
     put_artifact_back,
     renew_artifact,
 )
-from app.domain.disk import MANIFEST
-from app.domain.models import ArtifactKind
+from app.domain.disk import MANIFEST, put_on_disk
+from app.domain.model_dangers import model_files
+from app.domain.models import ArtifactKind, ReasonKind
 from app.domain.preparations import (
     claim_preparation,
     fail_preparation,
@@ -30,7 +35,10 @@ from app.domain.preparations import (
     renew_preparation,
 )
 from app.domain.reasons import reason_text
+from worker.children import Place
 from worker.commands import MOST_DETAIL, Outcome, run_command
+
+FAILED = 1  # an exit code
 
 
 def make_artifact(artifact_id: int) -> None:
@@ -40,20 +48,21 @@ def make_artifact(artifact_id: int) -> None:
         if artifact is None:
             return
         attempt, checkpoint, kind = artifact.attempt, artifact.checkpoint, artifact.kind
-        run_id, model_path = checkpoint.run_id, checkpoint.run.model.path
+        run_id, model = checkpoint.run_id, checkpoint.run.model.path
         file, adapter = checkpoint.file, checkpoint.adapter
     run_folder = settings().run_folder(run_id)
     folder = run_folder / "artifacts" / str(artifact_id)
     if kind is ArtifactKind.ADAPTER:
-        arguments = ["convert", "config.py", file or adapter, str(folder)]
+        arguments = ["convert", "config.py", file or adapter]
     else:
-        arguments = ["merge", model_path, adapter or file, str(folder)]
+        arguments = ["merge", model, adapter or file]
 
     def renew() -> bool:
         with db.unit_of_work() as session:
             return renew_artifact(session, artifact_id, attempt=attempt)
 
-    outcome = _run(arguments, cwd=run_folder, folder=folder, renew=renew)
+    reads = (str(run_folder), *model_files(Path(model)))
+    outcome = _make(folder, Making(arguments, Path(model), run_folder, reads), renew=renew)
     _store_artifact(artifact_id, attempt, outcome, folder)
     presence.wake_watchers(run_id)
 
@@ -83,7 +92,8 @@ def prepare_model(model_id: int) -> None:
             return renew_preparation(session, model_id)
 
     folder = settings().models_folder / name
-    outcome = _run(["relay", source, str(folder)], cwd=settings().models_folder, folder=folder, renew=renew)
+    making = Making(["relay", source], Path(source), settings().models_folder, model_files(Path(source)))
+    outcome = _make(folder, making, renew=renew)
     with db.unit_of_work() as session:
         if outcome.was_interrupted:
             release_preparation(session, model_id)
@@ -94,9 +104,38 @@ def prepare_model(model_id: int) -> None:
             fail_preparation(session, model_id, reason=reason[:MOST_DETAIL])
 
 
-def _run(arguments: Sequence[str], *, cwd: Path, folder: Path, renew: Callable[[], bool]) -> Outcome:
-    """Run one engine command that makes a folder."""
-    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted attempt left
+@dataclass(frozen=True)
+class Making:
+    """One engine command that makes a folder, whose name is to be its last argument."""
+
+    arguments: Sequence[str]
+    model: Path
+    """What it loads: vouched for before it does."""
+    cwd: Path
+    reads: tuple[str, ...]
+
+
+def _make(folder: Path, making: Making, *, renew: Callable[[], bool]) -> Outcome:
+    """Make a folder in one of its own, where the command may write and nothing else is; then put it in its place."""
+    aside = folder.with_name(f".{folder.name}.making.part")
     log_file = folder.with_name(f"{folder.name}.log")
+    for left in (aside, folder):  # what an interrupted attempt left
+        shutil.rmtree(left, ignore_errors=True)
     log_file.unlink(missing_ok=True)
-    return run_command(arguments, cwd=cwd, log_file=log_file, renew=renew)
+    try:
+        with db.reading() as session:
+            check_approved(session, making.model)
+        make_beneath(making.cwd, aside)
+        place = Place(making.cwd, log_file, Reach(reads=making.reads, writes=(str(aside),)))
+        outcome = run_command([*making.arguments, str(aside / folder.name)], place=place, renew=renew)
+        if (aside / folder.name).is_dir() and not outcome.was_interrupted:
+            (aside / folder.name).rename(folder)
+            put_on_disk(folder.parent)
+    except RefusedModelError as error:
+        return Outcome(FAILED, f"{ReasonKind.REFUSED_MODEL}: {error}", was_interrupted=False)
+    except OSError as error:  # no process could be started, or none that is confined
+        return Outcome(FAILED, f"{ReasonKind.CRASHED}: {error}", was_interrupted=False)
+    else:
+        return outcome
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -29,6 +29,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_concurrency=len(devices()) + 1,  # one more than can train, so that converting never waits for a run
     worker_hijack_root_logger=False,
+    worker_enable_remote_control=False,  # else whoever reaches the queue could end workers
     worker_cancel_long_running_tasks_on_connection_loss=False,  # a blip of Redis must not end a training
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,  # a broker may be away for hours; the runs go on
@@ -56,6 +57,7 @@ def _begin_pool_process(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arg
 
 @worker_ready.connect
 def _start_reconciler(**_: Any) -> None:  # noqa: ANN401 - Celery's signal arguments
+    queue.warn_if_open()
     _reconciler.start()
     queue.send([queue.QueueMessage(rescoring.TASK, {"before_run_id": 0})])  # what another version scored
 

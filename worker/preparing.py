@@ -10,19 +10,23 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
 from app.config import settings
+from app.confinement import Reach
 from app.domain import db
+from app.domain.approvals import RefusedModelError, check_approved
 from app.domain.attempts import Ending, renew_claim
+from app.domain.beneath import append_beneath, make_beneath, write_beneath
 from app.domain.checkpoint_plan import plan_disk
 from app.domain.forecasts import forecast_recipe
 from app.domain.held_out import hold_out_of_rows
 from app.domain.mixes import EARLIER_NAME, MissingSetError, adopt_rows, count_rows, keep_rows, rows_file, rows_kept
+from app.domain.model_dangers import model_files
 from app.domain.models import Answer, Attempt, Checkpoint, Model, ReasonKind, Run, RunState
 from app.domain.recipes import Probe, ProbeGroup, Recipe
 from app.domain.retention import remove_parts
 from app.domain.runs import get_run, recipe_of
 from app.domain.versions import keep_versions
 from app.domain.xtuner_config import render_config
-from worker.children import Child, start_child
+from worker.children import Child, Place, start_child
 from worker.gpus import Device
 from worker.leases import renewing
 
@@ -77,7 +81,7 @@ def prepare(attempt: AttemptFolder, device: Device) -> None:
 
     Raises:
         NotStartedError: the disk is full, too small for the checkpoints to come, or cannot be written to; or a
-            saved set of the mix is not here.
+            saved set of the mix is not here; or the model holds what no admin has approved.
     """
     try:
         with renewing(lambda: _renew(attempt)):  # a large mix takes longer to write than a claim lasts
@@ -86,6 +90,8 @@ def prepare(attempt: AttemptFolder, device: Device) -> None:
             _write_files(attempt, sources, device)
     except MissingSetError as error:
         raise NotStartedError(Ending(RunState.FAILED, ReasonKind.BAD_DATA, str(error))) from error
+    except RefusedModelError as error:
+        raise NotStartedError(Ending(RunState.FAILED, ReasonKind.REFUSED_MODEL, str(error))) from error
     except OSError as error:
         kind = ReasonKind.DISK_FULL if error.errno in {errno.ENOSPC, errno.EDQUOT} else ReasonKind.CRASHED
         raise NotStartedError(Ending(RunState.FAILED, kind, str(error))) from error
@@ -99,6 +105,7 @@ def _renew(attempt: AttemptFolder) -> None:
 def _read_sources(attempt: AttemptFolder) -> _Sources:
     with db.reading() as session:
         run = get_run(session, attempt.run_id)
+        check_approved(session, Path(run.model.path))
         return _Sources(_with_added_probes(run), run.model.path, run.model.template, run.mix_sha256)
 
 
@@ -138,12 +145,12 @@ def _iterations_of(sources: _Sources) -> int:
 
 
 def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> None:
-    attempt.events.parent.mkdir(parents=True, exist_ok=True)
-    attempt.events.touch()
-    remove_parts(attempt.run_id)
     folder, recipe = attempt.run_folder, sources.recipe
+    make_beneath(folder, attempt.events.parent)
+    append_beneath(folder, attempt.events).close()
+    remove_parts(attempt.run_id)
     text = json.dumps(recipe.model_dump(mode="json"), ensure_ascii=False, indent=2)
-    (folder / "recipe.json").write_text(text, "utf-8")
+    write_beneath(folder, folder / "recipe.json", text)
     sha256 = _pin_rows(attempt, sources)
     config = render_config(
         recipe,
@@ -155,7 +162,7 @@ def _write_files(attempt: AttemptFolder, sources: _Sources, device: Device) -> N
         device=device.kind,
         held_out=hold_out_of_rows(recipe, rows_file(sha256)),
     )
-    (folder / "config.py").write_text(config.text, "utf-8")
+    write_beneath(folder, folder / "config.py", config.text)
     keep_versions(folder)
     with db.unit_of_work() as session:
         run = get_run(session, attempt.run_id)
@@ -189,13 +196,17 @@ def start_trainer(attempt: AttemptFolder, device: Device) -> Child:
     Raises:
         NotStartedError: the system cannot start a process now.
     """
-    arguments = ["train", "config.py", "--work-dir", str(attempt.run_folder), "--events", str(attempt.events)]
-    if attempt.number > 1:
-        with db.reading() as session:
+    folder = attempt.run_folder
+    arguments = ["train", "config.py", "--work-dir", str(folder), "--events", str(attempt.events)]
+    with db.reading() as session:
+        run = get_run(session, attempt.run_id)
+        reads = (str(rows_file(run.mix_sha256)), *model_files(Path(run.model.path)))
+        if attempt.number > 1:
             arguments += ["--resume", *_resumable(session, attempt.run_id)]
             arguments += ["--answered", *_answered(session, attempt.run_id)]
     try:
-        trainer = start_child(arguments, folder=attempt.run_folder, log=attempt.log, device=device)
+        place = Place(folder, attempt.log, Reach(reads=reads, writes=(str(folder),)))
+        trainer = start_child(arguments, place=place, device=device)
     except OSError as error:
         raise NotStartedError(Ending(RunState.FAILED, ReasonKind.CRASHED, str(error))) from error
     try:

@@ -23,6 +23,7 @@ from app.domain.preparations import release_preparation, unprepared_models
 from app.domain.queue import enqueue
 from app.domain.runs import id_of
 from app.domain.waiting import startable_run_ids
+from app.domain.webhooks import deliveries, outbox
 from worker import processes
 from worker.gpus import devices
 from worker.leases import Watch
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 2.0  # a worker that died on this host is noticed so soon
 HEARTBEAT_SECONDS = 5.0
+FORGET_SECONDS = 3_600.0
 RESEND_SECONDS = 6.0  # a message that was lost costs a run this long; one that was not costs a no-op
 
 LOST = Ending(RunState.FAILED, ReasonKind.WORKER_LOST)
@@ -113,6 +115,8 @@ def resend() -> None:
         for model in unprepared_models(session):
             if model.renewed_at is None:
                 enqueue("models.prepare", model_id=id_of(model))
+        if (delivery_id := deliveries.due_id(session)) is not None:
+            enqueue(outbox.TASK, delivery_id=delivery_id)
 
 
 _round = threading.Lock()
@@ -159,6 +163,7 @@ class _Rounds:
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
     sent_at: float = -math.inf  # what waited is sent at once
     said_at: float = -math.inf
+    forgot_at: float = -math.inf
 
     def take(self) -> None:
         """Do what is due."""
@@ -170,6 +175,10 @@ class _Rounds:
         if now - self.sent_at >= RESEND_SECONDS:
             resend()
             self.sent_at = now
+        if now - self.forgot_at >= FORGET_SECONDS:
+            with db.unit_of_work() as session:
+                deliveries.forget_old(session)
+            self.forgot_at = now
 
 
 def _announce() -> None:

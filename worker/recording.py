@@ -6,8 +6,10 @@ from pathlib import Path
 
 from sqlmodel import Session
 
+from app.config import settings
 from app.domain import db, presence
 from app.domain.attempts import renew_claim
+from app.domain.beneath import read_beneath
 from app.domain.events import ingest, parse, whole_lines
 from app.domain.models import Attempt, Run, RunState
 from app.domain.retention import apply_retention, remove_strays
@@ -58,7 +60,7 @@ class Recording:
         with db.reading() as session:
             offset = session.get_one(Attempt, self.attempt.id).event_offset
             wanted = _wanted(session, self.attempt)
-        lines = read_lines(self.attempt.events, offset)
+        lines = read_lines(self.attempt.events, offset, root=settings().runs_folder)
         self.is_drained = not lines
         if not wanted.is_ours or not (lines or renew):
             return wanted
@@ -117,10 +119,15 @@ def _store(session: Session, attempt: AttemptFolder, events: list[AnyTrainerEven
     stop_where_told(session, run, answered=[each.iteration for each in events if isinstance(each, AnswersGiven)])
 
 
-def read_lines(events: Path, offset: int) -> bytes:
-    """Read the whole lines after an offset; of a line without an end in reach, what there is of it."""
+def read_lines(events: Path, offset: int, *, root: Path | None = None) -> bytes:
+    """
+    Read the whole lines after an offset; of a line without an end in reach, what there is of it.
+
+    Args:
+        root: a folder above the file beneath which no link is followed; its own folder where none is given.
+    """
     try:
-        with events.open("rb") as file:
+        with read_beneath(root or events.parent, events) as file:
             file.seek(offset)
             data = file.read(MOST_BYTES)
     except FileNotFoundError:  # the run's folder is gone; the trainer will not fare well either
@@ -161,7 +168,7 @@ def store_leftovers(attempt: AttemptFolder, earlier: AttemptFolder) -> None:
     while True:
         with db.unit_of_work() as session:
             row = session.get_one(Attempt, earlier.id)
-            lines = read_lines(earlier.events, row.event_offset)
+            lines = read_lines(earlier.events, row.event_offset, root=settings().runs_folder)
             if not lines or not renew_claim(session, attempt.run_id, attempt=attempt.number):
                 return
             _store(session, earlier, list(parse(lines)), len(lines))

@@ -22,7 +22,7 @@ from app.domain.queue import enqueue
 from app.domain.retention import remove_parts
 from app.domain.waiting import startable_run_ids
 from worker import asker, processes
-from worker.children import Child, shorten_log, tail_of
+from worker.children import Child, forget_private, shorten_log, tail_of
 from worker.endings import judge_end, oom_kills
 from worker.gpus import Device, lend_device
 from worker.leases import Renewal
@@ -214,6 +214,8 @@ def _finish(attempt: AttemptFolder, ending: Ending, *, saved: int = 0) -> None:
         if time.monotonic() > gives_up_at:
             return  # the reconcilers find it
         time.sleep(RETRY_SECONDS)
+    if ending.state is not RunState.QUEUED:  # one that goes on maps its rows no second time
+        forget_private(attempt.run_folder)
     presence.wake_watchers(attempt.run_id)
 
 

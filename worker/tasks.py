@@ -4,7 +4,7 @@ from celery import shared_task
 from celery.utils.nodenames import gethostname
 
 from app.domain import db, rescoring, stored_scores
-from worker import asker, exporter, supervisor
+from worker import asker, courier, exporter, supervisor
 
 
 @shared_task(name="runs.train", ignore_result=True)
@@ -48,3 +48,9 @@ def recompute(before_run_id: int) -> None:
 def ask(asking_id: int) -> None:  # noqa: ARG001 - the rows say what waits, not the message
     """Look at the askings that wait, and make them if there is a device."""
     asker.ask_waiting()
+
+
+@shared_task(name="webhooks.deliver", ignore_result=True)
+def deliver(delivery_id: int) -> None:  # noqa: ARG001 - the rows say what is due, not the message
+    """Look at the messages to webhooks, and send those that are due."""
+    courier.deliver_due()

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from app.api.artifacts import ArtifactReply, artifact_reply
 from app.api.compare import ScoreReply, score_reply
 from app.api.errors import documented
+from app.api.once import once
 from app.api.types import Id, Reply
 from app.domain import checkpoints
 from app.domain.matrix import Matrix
@@ -45,12 +46,14 @@ class CheckpointReply(Reply):
 
 
 @router.post("/{checkpoint_id}/convert", status_code=202, summary="Make an adapter", responses=documented(404, 409))
+@once
 def convert_checkpoint(checkpoint_id: Id, session: WriteSession, response: Response) -> ArtifactReply:
     """Ask for the adapter in Hugging Face form; one that is there or on its way is returned as it is."""
     return _requested(session, checkpoint_id, ArtifactKind.ADAPTER, response)
 
 
 @router.post("/{checkpoint_id}/merge", status_code=202, summary="Make a merged model", responses=documented(404, 409))
+@once
 def merge_checkpoint(checkpoint_id: Id, session: WriteSession, response: Response) -> ArtifactReply:
     """Ask for the whole model with the adapter in it; one that is there or on its way is returned as it is."""
     return _requested(session, checkpoint_id, ArtifactKind.MERGED, response)

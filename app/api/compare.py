@@ -1,22 +1,27 @@
 """The comparison: what several checkpoints said to the same probes, and which one to keep."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
+from sqlmodel import Session
 
+from app.api.answers import AnswerReply, CellReply, answer_lines
 from app.api.errors import documented
-from app.api.types import Reply
+from app.api.paging import WantsLines, as_lines
+from app.api.types import CheckpointIds, Reply, RunIds
 from app.domain import answers
 from app.domain.alignment import Alignment, Step, align, in_steps
 from app.domain.answer_exports import as_csv, as_markdown
 from app.domain.errors import FieldError, InvalidError
-from app.domain.matrix import Cell, CellState, Column, ComparedRun, Matrix, Row
+from app.domain.matrix import Cell, Column, ComparedRun, Matrix, Row
 from app.domain.messages import message
 from app.domain.models import RunState
 from app.domain.proofs import ProofKind
 from app.domain.recipes import ProbeGroup
+from app.domain.runs import get_runs
+from app.domain.stored_answers import runs_of
 from app.domain.verdicts import CheckpointScore, Verdict
 from app.web.addresses import read_ids
 from app.web.deps import ReadSession
@@ -102,27 +107,6 @@ class ColumnReply(Reply):
     quantised: bool
 
 
-class CellReply(Reply):
-    """What one column says to one probe."""
-
-    checkpoint_id: int
-    state: CellState
-    text: str
-    tokens: int
-    ended: str
-    """`stop`, or `length` when cut at the limit of new tokens."""
-    is_hit: bool
-    """The identity came where it was asked for."""
-    is_leak: bool
-    """Something taught came where it was not asked for."""
-    is_right: bool | None
-    """Null where nothing says what would be right."""
-    answer_id: int | None
-    """Names it in ratings and votes; null where there is no answer."""
-    asked_later: bool
-    """It was asked for after the run, and not given to the trainer: a word may differ for that alone."""
-
-
 class RowReply(Reply):
     """One question, with a cell for each column in their order."""
 
@@ -155,36 +139,34 @@ class Comparison(Reply):
     """The same comparison as a page of this server."""
 
 
-class AnswerReply(CellReply):
-    """One answer with its question."""
-
-    iteration: int
-    probe_id: int
-    group: ProbeGroup
-    question: str
-
-
 @router.get(
     "/compare",
     summary="Answers side by side",
     response_model=Comparison,
-    responses=documented(404, files=("text/csv", "text/markdown")),
+    responses=documented(404, files=("text/csv", "text/markdown"), lines=AnswerReply),
 )
 def get_comparison(
     session: ReadSession,
     *,
-    checkpoints: Annotated[str, Query(examples=["1,2,3"], max_length=10_000, description="Ids of checkpoints.")] = "",
-    runs: Annotated[str, Query(examples=["7,8"], max_length=10_000, description="Ids of runs, each whole.")] = "",
+    is_lines: WantsLines,
+    checkpoints: CheckpointIds = "",
+    runs: RunIds = "",
     align_by: Annotated[
         Alignment, Query(alias="align", description="Let checkpoints of several runs stand together.")
     ] = Alignment.OFF,
     format: Format = "json",  # noqa: A002 - the word in the address
 ) -> Comparison | Response:
-    """Return the answers of checkpoints, of one run or several, and of the base model they come from."""
+    """
+    Return the answers of checkpoints, of one run or several, and of the base model they come from.
+
+    As lines it is an answer each, run by run, and the base model's once for each run.
+    """
     run_ids, checkpoint_ids = read_ids("runs", [runs]), read_ids("checkpoints", [checkpoints])
     if not run_ids and not checkpoint_ids:
         text = message("Say what to compare: checkpoints=1,2,3 or runs=7,8.")
         raise InvalidError([FieldError("checkpoints", text)])
+    if is_lines:
+        return as_lines(_lines(session, run_ids, checkpoint_ids))
     matrix = answers.compare(session, run_ids=run_ids, checkpoint_ids=checkpoint_ids)
     if format != "json":
         matrix = replace(matrix, columns=in_steps(matrix, align(matrix.columns, align_by)))
@@ -195,28 +177,19 @@ def get_comparison(
     return comparison_reply(matrix, page_path(run_ids, checkpoint_ids, by=align_by), by=align_by)
 
 
+def _lines(session: Session, run_ids: Sequence[int], checkpoint_ids: Sequence[int]) -> Iterator[AnswerReply]:
+    """Find the runs while an error can still be told, and leave their answers for when they are sent."""
+    wanted = dict.fromkeys([*run_ids, *runs_of(session, checkpoint_ids)])
+    get_runs(session, list(wanted))
+    chosen = frozenset(checkpoint_ids)
+    return (line for run_id in wanted for line in answer_lines(run_id, None if run_id in run_ids else chosen))
+
+
 def page_path(run_ids: Sequence[int], checkpoint_ids: Sequence[int], *, by: Alignment = Alignment.OFF) -> str:
     """Return the address of the page that shows a comparison."""
     parts = [("runs", run_ids), ("checkpoints", checkpoint_ids)]
     path = "/compare?" + "&".join(f"{name}={','.join(map(str, ids))}" for name, ids in parts if ids)
     return path if by is Alignment.OFF else f"{path}&align={by}"
-
-
-def answer_replies(matrix: Matrix, run_id: int) -> list[AnswerReply]:
-    """Return every answer that a run gave, by checkpoint, then by probe."""
-    return [
-        AnswerReply(
-            **_cell(column, row.cells[column.checkpoint_id]).model_dump(),
-            iteration=column.iteration,
-            probe_id=row.probe_id,
-            group=row.group,
-            question=row.question,
-        )
-        for column in matrix.columns
-        if run_id in column.run_ids
-        for row in matrix.rows
-        if row.cells[column.checkpoint_id].state is CellState.GIVEN
-    ]
 
 
 def score_reply(score: CheckpointScore) -> ScoreReply:

@@ -7,6 +7,7 @@ nothing about the server's inside: that is in its log.
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
@@ -21,11 +22,43 @@ from app.domain.errors import AppError, FieldError, InvalidError, NotFoundError
 from app.domain.messages import message
 from app.domain.recipe_checks import field_error
 
+
+class ErrorKind(StrEnum):
+    """What went wrong, for programs; none of them ever changes its meaning."""
+
+    BAD_REQUEST = "bad_request"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    NOT_ACCEPTABLE = "not_acceptable"
+    CONFLICT = "conflict"
+    PRECONDITION_FAILED = "precondition_failed"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED_MEDIA = "unsupported_media"
+    BAD_RANGE = "bad_range"
+    INVALID = "invalid"
+    REFUSED_MODEL = "refused_model"
+    """Of a model's folder that holds what no admin has approved."""
+    TOO_MANY = "too_many"
+    INTERNAL = "internal"
+    UNAVAILABLE = "unavailable"
+    COUNTING = "counting"
+    """Of an answer that needs a saved set counted first: it comes, and `Retry-After` says when to ask."""
+
+
 KINDS = {
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "too_large",
-    500: "internal",
+    404: ErrorKind.NOT_FOUND,
+    405: ErrorKind.METHOD_NOT_ALLOWED,
+    413: ErrorKind.TOO_LARGE,
+    416: ErrorKind.BAD_RANGE,
+    500: ErrorKind.INTERNAL,
+}
+SENTENCES = {
+    404: message("There is nothing at this address. The description is at /api/v1/openapi.json."),
+    400: message("This request cannot be read."),
+    416: message("The file has no such part."),
+    405: message("This address takes other methods; the header Allow names them."),
 }
 
 
@@ -45,8 +78,7 @@ class Problem(BaseModel):
     """What went wrong."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
-    kind: str
-    """For programs: `invalid`, `not_found`, `conflict`, `unauthorized`, `forbidden`, `unavailable`, …"""
+    kind: ErrorKind
     message: str
     """For people, in English."""
     fields: list[FieldProblem] = []
@@ -76,9 +108,21 @@ class ErrorReply(BaseModel):
     )
 
 
-def documented(*statuses: int, files: Sequence[str] = ()) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI answers of the given failures, all of one shape, and the media types of files beside JSON."""
-    content: dict[int | str, dict[str, Any]] = {200: {"content": {media: {} for media in files}}} if files else {}
+def documented(
+    *statuses: int, files: Sequence[str] = (), lines: type[BaseModel] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """
+    Return the OpenAPI answers of the given failures, all of one shape.
+
+    Args:
+        files: media types of a success beside JSON.
+        lines: what each line is, where the success may come as lines.
+    """
+    text = {"schema": {"type": "string", "format": "binary"}}
+    media: dict[str, Any] = dict.fromkeys(files, text)
+    if lines is not None:
+        media["application/x-ndjson"] = {"schema": {"$ref": f"#/components/schemas/{lines.__name__}"}}
+    content: dict[int | str, dict[str, Any]] = {200: {"content": media}} if media else {}
     return content | {status: {"model": ErrorReply, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
@@ -102,8 +146,10 @@ def api_error(_request: Request, error: Exception) -> JSONResponse:
         return reply
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
-        return _reply(status, KINDS.get(status, "bad_request"), status.phrase)
-    return _reply(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Temper made a mistake. Its log says where.")
+        reply = _reply(status, KINDS.get(status, ErrorKind.BAD_REQUEST), str(SENTENCES.get(status, status.phrase)))
+        reply.headers.update(error.headers or {})  # `Allow`, of a method that is none here
+        return reply
+    return _reply(HTTPStatus.INTERNAL_SERVER_ERROR, ErrorKind.INTERNAL, "Temper made a mistake. Its log says where.")
 
 
 def _invalid(details: Sequence[Any]) -> AppError:
@@ -123,5 +169,5 @@ def _named(detail: ErrorDetails) -> FieldError:
 
 def _reply(status: int, kind: str, text: str, fields: Sequence[FieldError] = ()) -> JSONResponse:
     problems = [FieldProblem(field=each.field, message=str(each.message)) for each in fields]
-    body = ErrorReply(error=Problem(kind=kind, message=text, fields=problems))
+    body = ErrorReply(error=Problem(kind=ErrorKind(kind), message=text, fields=problems))
     return JSONResponse(body.model_dump(mode="json"), status_code=int(status))

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.datasets import DatasetReply
 from app.api.errors import documented
+from app.api.once import once_late
 from app.api.types import LARGEST_ID, Id, Reply
 from app.domain import db
 from app.domain.datasets import store
@@ -147,6 +148,7 @@ def _finding_reply(finding: kinds.Finding) -> FindingReply:
     summary="Repair a dataset",
     responses=documented(404, 413, 422, 503),
 )
+@once_late
 def repair_dataset(dataset: StoredDataset, body: RepairBody, session: WriteSession, response: Response) -> DatasetReply:
     """
     Store the rows with the chosen repairs as the newest version of the set: 201, or 200 where it is there already.

@@ -1,12 +1,13 @@
 """A mix looked at: its rows as text and as tokens, their lengths, and each source's share; and its pairs saved."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app.api.datasets import DatasetReply
+from app.api.datasets import DatasetReply, DatasetRowReply
 from app.api.errors import documented
 from app.api.forecasts import BinReply, SourceReply
+from app.api.once import once_late
 from app.api.runs import PostedRecipe
 from app.api.types import LARGEST_ID, Reply
 from app.domain.datasets import store
@@ -56,7 +57,7 @@ class MixRowReply(Reply):
     source: str
     place: int
     """Among the rows that its source holds, from 0."""
-    row: dict[str, Any]
+    row: DatasetRowReply
     """xtuner's native form."""
     as_read: AsReadReply
 
@@ -103,7 +104,8 @@ def inspect_mix(
     )
 
 
-@router.post("", status_code=201, summary="Save the pairs of a mix as a dataset", responses=documented(422))
+@router.post("", status_code=201, summary="Save the pairs of a mix as a dataset", responses=documented(409))
+@once_late
 def save_mix(
     mix: Mix,
     session: WriteSession,

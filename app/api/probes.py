@@ -3,11 +3,12 @@
 from datetime import datetime
 
 from fastapi import APIRouter, Response
-from sqlmodel import Session
 
 from app.api.errors import documented
+from app.api.once import once
+from app.api.paging import Cursor, Page, cut
 from app.api.runs import PostedRecipe
-from app.api.types import Id, Reply
+from app.api.types import MOST_LISTED, Id, Limit, Reply
 from app.domain import askings
 from app.domain.askable import probes_of, unanswered
 from app.domain.errors import InvalidError
@@ -35,7 +36,7 @@ class ProbeReply(Reply):
     """When it was added to a run that had ended; null for those of the recipe."""
 
 
-class ProbeList(Reply):
+class ProbeList(Page):
     """A run's probes, in their order."""
 
     run_id: int
@@ -61,7 +62,7 @@ class AskingReply(Reply):
     ended_at: datetime | None
 
 
-class AskingList(Reply):
+class AskingList(Page):
     """A run's askings, the newest first."""
 
     run_id: int
@@ -93,6 +94,7 @@ class NearMissList(Reply):
 @router.post(
     "/runs/{run_id}/probes", status_code=202, summary="Add a probe and have it answered", responses=documented(404, 409)
 )
+@once
 def add_run_probe(run_id: Id, probe: Probe, session: WriteSession, response: Response) -> AddedProbe:
     """
     Add a probe to a run that has ended: its base model and every checkpoint that has its files answer it.
@@ -107,22 +109,29 @@ def add_run_probe(run_id: Id, probe: Probe, session: WriteSession, response: Res
 
 
 @router.get("/runs/{run_id}/probes", summary="Probes of a run", responses=documented(404))
-def get_run_probes(run_id: Id, session: ReadSession) -> ProbeList:
+def get_run_probes(run_id: Id, session: ReadSession, *, cursor: Cursor = "", limit: Limit = MOST_LISTED) -> ProbeList:
     """Return a run's probes: those of its recipe, then those that were added later."""
     get_run(session, run_id)
     probes = [ProbeReply.model_validate(probe) for probe in probes_of(session, run_id)]
-    return ProbeList(run_id=run_id, probes=probes)
+    page, more = cut(probes, "probes", run_id, cursor=cursor, limit=limit, place=lambda each: (each.position, each.id))
+    return ProbeList(run_id=run_id, probes=page, next_cursor=more)
 
 
 @router.get("/runs/{run_id}/askings", summary="Askings of a run", responses=documented(404))
-def get_run_askings(run_id: Id, session: ReadSession) -> AskingList:
+def get_run_askings(run_id: Id, session: ReadSession, *, cursor: Cursor = "", limit: Limit = 25) -> AskingList:
     """Return what was asked after the run, and how far that is."""
-    return _askings(session, run_id)
+    run = get_run(session, run_id)
+    missing = sum(len(each.probes) for each in unanswered(session, run))
+    replies = [asking_reply(asking) for asking in askings.askings_of(session, run_id)]
+    page, more = cut(replies, "askings", run_id, cursor=cursor, limit=limit, place=lambda each: (-each.id,))
+    return AskingList(run_id=run_id, missing=missing, askings=page, next_cursor=more)
 
 
 @router.post("/runs/{run_id}/askings", status_code=202, summary="Ask what is missing", responses=documented(404, 409))
-def request_run_asking(run_id: Id, session: WriteSession) -> AskingReply:
+@once
+def request_run_asking(run_id: Id, session: WriteSession, response: Response) -> AskingReply:
     """Have the checkpoints of a run asked what they have no answer to; an asking under way is returned as it is."""
+    response.headers["Location"] = f"/api/v1/runs/{run_id}/askings"
     return asking_reply(askings.request_asking(session, run_id))
 
 
@@ -146,13 +155,6 @@ def propose_recipe_near_misses(recipe: PostedRecipe) -> NearMissList:
 def _near_misses(proposed: tuple[NearMiss, ...]) -> NearMissList:
     replies = [NearMissReply(kind=each.kind, question=each.question, why=str(each.why)) for each in proposed]
     return NearMissList(proposals=replies)
-
-
-def _askings(session: Session, run_id: int) -> AskingList:
-    run = get_run(session, run_id)
-    missing = sum(len(each.probes) for each in unanswered(session, run))
-    replies = [asking_reply(asking) for asking in askings.askings_of(session, run_id)]
-    return AskingList(run_id=run_id, missing=missing, askings=replies)
 
 
 def asking_reply(asking: Asking) -> AskingReply:

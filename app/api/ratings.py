@@ -1,26 +1,30 @@
 """Stars, notes and blind votes: the caller's own, and how all users together see it."""
 
 from datetime import datetime
+from random import SystemRandom
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
+from sqlmodel import Session
 
 from app.api.errors import documented
-from app.api.types import LARGEST_ID, Id, Reply
+from app.api.paging import Cursor, Page, cut
+from app.api.types import LARGEST_ID, MOST_LISTED, CheckpointIds, Id, Limit, Reply, RunIds
 from app.domain import ratings, votes
+from app.domain.blind_pairs import next_pair
 from app.domain.errors import FieldError, InvalidError
 from app.domain.messages import message
+from app.domain.models import Vote
 from app.domain.ratings import LONGEST_NOTE, MOST_STARS, StarCount
 from app.domain.runs import get_run
-from app.domain.vote_pools import vote_pool
+from app.domain.vote_pools import VotePool, vote_pool
 from app.domain.votes import Standing
 from app.web.addresses import read_ids
 from app.web.deps import ReadSession, WriteSession
 
 router = APIRouter(tags=["ratings"])
 
-MOST_IDS = 10_000  # characters of a list
 AnswerId = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 
 
@@ -46,7 +50,7 @@ class RatingReply(Reply):
     mean_stars: float | None
 
 
-class RatingList(Reply):
+class RatingList(Page):
     """Every answer of a run that somebody rated."""
 
     ratings: list[RatingReply]
@@ -69,6 +73,26 @@ class VoteReply(Reply):
     created_at: datetime
 
 
+class ShownAnswer(Reply):
+    """One of two answers to choose from."""
+
+    answer_id: int
+    text: str
+
+
+class PairReply(Reply):
+    """Two different answers to one question, in random order; null where every pair is voted on."""
+
+    question: str | None
+    answers: list[ShownAnswer] | None
+
+
+class UndoneVote(Reply):
+    """The answers whose vote was taken back; null where there was none."""
+
+    answer_ids: list[int] | None
+
+
 class StandingReply(Reply):
     """How a checkpoint fares."""
 
@@ -85,7 +109,7 @@ class StandingReply(Reply):
     """The share's 95 % interval, after Wilson."""
 
 
-class VoteResults(Reply):
+class VoteResults(Page):
     """What came of the votes on some checkpoints."""
 
     votes: list[VoteReply]
@@ -112,7 +136,9 @@ def delete_rating(request: Request, answer_id: Id, session: WriteSession) -> Non
 
 
 @router.get("/runs/{run_id}/ratings", summary="Ratings of a run's answers", responses=documented(404))
-def list_ratings(request: Request, run_id: Id, session: ReadSession) -> RatingList:
+def list_ratings(
+    request: Request, run_id: Id, session: ReadSession, *, cursor: Cursor = "", limit: Limit = MOST_LISTED
+) -> RatingList:
     """Return each answer that the caller or anybody rated, by the answers' ids."""
     get_run(session, run_id)
     own = ratings.own_ratings(session, [run_id], user_id=request.state.user.user_id)
@@ -122,7 +148,8 @@ def list_ratings(request: Request, run_id: Id, session: ReadSession) -> RatingLi
         mine = own.get(answer_id)
         count = everybody.get(answer_id, StarCount())
         replies.append(_rating(answer_id, mine.stars if mine else None, mine.note if mine else "", count))
-    return RatingList(ratings=replies)
+    page, more = cut(replies, "ratings", run_id, cursor=cursor, limit=limit, place=lambda each: (each.answer_id,))
+    return RatingList(ratings=page, next_cursor=more)
 
 
 def _rating(answer_id: int, stars: int | None, note: str, everybody: StarCount) -> RatingReply:
@@ -139,32 +166,71 @@ def create_vote(request: Request, vote: PostVote, session: WriteSession) -> None
     votes.vote(session, user_id=user_id, answer_ids=vote.answer_ids, preferred_id=preferred_id)
 
 
+@router.post("/votes/undo", summary="Take the last vote back", responses=documented(404))
+def undo_vote(
+    request: Request, session: WriteSession, *, checkpoints: CheckpointIds = "", runs: RunIds = ""
+) -> UndoneVote:
+    """Take back the caller's last vote on the answers of some checkpoints."""
+    pool = _pool(session, checkpoints, runs)
+    undone = votes.undo_vote(session, pool, user_id=request.state.user.user_id)
+    return UndoneVote(answer_ids=None if undone is None else list(undone))
+
+
+@router.get("/votes/pair", summary="Two answers to vote on", responses=documented(404))
+def get_pair(
+    request: Request, session: ReadSession, *, checkpoints: CheckpointIds = "", runs: RunIds = ""
+) -> PairReply:
+    """Return the pair whose vote says most next; whose answers they are is not said."""
+    pool = _pool(session, checkpoints, runs)
+    own = votes.votes_on(session, pool, user_id=request.state.user.user_id)
+    pair = next_pair(pool, own, rng=SystemRandom())
+    if pair is None:
+        return PairReply(question=None, answers=None)
+    for (question, _number), said in pool.questions.items():
+        texts = {each.answer_id: each.text for each in said.values()}
+        if texts.keys() >= set(pair):
+            shown = [ShownAnswer(answer_id=each, text=texts[each]) for each in pair]
+            return PairReply(question=question, answers=shown)
+    raise RuntimeError("a pair is of answers to one question")
+
+
 @router.get("/votes", summary="Results of votes", responses=documented(404))
 def list_votes(
     request: Request,
     session: ReadSession,
-    checkpoints: Annotated[str, Query(examples=["1,2,3"], max_length=MOST_IDS, description="Ids of checkpoints.")] = "",
-    runs: Annotated[str, Query(examples=["7,8"], max_length=MOST_IDS, description="Ids of runs, each whole.")] = "",
+    *,
+    checkpoints: CheckpointIds = "",
+    runs: RunIds = "",
+    cursor: Cursor = "",
+    limit: Limit = MOST_LISTED,
 ) -> VoteResults:
-    """Return the caller's votes on some checkpoints, and how each of these fares."""
-    run_ids, checkpoint_ids = read_ids("runs", [runs]), read_ids("checkpoints", [checkpoints])
-    if not run_ids and not checkpoint_ids:
-        raise InvalidError([FieldError("runs", message("Say what to look at: checkpoints=1,2,3 or runs=7,8."))])
-    pool = vote_pool(session, run_ids=run_ids, checkpoint_ids=checkpoint_ids)
+    """Return the caller's votes on some checkpoints, and how each of these fares; the standings are of all votes."""
+    pool = _pool(session, checkpoints, runs)
     every = votes.votes_on(session, pool)
     own = [each for each in every if each.user_id == request.state.user.user_id]
+    of, place = ("votes", checkpoints, runs), lambda each: (each.created_at.isoformat(), each.id or 0)
+    page, more = cut(own, *of, cursor=cursor, limit=limit, place=place)
     return VoteResults(
-        votes=[
-            VoteReply(
-                answer_ids=(each.first_answer_id, each.second_answer_id),
-                preferred_answer_id=each.preferred_answer_id,
-                created_at=each.created_at,
-            )
-            for each in own
-        ],
+        votes=[_vote(each) for each in page],
+        next_cursor=more,
         own=_standings(votes.standings(pool, own)),
         everybody=_standings(votes.standings(pool, every)),
     )
+
+
+def _vote(vote: Vote) -> VoteReply:
+    return VoteReply(
+        answer_ids=(vote.first_answer_id, vote.second_answer_id),
+        preferred_answer_id=vote.preferred_answer_id,
+        created_at=vote.created_at,
+    )
+
+
+def _pool(session: Session, checkpoints: str, runs: str) -> VotePool:
+    run_ids, checkpoint_ids = read_ids("runs", [runs]), read_ids("checkpoints", [checkpoints])
+    if not run_ids and not checkpoint_ids:
+        raise InvalidError([FieldError("runs", message("Say what to look at: checkpoints=1,2,3 or runs=7,8."))])
+    return vote_pool(session, run_ids=run_ids, checkpoint_ids=checkpoint_ids)
 
 
 def _standings(standings: list[Standing]) -> list[StandingReply]:

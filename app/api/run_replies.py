@@ -4,8 +4,9 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from app.api.answers import AnswerReply
 from app.api.checkpoints import CheckpointReply
-from app.api.compare import AnswerReply
+from app.api.paging import Page
 from app.api.types import Reply
 from app.domain.models import Attempt, ReasonKind, Run, RunState, StopCause
 from app.domain.reasons import reason_text
@@ -54,6 +55,8 @@ class RunSummary(Reply):
     """The run that must have ended before this one starts."""
     sweep_id: int | None
     """The sweep that it is a part of."""
+    imported_from: str
+    """The folder of a run that was made by hand with xtuner; empty for Temper's own."""
     restarts: int
     """Attempts that were lost in a row without a new checkpoint."""
     created_at: datetime
@@ -96,15 +99,14 @@ class RunDetail(RunSummary):
     """The trainer's last lines, of a failed run."""
 
 
-class RunList(Reply):
+class RunList(Page):
     """One page of runs."""
 
     runs: list[RunSummary]
     total: int
     """How many there are in all that fit."""
     by_state: dict[RunState, int]
-    offset: int
-    limit: int
+    """Of those that fit but for their state."""
 
 
 class MetricReply(Reply):
@@ -119,21 +121,21 @@ class MetricReply(Reply):
     memory_bytes: int
 
 
-class MetricList(Reply):
+class MetricList(Page):
     """A run's metrics, by iteration."""
 
     run_id: int
     metrics: list[MetricReply]
 
 
-class CheckpointList(Reply):
+class CheckpointList(Page):
     """A run's checkpoints by iteration, the base model first."""
 
     run_id: int
     checkpoints: list[CheckpointReply]
 
 
-class AnswerList(Reply):
+class AnswerList(Page):
     """Every answer of a run: by checkpoint, then by probe."""
 
     run_id: int

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from app.api.paging import Page
 from app.api.types import Reply
 from app.domain.models import RunState, StopCause, Sweep
 from app.domain.recipes import Recipe
@@ -30,13 +31,11 @@ class SweepSummary(Reply):
     created_at: datetime
 
 
-class SweepList(Reply):
+class SweepList(Page):
     """One page of sweeps."""
 
     sweeps: list[SweepSummary]
     total: int
-    offset: int
-    limit: int
 
 
 class IterationVerdict(Reply):

@@ -5,7 +5,10 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from app.api.errors import documented
+from app.api.exchange import IfMatch, check_match
 from app.api.types import Reply
+from app.domain.datasets.uses import take_turns
 from app.domain.rescoring import foresee, put_in_force
 from app.domain.thresholds import DEFAULTS, Thresholds, read_thresholds
 from app.domain.verdicts import Verdict
@@ -58,14 +61,19 @@ def get_thresholds(session: ReadSession) -> ThresholdList:
     return ThresholdList(thresholds=_thresholds(read_thresholds(session)))
 
 
-@router.put("", summary="Change the thresholds")
-def put_thresholds(wanted: Thresholds, reading: ReadSession, session: WriteSession) -> ChangedThresholds:
+@router.put("", summary="Change the thresholds", responses=documented(412))
+def put_thresholds(
+    wanted: Thresholds, reading: ReadSession, session: WriteSession, if_match: IfMatch = ""
+) -> ChangedThresholds:
     """
     Put thresholds in force for all runs, old ones too; takes an admin.
 
     Those that the body does not name go back to their default: `{}` resets all of them.
     """
     outcome = foresee(reading, wanted.model_dump())
+    if if_match:
+        take_turns(session)
+        check_match(if_match, ThresholdList(thresholds=_thresholds(read_thresholds(session))))
     put_in_force(session, wanted.model_dump())  # begins to write only now: what comes before takes a second or two
     counts = Counter((change.before, change.after) for change in outcome.changes)
     return ChangedThresholds(

@@ -6,9 +6,13 @@ what only the database commands need.
 """
 
 from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
+
+from app.cli.examples import with_examples
 
 MODULES = {
     "up": "serving",
@@ -16,6 +20,7 @@ MODULES = {
     "worker": "serving",
     "demo": "serving",
     "run": "runs",
+    "wait": "runs",
     "runs": "runs",
     "show": "runs",
     "stop": "runs",
@@ -25,13 +30,17 @@ MODULES = {
     "sweeps": "sweeps",
     "forecast": "forecasts",
     "compare": "answers",
+    "ask": "asking",
     "card": "answers",
     "export": "answers",
+    "import": "imports",
     "mix": "mixes",
     "models": "models",
+    "webhook": "webhooks",
     "token": "admin",
     "user": "admin",
     "password": "admin",
+    "audit": "audit",
     "login-link": "admin",
     "migrate": "admin",
     "backup": "backups",
@@ -54,7 +63,7 @@ class LazyCommands(TyperGroup):
         part = typer.Typer(add_completion=False)
         part.callback()(lambda: None)
         import_module(f"app.cli.{MODULES[cmd_name]}").register(part)
-        return typer.main.get_group(part).commands[cmd_name]
+        return with_examples(typer.main.get_group(part).commands[cmd_name], cmd_name)
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         """Run a command; what it or the server refuses ends it with a sentence."""
@@ -80,8 +89,25 @@ app = typer.Typer(
 )
 
 
+def _show_version(*, is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"Temper {version('temper')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _temper() -> None:
+def _temper(
+    *,
+    is_version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda is_asked: _show_version(is_asked=is_asked),
+            is_eager=True,
+            help="Show the version and end.",
+        ),
+    ] = False,
+) -> None:
     """Launch LLM fine-tunes and see what every checkpoint answers, side by side."""
 
 

@@ -10,15 +10,15 @@ from app.cli import checkup
 from app.cli.listings import Listing, plain
 from app.cli.output import AsJson, ago, console, fail, shown, write_json
 from app.config import settings
-from app.domain import accounts, db
+from app.domain import accounts, audit, db, tokens
 from app.domain.models import Role
 
-tokens = typer.Typer(help="Make, list and revoke API tokens.", no_args_is_help=True)
+token_commands = typer.Typer(help="Make, list and revoke API tokens.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.add_typer(tokens, name="token")
+    app.add_typer(token_commands, name="token")
     app.command("user")(add_user)
     app.command("password")(set_password)
     app.command("login-link")(make_link)
@@ -26,26 +26,28 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(examine)
 
 
-@tokens.command("create")
+@token_commands.command("create")
 def create_token(
     name: Annotated[str, typer.Argument(help="What it is for, so that you know it again.")],
     days: Annotated[int, typer.Option(min=0, help="Ends after so many days; 0 lasts until revoked.")] = 0,
-    user: Annotated[str, typer.Option(help="Whose role it has; the first admin's when left out.")] = "",
+    user: Annotated[str, typer.Option(help="Whose it is; the first admin's when left out.")] = "",
     *,
+    scope: Annotated[Role | None, typer.Option(help="What it may at most; what its user may when left out.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an API token. It is shown this once."""
-    with db.unit_of_work() as session:
+    with audit.changing("token.create") as session:
         owner = accounts.find_user(session, user) if user else accounts.first_admin(session)
         lifetime = timedelta(days=days) if days else None
-        token = accounts.create_token(session, owner, name=name, lifetime=lifetime)
+        made = tokens.issue_token(session, owner, name=name, scope=scope, lifetime=lifetime)
     if as_json:
-        write_json({"name": name, "token": token})
+        role = tokens.role_of(made.credential, owner)
+        write_json({"id": made.credential.id, "name": name, "user": owner.name, "role": role, "token": made.secret})
     else:
-        typer.echo(token)
+        typer.echo(made.secret)
 
 
-@tokens.command("list")
+@token_commands.command("list")
 def list_tokens(*, as_json: AsJson = False) -> None:
     """List the tokens that are good; none is shown."""
     with db.reading() as session:
@@ -54,12 +56,12 @@ def list_tokens(*, as_json: AsJson = False) -> None:
                 "id": token.id,
                 "name": token.name,
                 "user": user.name,
-                "role": user.role.value,
+                "role": tokens.role_of(token, user).value,
                 "created_at": token.created_at.isoformat(),
                 "used_at": token.used_at.isoformat() if token.used_at else None,
                 "expires_at": token.expires_at.isoformat() if token.expires_at else None,
             }
-            for token, user in accounts.list_tokens(session)
+            for token, user in tokens.list_tokens(session)
         ]
     if as_json:
         write_json(rows)
@@ -71,11 +73,11 @@ def list_tokens(*, as_json: AsJson = False) -> None:
     console().print(made)
 
 
-@tokens.command("revoke")
+@token_commands.command("revoke")
 def revoke_token(token_id: int, *, as_json: AsJson = False) -> None:
     """End a token."""
-    with db.unit_of_work() as session:
-        accounts.revoke_token(session, token_id)
+    with audit.changing("token.revoke") as session:
+        tokens.revoke_token(session, token_id)
     if as_json:
         write_json({"id": token_id, "revoked": True})
     else:
@@ -89,8 +91,10 @@ def add_user(
     as_json: AsJson = False,
 ) -> None:
     """Add a user, who logs in by `temper login-link --user NAME`."""
-    with db.unit_of_work() as session:
-        accounts.add_user(session, name, role=role)
+    with audit.changing("user.add") as session:
+        audit.note("user", name=name, role=role)
+        user = accounts.add_user(session, name, role=role)
+        audit.note("user", user.id)
     if as_json:
         write_json({"name": name, "role": role})
     else:
@@ -106,8 +110,9 @@ def set_password(
     else:
         password = sys.stdin.readline().rstrip("\n")
     _migrate()  # on a new server this is the first thing done
-    with db.unit_of_work() as session:
+    with audit.changing("password.change") as session:
         person = accounts.find_user(session, user) if user else accounts.first_admin(session)
+        audit.note("user", person.id, name=person.name)
         accounts.set_password(session, person, password)
     if as_json:
         write_json({"user": person.name})
@@ -135,6 +140,8 @@ def make_link(
 def migrate(*, as_json: AsJson = False) -> None:
     """Bring the database to the tables of this version."""
     _migrate()
+    with audit.changing("database.migrate"):
+        pass  # the entry alone: before it there may have been no table for one
     if as_json:
         write_json({"migrated": True})
     else:

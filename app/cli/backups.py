@@ -10,6 +10,7 @@ import typer
 from app.cli.listings import plain
 from app.cli.output import AsJson, console, fail, size, write_json
 from app.config import settings
+from app.domain import audit
 from app.domain.backups import BackupError, Manifest, make_backup, restore_backup, time_stamp
 from app.domain.migrate import SchemaError
 
@@ -51,6 +52,8 @@ def restore(
     """Put a backup in force; what was there before is kept aside."""
     with _telling_failures():
         restored = restore_backup(folder, replace=replace)
+    with audit.changing("database.restore"):  # in the database that is in force now
+        audit.note("backup", restored.folder.name, made_at=restored.manifest.made_at)
     if as_json:
         write_json({"folder": str(restored.folder), **_facts(restored.manifest), "kept": restored.kept})
         return

@@ -11,7 +11,8 @@ from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import settings
-from app.domain import db, presence
+from app.confinement import holding
+from app.domain import db, presence, queue
 
 NVIDIA_SMI_WAIT_SECONDS = 10
 PACKAGES = ("torch", "xtuner", "transformers", "peft", "bitsandbytes")
@@ -29,7 +30,10 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything."""
-    looks: tuple[Callable[[], Finding], ...] = (_python, _home, _disk, _database, _queue, _workers, _gpus)
+    looks: tuple[Callable[[], Finding], ...] = (
+        *(_python, _home, _disk, _database, _queue, _workers),
+        *(_gpus, _confinement),
+    )
     return [*(look() for look in looks), *map(_package, PACKAGES)]
 
 
@@ -68,6 +72,8 @@ def _queue() -> Finding:
         if settings().redis_url:
             return Finding("queue", is_fine=False, says="Redis does not answer at TEMPER_REDIS_URL")
         return Finding("queue", is_fine=True, says="not running; `temper up` starts it")
+    if queue.is_open():
+        return Finding("queue", is_fine=False, says="Redis answers, to anybody who reaches it: it asks for no password")
     return Finding("queue", is_fine=True, says="Redis answers")
 
 
@@ -86,6 +92,14 @@ def _gpus() -> Finding:
     except subprocess.TimeoutExpired:
         return Finding("GPU", is_fine=False, says="nvidia-smi does not answer: the driver is in trouble")
     return Finding("GPU", said.returncode == 0, "; ".join(said.stdout.split("\n")).strip("; ") or said.stderr.strip())
+
+
+def _confinement() -> Finding:
+    """Say what a trainer is kept from on this machine."""
+    demand = settings().confine
+    if demand == "off":
+        return Finding("confinement", is_fine=False, says="off: a trainer may do all that its user may")
+    return Finding("confinement", holding().is_whole or demand == "auto", str(holding()))
 
 
 def _package(name: str) -> Finding:

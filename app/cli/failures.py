@@ -29,7 +29,7 @@ def failure_of(error: Exception) -> Failure | None:
         problems = error.fields if isinstance(error, InvalidError) else ()
         return Failure(str(error), {each.field: str(each.message) for each in problems})
     if isinstance(error, ValidationError) and error.title == "Settings":
-        fields = {f"TEMPER_{str(each['loc'][0]).upper()}": each["msg"] for each in error.errors()}
+        fields = {f"TEMPER_{str((*each['loc'], 'OIDC_…')[0]).upper()}": each["msg"] for each in error.errors()}
         return Failure("These settings need another value.", fields)
     if isinstance(error, OperationalError | ProgrammingError):
         return Failure(_database_text(error), {})

@@ -1,13 +1,10 @@
 """What a recipe will do, before it is run."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from app.cli.listings import Listing, plain
 from app.cli.output import AsJson, connected, console, duration, shown, size, write_json
-from app.cli.runs import Settings, read_recipe, with_changes
+from app.cli.recipe_files import RecipeFile, Settings, read_recipe, with_changes
 from app.client_types import Forecast
 
 UNKNOWN = "unknown"
@@ -19,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def forecast(
-    recipe: Annotated[Path, typer.Argument(help="A recipe in JSON or TOML; - reads JSON from standard input.")],
+    recipe: RecipeFile,
     changes: Settings = [],  # noqa: B006 - typer's own way of a repeated option
     *,
     as_json: AsJson = False,

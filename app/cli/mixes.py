@@ -8,7 +8,7 @@ import typer
 
 from app.cli.listings import Listing, plain
 from app.cli.output import AsJson, ago, connected, console, fail, shown, size, write_json
-from app.cli.runs import read_recipe
+from app.cli.recipe_files import RecipeFile, read_recipe
 from app.client import TemperClient
 from app.client_types import Dataset, DatasetRow
 
@@ -45,7 +45,7 @@ def upload_dataset(
 
 @mix.command("save")
 def save_mix(
-    recipe: Annotated[Path, typer.Argument(help="A recipe in JSON or TOML; - reads JSON from standard input.")],
+    recipe: RecipeFile,
     name: Annotated[str, typer.Option(help="What to call the set.")],
     *,
     as_json: AsJson = False,

@@ -1,28 +1,27 @@
 """Runs: start one from a recipe file, list them, look at one, stop one."""
 
-import json
-import sys
-import tomllib
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from app.cli.gate import Required, complaint, outcome_facts, wait_for
 from app.cli.listings import Listing, plain
 from app.cli.outcomes import outcome_of
-from app.cli.output import AsJson, ago, connected, console, fail, progress_words, shown, size, write_json
+from app.cli.output import AsJson, ago, connected, console, progress_words, shown, size, write_json
+from app.cli.recipe_files import RecipeFile, Settings, read_recipe, with_changes
 from app.client import TemperClient
 from app.client_types import Checkpoint, Run
-from app.domain.card_files import recipe_in_card
 
-Settings = Annotated[
-    list[str], typer.Option("--set", metavar="PATH=VALUE", help="Change one setting, such as mix.general_count=50.")
+RequireOption = Annotated[
+    Required | None,
+    typer.Option("--require", help="Wait, and exit 5 unless a checkpoint is as good as this, or better."),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("run")(start_run)
+    app.command("wait")(wait_for_run)
     app.command("runs")(list_runs)
     app.command("show")(show_run)
     app.command("stop")(stop_run)
@@ -31,25 +30,44 @@ def register(app: typer.Typer) -> None:
 
 
 def start_run(
-    recipe: Annotated[Path, typer.Argument(help="A recipe in JSON or TOML, or a recipe card; - reads standard input.")],
+    recipe: RecipeFile,
     changes: Settings = [],  # noqa: B006 - typer's own way of a repeated option
     *,
     after: Annotated[int | None, typer.Option(help="Start when this run has ended.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the run ends; exit 1 unless it finishes.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end: exit 3 if it fails, 4 if stopped.")] = False,
+    require: RequireOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a run."""
     wanted = with_changes(read_recipe(recipe), changes)
     with connected() as client:
         run = client.create_run(wanted, after=after)
-        if wait:
-            run = client.wait(run["id"], on_change=_say_once if not as_json else lambda _: None)
-        if as_json:
+        if wait or require:
+            _follow(client, run, require, as_json=as_json)
+        elif as_json:
             write_json(run)
         else:
             _show_end(client, run)
-    if wait and run["state"] != "finished":
-        raise typer.Exit(1)
+
+
+def wait_for_run(run_id: int, *, require: RequireOption = None, as_json: AsJson = False) -> None:
+    """Wait for the end of a run that was started before: exit 3 if it fails, 4 if it is stopped."""
+    with connected() as client:
+        _follow(client, client.run(run_id), require, as_json=as_json)
+
+
+def _follow(client: TemperClient, run: Run, required: Required | None, *, as_json: bool) -> None:
+    if not as_json:
+        typer.echo(f"Run {run['id']} waits: {client.url}/runs/{run['id']}", err=True)
+    run = wait_for(client, run["id"], as_json=as_json)
+    outcome = outcome_facts(run, client.checkpoints(run["id"]), required)
+    if as_json:
+        write_json({**run, "outcome": outcome})
+    else:
+        _show_end(client, run)
+    if outcome["exit_code"]:
+        typer.echo(f"Error: {complaint(run, outcome)}", err=True)
+        raise typer.Exit(outcome["exit_code"])
 
 
 def _show_end(client: TemperClient, run: Run) -> None:
@@ -58,55 +76,6 @@ def _show_end(client: TemperClient, run: Run) -> None:
         console().print(plain(run["reason"]["message"]))
     for line in outcome_of(client, run):
         console().print(plain(line))
-
-
-def read_recipe(path: Path) -> dict[str, Any]:
-    """Read a recipe file, by the end of its name, or a recipe card; what is neither ends the command."""
-    try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
-        is_card = text.lstrip()[:1] == "<"
-        read: Any = (
-            recipe_in_card(text) if is_card else tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-        )
-    except (OSError, ValueError) as error:
-        fail(f"{path} cannot be read: {error}")
-    if not isinstance(read, dict):
-        fail(f"{path} holds no recipe: an object with named settings is needed.")
-    return read
-
-
-def with_changes(recipe: dict[str, Any], changes: list[str]) -> dict[str, Any]:
-    """Put the `PATH=VALUE` changes of a command line into a recipe."""
-    for change in changes:
-        path, equals, value = change.partition("=")
-        if not equals:
-            fail(f"--set {change}: write it as PATH=VALUE.")
-        *parents, name = path.split(".")
-        place = recipe
-        for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
-                fail(f"--set {change}: {parent} holds a value, not settings.")
-        place[name] = _value(value)
-    return recipe
-
-
-def _value(text: str) -> Any:  # noqa: ANN401 - any JSON value
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-_said: dict[int, str] = {}
-
-
-def _say_once(run: Run) -> None:
-    """Say where a run is, unless that was the last thing said."""
-    words = progress_words(run)
-    if _said.get(run["id"]) != words:
-        _said[run["id"]] = words
-        console().print(plain(f"Run {run['id']}: {words}"))
 
 
 def list_runs(

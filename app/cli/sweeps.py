@@ -1,13 +1,12 @@
 """Sweeps: start one from a recipe file and values, list them, look at one, stop one."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from app.cli.listings import Listing, plain
 from app.cli.output import AsJson, ago, connected, console, duration, fail, shown, size, write_json
-from app.cli.runs import read_recipe, with_changes
+from app.cli.recipe_files import RecipeFile, read_recipe, with_changes
 from app.client_sweeps import SweepDetail, SweepForecast, SweepRun
 
 LORA_R = "training.lora.r"
@@ -26,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def start_sweep(  # noqa: PLR0913 - the options of the command
-    recipe: Annotated[Path, typer.Argument(help="A recipe in JSON or TOML; - reads JSON from standard input.")],
+    recipe: RecipeFile,
     changes: Values = [],  # noqa: B006 - typer's own way of a repeated option
     *,
     name: Annotated[str, typer.Option(help="Name of the sweep; that of the recipe when left out.")] = "",

@@ -107,6 +107,7 @@ def _compared(run: Run, loaded: Stored, chosen: Collection[int], limits: Thresho
         advice=advice,
         checkpoints=columns,
         base_id=base_id,
+        is_imported=bool(run.imported_from),
     )
 
 
@@ -128,6 +129,7 @@ def _column(run: Run, checkpoint: Checkpoint, *, recipe: Recipe, score: Checkpoi
         quantised=checkpoint.quantised,
         max_new_tokens=recipe.checkpoints.max_new_tokens,
         held_out=held_out_of(checkpoint),
+        is_elsewhere=bool(run.imported_from) and not checkpoint.adapter,
         run_ids=(id_of(run),),
     )
 

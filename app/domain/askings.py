@@ -17,6 +17,7 @@ from app.domain.answer_search import index_answers
 from app.domain.askable import Askable, probes_of, read_askable, unanswered
 from app.domain.columns import utc_now
 from app.domain.errors import ConflictError, FieldError, InvalidError
+from app.domain.importing.limits import problem_of_base, problem_of_files
 from app.domain.messages import Message, message
 from app.domain.models import Answer, ArtifactState, Asking, Checkpoint, Event, ReasonKind, Run, RunProbe
 from app.domain.queue import enqueue
@@ -113,7 +114,10 @@ def check_askable(session: Session, run: Run) -> None:
 
 def problem_of(run: Run, askable: Askable) -> Message | None:
     """Say why a run that has ended cannot be asked, if so."""
-    if any(each.iteration for each in askable.checkpoints):
+    has_files = any(each.iteration for each in askable.checkpoints)
+    if problem := problem_of_files(run, has_adapter=has_files) or problem_of_base(run):
+        return problem
+    if has_files:
         return None
     return message(
         "No checkpoint of run {id} has its files, so none can be asked. Train it again with this probe.", id=run.id

@@ -15,11 +15,11 @@ from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
 from app.domain.columns import utc_now
-from app.domain.models import Attempt, Event, ReasonKind, Run, RunState, StopCause, Sweep
+from app.domain.models import Attempt, Event, ReasonKind, Run, RunState, StopCause
 from app.domain.queue import enqueue
 from app.domain.runs import get_run, locked_run, record_state
 from app.domain.texts import storable
-from app.domain.waiting import LONGEST_DELAY, startable_run_ids, sweep_has_room
+from app.domain.waiting import LONGEST_DELAY, hold_sweep_of, startable_run_ids, sweep_has_room
 
 MOST_RESTARTS = 3  # in a row without a new checkpoint: what fails so often fails again
 FIRST_DELAY = timedelta(seconds=2)  # before the first restart; doubled with each
@@ -52,7 +52,7 @@ def claim_next(session: Session, *, worker: str, supervisor: str = "", device: s
 def claim_run(session: Session, run_id: int, *, worker: str, supervisor: str = "", device: str = "") -> Attempt | None:
     """Take a queued run for one worker; None when somebody else has it, it no longer waits, or its sweep is full."""
     now = utc_now()
-    _hold_sweep_of(session, run_id)
+    hold_sweep_of(session, run_id)
     claimed = session.exec(
         update(Run)
         .where(col(Run.id) == run_id, col(Run.state) == RunState.QUEUED, sweep_has_room())
@@ -75,17 +75,6 @@ def claim_run(session: Session, run_id: int, *, worker: str, supervisor: str = "
     record_state(session, run)
     session.flush()  # the attempt's id
     return attempt
-
-
-def _hold_sweep_of(session: Session, run_id: int) -> None:
-    """
-    Let nobody else claim a run of the same sweep until this unit of work ends.
-
-    Postgres shows the count in `sweep_has_room` no claim that is not committed yet: without this, two workers at once
-    would both find the last place free. SQLite has one writer anyway.
-    """
-    of_run = select(Run.sweep_id).where(Run.id == run_id).scalar_subquery()
-    session.exec(select(Sweep.id).where(Sweep.id == of_run).with_for_update(key_share=True)).first()
 
 
 def renew_claim(session: Session, run_id: int, *, attempt: int) -> bool:
@@ -135,6 +124,7 @@ def end_attempt(
     Returns:
         False, and nothing written, when the run is no longer this attempt's.
     """
+    hold_sweep_of(session, run_id)
     run = locked_run(session, run_id)
     if run.state is not RunState.RUNNING or run.attempt != attempt:
         return False

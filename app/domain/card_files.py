@@ -1,5 +1,5 @@
 """
-A recipe in a file: JSON, TOML, or the recipe card of a run, which holds its recipe as data.
+A recipe in a file: JSON, YAML, TOML, or the recipe card of a run, which holds its recipe as data.
 
 Whatever the file says is data and nothing else: it is read, never run, and is checked as any recipe
 is. What is in a card's page beside its data block is not looked at.
@@ -12,6 +12,7 @@ from typing import Any
 
 from app.domain.errors import FieldError, InvalidError
 from app.domain.messages import Message, message
+from app.domain.recipe_yaml import YAMLError, read_yaml
 from app.domain.recipes import Recipe
 
 BLOCK_ID = "recipe"
@@ -31,22 +32,32 @@ def read_recipe_file(content: bytes) -> dict[str, Any]:
     Read a recipe out of a file, by what it holds.
 
     Raises:
-        InvalidError: it is too large, no text, or none of the three.
+        InvalidError: it is too large, no text, or none of these.
     """
     if len(content) > LARGEST_BYTES:
         raise _refused(message("This file is too large: {most} MB is the most.", most=LARGEST_BYTES >> 20))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise _refused(message("This file is no text in UTF-8: give a recipe card, JSON or TOML.")) from None
+        raise _refused(message("This file is no text in UTF-8: give a recipe card, YAML, TOML or JSON.")) from None
     start = text.lstrip()[:1]
     try:
-        read = recipe_in_card(text) if start == "<" else json.loads(text) if start == "{" else tomllib.loads(text)
-    except (ValueError, RecursionError):
-        raise _refused(message("No recipe can be read from this file: give a recipe card, JSON or TOML.")) from None
+        read = recipe_in_card(text) if start == "<" else json.loads(text) if start == "{" else toml_or_yaml(text)
+    except (ValueError, RecursionError, YAMLError):
+        raise _refused(
+            message("No recipe can be read from this file: give a recipe card, YAML, TOML or JSON.")
+        ) from None
     if not isinstance(read, dict) or not read:
         raise _refused(message("This file holds no recipe: an object with named settings is needed."))
     return read
+
+
+def toml_or_yaml(text: str) -> Any:  # noqa: ANN401 - whatever it holds
+    """Read what no text can be both of: TOML has `name = value`, YAML `name: value`."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return read_yaml(text)
 
 
 def recipe_in_card(html: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from sqlmodel import Session, select
 
 from app.domain import claims
 from app.domain.errors import ConflictError, NotFoundError
+from app.domain.importing.limits import problem_of_base, problem_of_files
 from app.domain.messages import message
 from app.domain.models import Artifact, ArtifactKind, ArtifactState, Checkpoint, ReasonKind, Run
 from app.domain.queue import enqueue
@@ -55,6 +56,7 @@ def request_artifact(session: Session, checkpoint_id: int, kind: ArtifactKind) -
     if checkpoint.iteration == 0:
         raise ConflictError(message("The base model is not tuned: there is nothing to convert or merge."))
     session.refresh(checkpoint, with_for_update=True)  # retention may be about to delete its files
+    _check_imported(checkpoint, kind)
     if checkpoint.deleted_at is not None or not (checkpoint.file or checkpoint.adapter):
         raise ConflictError(message("The files of this checkpoint are deleted. Its answers are kept."))
     made = session.exec(
@@ -69,6 +71,14 @@ def request_artifact(session: Session, checkpoint_id: int, kind: ArtifactKind) -
     session.flush()  # the message needs the artifact's id
     enqueue(TASK_OF[kind], artifact_id=artifact.id or 0)
     return artifact
+
+
+def _check_imported(checkpoint: Checkpoint, kind: ArtifactKind) -> None:
+    problem = problem_of_files(checkpoint.run, has_adapter=bool(checkpoint.adapter))
+    if problem is None and kind is ArtifactKind.MERGED:
+        problem = problem_of_base(checkpoint.run)
+    if problem is not None:
+        raise ConflictError(problem)
 
 
 def pin_checkpoint(session: Session, checkpoint_id: int, *, is_pinned: bool) -> Checkpoint:

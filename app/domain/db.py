@@ -16,17 +16,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, create_engine
 
 from app.config import settings
-from app.domain import queue
+from app.domain import queue, reads
 
+KEPT_CONNECTIONS, MORE_CONNECTIONS = 10, 70  # two for each of 32 requests and 8 other threads: see `app.web.slots`
 SQLITE_BUSY_MS = 5_000  # SQLite has one writer; a writer waits so long for the one before it
 
 
 def make_engine(url: str) -> Engine:
     """Open an engine with what this project needs of each database."""
-    engine = create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, pool_pre_ping=True, pool_size=KEPT_CONNECTIONS, max_overflow=MORE_CONNECTIONS)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediately)
+    reads.watch(engine)
     return engine
 
 
@@ -63,6 +65,26 @@ def reading() -> Iterator[Session]:
     """Open a session that only reads: it never waits for a writer."""
     with engine().connect().execution_options(read_only=True) as connection, Session(connection) as session:
         yield session
+
+
+def lazy_reader() -> Session:
+    """Return a session that only reads, and takes a connection when it first does; whoever asks closes it."""
+    return Session(engine().execution_options(read_only=True))
+
+
+@contextmanager
+def reading_one_state() -> Iterator[Session]:
+    """Open a session that only reads, and whose every statement sees the same state of the database."""
+    options: dict[str, Any] = {"read_only": True}  # SQLite's readers see one state in any case
+    if engine().dialect.name == "postgresql":
+        options |= {"isolation_level": "REPEATABLE READ"}
+    with engine().connect().execution_options(**options) as connection, Session(connection) as session:
+        yield session
+
+
+def data_version() -> reads.DataVersion:
+    """Return what is another value after any commit of anybody; ask before reading what it is to stand for."""
+    return reads.data_version(engine())
 
 
 def upsert(session: Session, table: type[SQLModel], *, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:

@@ -102,7 +102,7 @@ def _folder_of(artifact: Artifact) -> Path:
 
 def _checked(folder: Path, name: str, size_bytes: int, sha256: str) -> DownloadFile:
     path = folder / name
-    is_inside = path.resolve() == path  # `..`, an absolute name and a link each change it
+    is_inside = path.parent == folder and path.resolve() == path  # an absolute name changes the one, a link the other
     if not is_inside or not path.is_file() or path.stat().st_size != size_bytes:
         raise NotFoundError(message("The file “{name}” of this artifact is gone, or is not what was made.", name=name))
     return DownloadFile(name, path, size_bytes, sha256)

@@ -17,13 +17,20 @@ class AppError(Exception):
 
     status_code: ClassVar[int] = 400
     kind: ClassVar[str] = "bad_request"
-    retry_seconds: ClassVar[int] = 0
+    retry_seconds: int = 0
     """When to ask again; 0 where that would not help."""
 
     def __init__(self, text: Message) -> None:
         """Keep the untranslated message; `str()` of the error is its English form."""
         super().__init__(str(text))
         self.message = text
+
+
+class NotAcceptableError(AppError):
+    """The answer exists, and in none of the forms that the request accepts."""
+
+    status_code = 406
+    kind = "not_acceptable"
 
 
 class NotFoundError(AppError):
@@ -38,6 +45,20 @@ class ConflictError(AppError):
 
     status_code = 409
     kind = "conflict"
+
+
+class PreconditionFailedError(AppError):
+    """The thing has changed since the caller looked at it."""
+
+    status_code = 412
+    kind = "precondition_failed"
+
+
+class UnsupportedMediaError(AppError):
+    """The body is of a form that is not read here."""
+
+    status_code = 415
+    kind = "unsupported_media"
 
 
 class UnauthorizedError(AppError):
@@ -61,11 +82,19 @@ class TooLargeError(AppError):
     kind = "too_large"
 
 
+class UnsupportedTypeError(AppError):
+    """What was sent is a file of a kind that is never taken."""
+
+    status_code = 415
+    kind = "unsupported_media"
+
+
 class UnavailableError(AppError):
     """Something Temper needs (the queue, the database) does not answer now."""
 
     status_code = 503
     kind = "unavailable"
+    retry_seconds = 5
 
 
 @dataclass(frozen=True)
@@ -94,3 +123,8 @@ class TooManyError(AppError):
 
     status_code = 429
     kind = "too_many"
+
+    def __init__(self, text: Message, *, retry_seconds: int = 5) -> None:
+        """Keep in how many seconds it may be tried again."""
+        super().__init__(text)
+        self.retry_seconds = retry_seconds

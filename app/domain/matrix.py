@@ -76,6 +76,8 @@ class Column:
     max_new_tokens: int
     held_out: float | None = None
     """Negative log-likelihood of held-out pairs in nats a token, identity and general together."""
+    is_elsewhere: bool = False
+    """It was imported, and its files stay in a folder that is not Temper's."""
     run_ids: tuple[int, ...] = ()
     """The runs it stands for: several only where they share their base model."""
 
@@ -115,6 +117,8 @@ class ComparedRun:
     checkpoints: tuple[Column, ...]
     base_id: int | None
     """The checkpoint id of the base column that stands for this run."""
+    is_imported: bool = False
+    """It was made by hand with xtuner, and answered by it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHARES_TOLERANCE = 0.015  # three thirds written with two digits make 0.99
+MOST_ROWS = 2.0**53  # beyond that a float counts no more
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,10 @@ def plan_rows(sources: Sequence[Source]) -> tuple[SourceRows, ...]:
         total, least = (counted / (1 - shares) if shares < 1 else 0.0), 1
         return tuple(_given(source, total, least=least) for source in sources)
     shared = [source for source in sources if source.share and source.distinct]
-    whole = max((math.ceil(source.distinct * shares / (source.share or 1)) for source in shared), default=0)
-    return tuple(_given(source, whole / (shares or 1), least=source.distinct) for source in sources)
+    wanted = (source.distinct * shares / (source.share or 1) for source in shared)
+    whole = max((math.ceil(min(rows, MOST_ROWS)) for rows in wanted), default=0)
+    total = min(whole / (shares or 1), MOST_ROWS)  # of shares that are next to nothing it would be infinite
+    return tuple(_given(source, total, least=source.distinct) for source in sources)
 
 
 def _given(source: Source, total: float, *, least: int) -> SourceRows:

@@ -8,7 +8,6 @@ Covers folders in Hugging Face form. Does not cover hub ids: nothing is fetched 
 import json
 import math
 import re
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import Any
 
 from app.domain.errors import FieldError, InvalidError
 from app.domain.messages import Message, message
+from app.domain.safetensors_files import read_header
 
 MAX_JSON_BYTES = 64 << 20  # the largest tokenizer_config.json and index in the wild are a tenth of it
-MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
 
 INTERNLM2 = "internlm2"
 
@@ -126,7 +125,7 @@ def _no_config(folder: Path) -> Message:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON object; None when there is none, or something else."""
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
+        if not path.is_file() or path.stat().st_size > MAX_JSON_BYTES:  # a pipe would never end
             return None
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -211,18 +210,10 @@ def _named_files(folder: Path) -> Iterator[Path]:
 
 
 def _count_parameters(file: Path) -> int:
-    """
-    Count the numbers in a safetensors file, from its header alone.
-
-    Source:
-        The safetensors format: eight bytes of length, little-endian, then so much JSON.
-    """
+    """Count the numbers in a safetensors file, from its header alone; InvalidError where that is not to be trusted."""
     try:
-        with file.open("rb") as source:
-            (length,) = struct.unpack("<Q", source.read(8))
-            tensors = json.loads(source.read(min(length, MAX_HEADER_BYTES)))
-        return sum(math.prod(tensor["shape"]) for name, tensor in tensors.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError):
+        return sum(math.prod(tensor["shape"]) for tensor in read_header(file).values())
+    except (OSError, ValueError):
         text = message(
             "{file} is not a safetensors file. A Git LFS pointer in its place looks like this.", file=file.name
         )

@@ -4,17 +4,16 @@ What a model's weights are, by name and shape, out of the headers of its safeten
 Says which numbers a recipe trains. Knows nothing of a model that is no folder on this machine.
 """
 
-import json
 import math
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from app.domain.errors import AppError
-from app.domain.model_folders import MAX_HEADER_BYTES, read_json, weight_files
+from app.domain.model_folders import read_json, weight_files
 from app.domain.recipes import Method, Recipe
+from app.domain.safetensors_files import read_header
 from app.domain.training import TARGETS
 
 MATRIX = 2  # dimensions
@@ -76,7 +75,7 @@ def _read(folder: Path, files: tuple[tuple[Path, int], ...]) -> ModelWeights | N
     try:
         for file, _ in files:
             shapes |= _header(file)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError):
+    except (OSError, ValueError):
         return None
     config = read_json(folder / "config.json") or {}
     if config.get("tie_word_embeddings") and any(name.endswith(WORDS) for name in shapes):
@@ -85,13 +84,4 @@ def _read(folder: Path, files: tuple[tuple[Path, int], ...]) -> ModelWeights | N
 
 
 def _header(file: Path) -> dict[str, Shape]:
-    """
-    Read the shapes in a safetensors file.
-
-    Source:
-        The safetensors format: eight bytes of length, little-endian, then so much JSON.
-    """
-    with file.open("rb") as source:
-        (length,) = struct.unpack("<Q", source.read(8))
-        tensors = json.loads(source.read(min(length, MAX_HEADER_BYTES)))
-    return {name: tuple(tensor["shape"]) for name, tensor in tensors.items() if name != "__metadata__"}
+    return {name: tuple(tensor["shape"]) for name, tensor in read_header(file).items()}

@@ -35,6 +35,8 @@ class ReasonKind(StrEnum):
     OUT_OF_GPU_MEMORY = "out-of-gpu-memory"
     DISK_FULL = "disk-full"
     BAD_MODEL = "bad-model"
+    REFUSED_MODEL = "refused-model"
+    UNSAFE_CHECKPOINT = "unsafe-checkpoint"
     BAD_DATA = "bad-data"
     LOSS_NOT_FINITE = "loss-not-finite"
     MISSING_PACKAGE = "missing-package"
@@ -118,6 +120,8 @@ class Run(SQLModel, table=True):
     cloned_from_id: int | None = Field(default=None, foreign_key="run.id")
     sweep_id: int | None = Field(default=None, foreign_key="sweep.id", index=True)
     mix_sha256: str = ""
+    imported_from: str = ""
+    """The folder of a run that was made by hand with xtuner; empty for Temper's own."""
     state: RunState = Field(default=RunState.QUEUED, index=True, sa_type=words_of(RunState))
     reason: ReasonKind | None = Field(default=None, sa_type=words_of(ReasonKind))
     reason_detail: str = ""
@@ -412,6 +416,12 @@ class User(SQLModel, table=True):
     role: Role = Field(default=Role.ADMIN, sa_type=words_of(Role))
     password_hash: str = ""
     """Empty until one is set; then only a one-time link lets the user in."""
+    subject: str | None = Field(default=None, unique=True)
+    """Who this is for an OpenID provider: its address, and its own id of the person. Empty until a first such login."""
+    is_provided: bool = False
+    """Made by what the provider says of the person, who comes in only as long as it says so."""
+    disabled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """Since when nothing lets this user in."""
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
@@ -423,6 +433,15 @@ class Credential(SQLModel, table=True):
     kind: str
     """`session`, `link` or `token`."""
     name: str = ""
+    """Of a token, what it is for; of a session, how it began: `password`, `link` or `oidc`."""
+    scope: Role | None = Field(default=None, sa_type=words_of(Role))
+    """A token may do no more than this, nor more than its user; empty: what its user may."""
+    made_by_id: int | None = Field(default=None, foreign_key="credential.id")
+    """The token that this one was made with, and ends with."""
+    address: str = ""
+    """Of a session: where its browser was when it logged in."""
+    agent: str = ""
+    """Of a session: what its browser called itself."""
     secret_sha256: str = Field(unique=True)
     """Of 256 random bits: a plain hash cannot be reversed, and the secret itself is stored nowhere."""
     expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

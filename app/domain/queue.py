@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
+from urllib.parse import urlsplit
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -61,11 +62,25 @@ def send(messages: Sequence[QueueMessage]) -> None:
             log.warning("the queue does not answer, %s waits for the reconciler: %s", message.task, error)
 
 
+def is_open() -> bool:
+    """Whether the queue is on another machine and asks for no password: whoever reaches it can begin work here."""
+    url = urlsplit(settings().redis_url)
+    is_here = url.hostname in {None, "localhost", "127.0.0.1", "::1"}
+    return not is_here and not url.password
+
+
+def warn_if_open() -> None:
+    """Say in the log that the queue is open, if it is."""
+    if is_open():
+        log.warning("TEMPER_REDIS_URL names a Redis without a password: whoever reaches it can begin work here")
+
+
 @cache
 def sender() -> Celery:
     """Return a Celery application that can only send."""
     app = Celery("temper", broker=settings().broker, set_as_current=False)
     app.conf.update(
+        accept_content=["json"],
         task_ignore_result=True,
         broker_connection_timeout=BROKER_WAIT_SECONDS,
         task_publish_retry=False,

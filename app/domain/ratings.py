@@ -82,6 +82,11 @@ def own_ratings(session: Session, run_ids: Sequence[int], *, user_id: int) -> di
     return {rating.answer_id: rating for rating in session.exec(found)}
 
 
+def has_rated(session: Session, user_id: int) -> bool:
+    """Whether a user has given any answer stars or a note."""
+    return session.exec(select(Rating.id).where(Rating.user_id == user_id).limit(1)).first() is not None
+
+
 def count_stars(session: Session, answer_id: int) -> StarCount:
     """Return how all users rate one answer."""
     return _counted(session, col(Rating.answer_id) == answer_id).get(answer_id, StarCount())

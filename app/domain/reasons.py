@@ -17,6 +17,14 @@ _TEXTS: dict[ReasonKind, Message] = {
     ReasonKind.BAD_MODEL: message(
         "The model could not be loaded. Check its folder on the Models page: a file is missing or does not fit."
     ),
+    ReasonKind.REFUSED_MODEL: message(
+        "The model's folder holds what no admin has approved, or what nothing may read. The details name it; an admin"
+        " looks at it on the Models page."
+    ),
+    ReasonKind.UNSAFE_CHECKPOINT: message(
+        "This is an unsafe checkpoint: it holds more than tensors and plain values, which could run code. Nothing of it"
+        " was run."
+    ),
     ReasonKind.BAD_DATA: message(
         "The rows of the mix cannot be trained on. Raise the maximum length and check that answers are not empty; "
         "upload a saved set that is missing again."

@@ -176,7 +176,7 @@ def _check_answers(recipe: Recipe) -> Iterator[FieldError]:
 
 def field_error(detail: ErrorDetails) -> FieldError:
     """Say in words what pydantic found wrong with one field."""
-    path = ".".join(str(part) for part in detail["loc"])
+    path = ".".join(str(part) or '""' for part in detail["loc"])  # a name may be empty, too
     make = _SENTENCES.get(detail["type"])
     if make is None:
         return FieldError(path, message("This value cannot be used: {detail}.", detail=detail["msg"]))

@@ -2,10 +2,10 @@
 
 import re
 from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 LONGEST_TEXT = 8_000  # characters
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=120, strip_whitespace=True)]
@@ -19,6 +19,14 @@ class RecipePart(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever the field holds
+        """Refuse true and false for a number, which pydantic takes for 1 and 0."""
+        if isinstance(value, bool) and bool not in _kinds_of(cls.model_fields[info.field_name or ""].annotation):
+            raise PydanticKnownError("float_type")
+        return value
+
     @field_validator("*")
     @classmethod
     def _is_storable(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the field holds
@@ -30,6 +38,10 @@ class RecipePart(BaseModel):
             if isinstance(text, str) and _HALF_CHARACTER.search(text):
                 raise PydanticCustomError("string_unicode", "This text holds half a character.")
         return value
+
+
+def _kinds_of(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - of a field
+    return (annotation, *get_args(annotation))
 
 
 def setting(

@@ -17,8 +17,11 @@ from typing import cast
 from sqlmodel import Session, col, func, select
 
 from app.config import settings
+from app.domain import audit
+from app.domain.approvals import approve, needs_review, review, what_is_needed
 from app.domain.errors import ConflictError, FieldError, InvalidError, NotFoundError
 from app.domain.messages import Message, message
+from app.domain.model_dangers import dangers_of
 from app.domain.model_folders import ModelFacts, read_model, refuse
 from app.domain.models import Model, ModelState, Run
 from app.domain.queue import enqueue
@@ -27,6 +30,14 @@ from app.domain.xtuner_config import TEMPLATES
 MAX_NAME = 80  # characters; it becomes the name of a folder
 _NAME = re.compile(rf"\w[\w.-]{{0,{MAX_NAME - 1}}}")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Approval:
+    """What an admin says to a folder's dangerous files: these, by their hash."""
+
+    sha256: str
+    by: str
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,14 @@ def model_to_train(session: Session, name: str) -> Model:
     problem = problem_of(name, model)
     if problem is not None:
         raise InvalidError([FieldError("model", problem)])
-    return cast("Model", model)  # a model that is missing is a problem
+    model = cast("Model", model)  # a model that is missing is a problem
+    if needs_review(session, model):
+        text = message(
+            "The model “{name}” holds files that no admin has approved. An admin looks at them on the Models page.",
+            name=name,
+        )
+        raise InvalidError([FieldError("model", text)])
+    return model
 
 
 # ── Registering ────────────────────────────────────────────────────────────
@@ -104,13 +122,20 @@ def _look_at(source: str) -> FoundModel:
         folder = _cached(source)
     elif not folder.is_absolute():
         raise refuse(message("Give the whole path of the folder, from / on."))
-    return FoundModel(folder=folder, name=_proposed_name(source), facts=read_model(folder))
+    facts = read_model(folder)
+    dangers_of(folder)  # refuses what nobody can approve, before anybody is asked to
+    return FoundModel(folder=folder, name=_proposed_name(source), facts=facts)
+
+
+def hub_cache() -> Path:
+    """Return where the hub's own tools keep what they fetch on this machine."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    return Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
 
 
 def _cached(hub_id: str) -> Path:
     """Return the newest snapshot of a hub id in the hub's cache on this machine."""
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    cache = hub_cache()
     repository = cache / f"models--{hub_id.replace('/', '--')}"
     main = repository / "refs" / "main"
     if main.is_file():
@@ -129,7 +154,9 @@ def _proposed_name(source: str) -> str:
     return name[:MAX_NAME] or "model"
 
 
-def register_model(session: Session, *, source: str, name: str = "", template: str = "") -> Model:
+def register_model(
+    session: Session, *, source: str, name: str = "", template: str = "", approval: Approval | None = None
+) -> Model:
     """
     Register a model; one in InternLM2's layout is handed to a worker first.
 
@@ -137,9 +164,10 @@ def register_model(session: Session, *, source: str, name: str = "", template: s
         source: A folder on this machine, or a hub id that is in its cache.
         name: What recipes call it; the folder's own name when empty.
         template: xtuner's name of the prompt template; the proposed one when empty.
+        approval: what an admin says to the files that could run code, where there are any.
 
     Raises:
-        InvalidError: naming each of `source`, `name` and `template` that needs another value.
+        InvalidError: naming each of `source`, `name`, `template` and `approve` that needs another value.
     """
     problems: list[FieldError] = []
     found = _look_or_note(source, problems)
@@ -148,9 +176,22 @@ def register_model(session: Session, *, source: str, name: str = "", template: s
     if template and template not in TEMPLATES:
         text = message("xtuner has no prompt template “{name}”.", name=template)
         problems.append(FieldError("template", text))
+    if found is not None and not problems:
+        problems += _unapproved(session, found, source=source.strip(), approval=approval)
     if found is None or problems:
         raise InvalidError(problems)
     return _store(session, found, source=source.strip(), name=name, template=template or found.facts.template)
+
+
+def _unapproved(session: Session, found: FoundModel, *, source: str, approval: Approval | None) -> Sequence[FieldError]:
+    """Store the approval of what has to be approved; where that is missing or of other files, say so."""
+    looked_at = review(session, found.folder)
+    if not looked_at.is_needed:
+        return ()
+    if approval is None or approval.sha256 != looked_at.sha256:
+        return (FieldError("approve", what_is_needed(looked_at)),)
+    approve(session, found.folder, sha256=approval.sha256, source=source, by=approval.by)
+    return ()
 
 
 def _look_or_note(source: str, problems: list[FieldError]) -> FoundModel | None:
@@ -189,6 +230,7 @@ def _store(session: Session, found: FoundModel, *, source: str, name: str, templ
         model.state = ModelState.READY
     session.add(model)
     session.flush()  # the message needs the model's id
+    audit.note("model", model.id, name=name, source=source)
     if model.state is ModelState.PREPARING:
         enqueue("models.prepare", model_id=model.id or 0)
     return model
@@ -230,6 +272,7 @@ def remove_model(session: Session, model_id: int) -> None:
         raise ConflictError(text)
     if model.renewed_at is not None:
         raise ConflictError(message("{name} is being prepared now. Try again when that is done.", name=model.name))
+    audit.note("model", model_id, name=model.name)
     session.delete(model)
     session.flush()  # a run that came meanwhile is found here, before any file goes
     _remove_files(model)

@@ -34,7 +34,9 @@ _BEING_READ = {ArtifactState.QUEUED, ArtifactState.RUNNING}
 
 
 def apply_retention(session: Session, run: Run) -> None:
-    """Let go of what no longer has to stay; `remove_strays` then deletes the files."""
+    """Let go of what no longer has to stay; `remove_strays` then deletes the files. Of imported runs all stays."""
+    if run.imported_from:
+        return
     saved = _saved(session, run)
     recipe = Recipe.model_validate(run.recipe)
     for checkpoint in _passed_over(saved, recipe, run):

@@ -1,44 +1,32 @@
 """
-Runs: created, found, listed, stopped and resumed by the people who want them.
+Runs: created, found, stopped and resumed by the people who want them.
 
 The database row is the job. What workers do to it is in `attempts.py`, the order in which runs
 start in `waiting.py`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, cast, func, null, true, update
-from sqlalchemy import select as sa_select
+from sqlalchemy import func, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
-from app.domain import claims
+from app.config import settings
+from app.domain import audit, claims
 from app.domain.datasets.uses import note_uses
-from app.domain.errors import ConflictError, NotFoundError
+from app.domain.errors import ConflictError, NotFoundError, TooManyError
 from app.domain.messages import message
 from app.domain.models import Asking, Checkpoint, Dataset, Event, Model, Run, RunProbe, RunState, StopCause
 from app.domain.queue import enqueue
 from app.domain.recipe_checks import check_saved
 from app.domain.recipes import Recipe
 from app.domain.registry import model_to_train
-from app.domain.run_search import matching
 from app.domain.stop_requests import ask_to_stop, withdraw
-from app.domain.waiting import next_rank
+from app.domain.waiting import hold_sweep_of, next_rank
+from app.domain.webhooks import outbox
 
 LIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
 RESUMABLE_STATES = (RunState.FAILED, RunState.CANCELLED)
-
-
-@dataclass(frozen=True)
-class RunPage:
-    """One page of runs, and how many there are in all and in each state."""
-
-    runs: Sequence[Run]
-    total: int
-    by_state: dict[RunState, int]
 
 
 def create_run(  # noqa: PLR0913 - what a run is told beside its recipe
@@ -62,6 +50,7 @@ def create_run(  # noqa: PLR0913 - what a run is told beside its recipe
     Raises:
         InvalidError: the recipe names a model that is not registered, or not ready, or a set that is not saved.
         NotFoundError: there is no run to wait for.
+        TooManyError: as many wait as may.
     """
     if request_key is not None and (made := _made_by(session, request_key)):
         return made
@@ -82,6 +71,12 @@ def create_run(  # noqa: PLR0913 - what a run is told beside its recipe
     return _store(session, run, recipe) if request_key is None else _store_once(session, run, recipe)
 
 
+def _check_room(session: Session) -> None:
+    most = settings().queued_runs
+    if count_runs(session, RunState.QUEUED) >= most:
+        raise TooManyError(message("{most} runs wait already, and no more fit. Stop some, or wait.", most=most))
+
+
 def _store_once(session: Session, run: Run, recipe: Recipe) -> Run:
     """Store the run of a request; where the same request came twice at once, the first one's is the run of both."""
     try:
@@ -98,8 +93,10 @@ def _made_by(session: Session, request_key: str) -> Run | None:
 
 
 def _store(session: Session, run: Run, recipe: Recipe) -> Run:
+    _check_room(session)
     session.add(run)
     session.flush()  # the probes and the message need the run's id
+    audit.note("run", run.id, name=run.name)
     _store_probes(session, id_of(run), recipe)
     note_uses(session, id_of(run), {file.sha256 for file in recipe.mix.files})
     record_state(session, run)
@@ -149,34 +146,6 @@ def recipe_of(run: Run) -> Recipe:
     return Recipe.model_validate(run.recipe)
 
 
-def list_runs(
-    session: Session,
-    *,
-    query: str = "",
-    state: RunState | None = None,
-    sort: str = "-created",
-    offset: int = 0,
-    limit: int = 25,
-) -> RunPage:
-    """Return one page of runs whose name, model or answers hold each word of `query`; `sweep:3` are a sweep's."""
-    matches = matching(query, session.get_bind().dialect.name)
-    place = func.row_number().over(order_by=_order(sort)).label("place")
-    # Searched once, for the counts and the page: what stands in every answer takes a while to find.
-    found = sa_select(col(Run.id), col(Run.state), place).join(Model).where(*matches).cte("found")
-    counts = sa_select(cast(null(), Integer), found.c.state, func.count()).group_by(found.c.state)
-    page = sa_select(found).where(found.c.state == state if state else true())
-    page = page.order_by(found.c.place).offset(offset).limit(limit)
-    by_state, places = dict[RunState, int](), dict[int, int]()
-    for run_id, its_state, number in session.execute(counts.union_all(sa_select(page.subquery()))):
-        if run_id is None:
-            by_state[RunState(its_state)] = number
-        else:
-            places[run_id] = number
-    runs = session.exec(select(Run).where(col(Run.id).in_(places))).all()
-    total = by_state.get(state, 0) if state else sum(by_state.values())
-    return RunPage(sorted(runs, key=lambda run: places[id_of(run)]), total, by_state)
-
-
 def live_runs(session: Session) -> Sequence[tuple[int | None, str]]:
     """Return the id and the name of each run that waits or trains, the oldest first."""
     return session.exec(select(Run.id, Run.name).where(col(Run.state).in_(LIVE_STATES)).order_by(col(Run.id))).all()
@@ -186,22 +155,6 @@ def count_runs(session: Session, state: RunState | None = None) -> int:
     """Count the runs, or those in one state."""
     counted = select(func.count(col(Run.id)))
     return session.exec(counted if state is None else counted.where(Run.state == state)).one()
-
-
-_SORTS: dict[str, Mapped[Any] | ColumnElement[Any]] = {
-    "created": col(Run.created_at),
-    "name": func.lower(Run.name),
-    "loss": col(Run.loss),
-    "state": col(Run.state),
-    "queue": col(Run.rank),
-}
-
-
-def _order(sort: str) -> list[ColumnElement[Any]]:
-    key = _SORTS.get(sort.removeprefix("-"), _SORTS["created"])
-    direction = key.desc() if sort.startswith("-") else key.asc()
-    among_equals = col(Run.id).asc() if sort == "queue" else col(Run.id).desc()
-    return [direction.nulls_last(), among_equals]  # the two databases disagree about where nothing sorts
 
 
 # ── Stopped and resumed ────────────────────────────────────────────────────
@@ -220,6 +173,8 @@ def request_stop(session: Session, run_id: int, *, keep: bool = False) -> Run:
         ConflictError: the run has already ended.
     """
     run = get_run(session, run_id)
+    hold_sweep_of(session, run_id)
+    audit.note("run", run_id, name=run.name, keep=keep or None)
     is_news = withdraw(session, run_id) or ask_to_stop(session, run_id, cause=StopCause.PERSON, keep=keep)
     session.refresh(run)
     if run.state.is_final and not is_news:
@@ -237,6 +192,11 @@ def resume_run(session: Session, run_id: int) -> Run:
         ConflictError: it has not ended, or has finished.
     """
     run = get_run(session, run_id)
+    audit.note("run", run_id, name=run.name)
+    if run.imported_from:
+        raise ConflictError(
+            message("Run {id} was imported: only xtuner can go on with it. Clone it to train it here.", id=run_id)
+        )
     resumed = session.exec(
         update(Run)
         .where(col(Run.id) == run_id, col(Run.state).in_(RESUMABLE_STATES))
@@ -266,7 +226,8 @@ def resume_run(session: Session, run_id: int) -> Run:
 
 
 def record_state(session: Session, run: Run) -> None:
-    """Put the run's present state into its ledger, for whoever watches."""
+    """Put the run's present state into its ledger, for whoever watches, and into the outbox if it has ended."""
     session.add(
         Event(run_id=id_of(run), attempt=run.attempt, kind="state", iteration=run.iteration, data={"state": run.state})
     )
+    outbox.tell_state(session, run)

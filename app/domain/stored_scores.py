@@ -24,6 +24,8 @@ from app.domain.runs import id_of
 from app.domain.scores import CUT, Said
 from app.domain.thresholds import Thresholds, read_thresholds
 from app.domain.verdicts import CheckpointScore, CheckpointVerdict, Verdict, judge_run
+from app.domain.webhooks import outbox
+from app.domain.webhooks.facts import checkpoint_facts
 
 SCORING = 3
 """Counts up with every change of a definition or a field: what was stored before is then stale."""
@@ -106,7 +108,21 @@ def renew_scores(session: Session, run: Run, checkpoint: Checkpoint) -> None:
     rows = [row for row in score_rows(session, [id_of(run)]) if row.answers]
     if checkpoint.iteration:
         rows = [row for row in rows if row.checkpoint_id == checkpoint.id]
-    _write(session, _fresh(session, run, rows, read_thresholds(session)))
+    fresh = _fresh(session, run, rows, read_thresholds(session))
+    _tell_first_good(session, run, fresh)
+    _write(session, fresh)
+
+
+def _tell_first_good(session: Session, run: Run, fresh: Sequence[FreshScore]) -> None:
+    """Tell webhooks of a run's first good checkpoint; not of one more, nor of what another threshold makes good."""
+    good = next((each for each in fresh if each.row.iteration and each.score.verdict is Verdict.GOOD), None)
+    if good is None:
+        return
+    found = select(StoredScore.checkpoint_id).join(Checkpoint).where(Checkpoint.run_id == run.id)
+    had = found.where(StoredScore.verdict == Verdict.GOOD, col(Checkpoint.iteration) > 0)
+    if session.exec(had.limit(1)).first() is None:
+        judged = CheckpointVerdict(good.row.checkpoint_id, good.row.iteration, good.score)
+        outbox.tell_verdict(session, run, checkpoint_facts(judged))
 
 
 def _fresh(session: Session, run: Run, rows: Sequence[ScoreRow], limits: Thresholds) -> list[FreshScore]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, func, select
 
+from app.domain import audit
+from app.domain.audit import before_and_after
 from app.domain.errors import ConflictError, FieldError, InvalidError, NotFoundError
 from app.domain.messages import message
 from app.domain.models import Run, RunState, StopCause, Sweep
@@ -107,6 +109,7 @@ def _store(session: Session, plan: SweepPlan, *, cloned_from_id: int | None, req
     )
     session.add(sweep)
     session.flush()  # the runs need the sweep's id
+    audit.note("sweep", sweep.id, name=sweep.name)
     first = next_rank(session)
     try:
         model_to_train(session, plan.recipe.model)
@@ -125,6 +128,13 @@ def get_sweep(session: Session, sweep_id: int) -> Sweep:
     sweep = session.get(Sweep, sweep_id)
     if sweep is None:
         raise NotFoundError(message("There is no sweep {id}.", id=sweep_id))
+    return sweep
+
+
+def locked_sweep(session: Session, sweep_id: int) -> Sweep:
+    """Return a sweep whose row nobody else writes to until this unit of work ends."""
+    sweep = get_sweep(session, sweep_id)
+    session.refresh(sweep, with_for_update=True)
     return sweep
 
 
@@ -151,9 +161,15 @@ def runs_of_sweep(session: Session, sweep_id: int) -> Sequence[Run]:
     return session.exec(select(Run).where(Run.sweep_id == sweep_id).order_by(col(Run.id))).all()
 
 
-def list_sweeps(session: Session, *, offset: int = 0, limit: int = 25) -> SweepList:
-    """Return one page of sweeps, the newest first."""
-    found = session.exec(select(Sweep).order_by(col(Sweep.id).desc()).offset(offset).limit(limit)).all()
+def list_sweeps(session: Session, *, before_id: int | None = None, offset: int = 0, limit: int = 25) -> SweepList:
+    """
+    Return one page of sweeps, the newest first.
+
+    Args:
+        before_id: the page begins behind this sweep.
+    """
+    wanted = select(Sweep) if before_id is None else select(Sweep).where(col(Sweep.id) < before_id)
+    found = session.exec(wanted.order_by(col(Sweep.id).desc()).offset(offset).limit(limit)).all()
     progress = progress_of(session, [sweep_id_of(sweep) for sweep in found])
     total = session.exec(select(func.count(col(Sweep.id)))).one()
     return SweepList([(sweep, progress[sweep_id_of(sweep)]) for sweep in found], total)
@@ -187,6 +203,7 @@ def change_at_once(session: Session, sweep_id: int, *, at_once: int) -> Sweep:
     sweep = get_sweep(session, sweep_id)
     if not 1 <= at_once <= MOST_RUNS:
         raise InvalidError([FieldError("at_once", message("Give 1 to {most} runs.", most=MOST_RUNS))])
+    audit.note("sweep", sweep_id, name=sweep.name, at_once=before_and_after(sweep.at_once, at_once))
     sweep.at_once = at_once
     session.add(sweep)
     waiting = select(Run.id).where(Run.sweep_id == sweep_id, Run.state == RunState.QUEUED)
@@ -203,6 +220,7 @@ def stop_sweep(session: Session, sweep_id: int) -> Sweep:
         ConflictError: all of them have ended.
     """
     sweep = get_sweep(session, sweep_id)
+    audit.note("sweep", sweep_id, name=sweep.name)
     live = select(Run).where(Run.sweep_id == sweep_id, col(Run.state).in_(LIVE_STATES))
     runs = sorted(session.exec(live), key=lambda run: run.state is RunState.RUNNING)  # none starts in another's place
     if not runs:

@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 from sqlmodel import Session, col, delete, select
 
+from app.domain import audit
+from app.domain.audit import changed_values
 from app.domain.db import upsert
 from app.domain.errors import InvalidError
 from app.domain.messages import N_
@@ -149,6 +151,7 @@ def change_thresholds(session: Session, changes: Mapping[str, Any]) -> Threshold
         InvalidError: a value is out of its bounds, or no threshold has this name.
     """
     wanted = thresholds_with(changes)
+    audit.note("thresholds", **changed_values(read_thresholds(session).model_dump(), wanted.model_dump()))
     session.exec(delete(ThresholdSetting).where(col(ThresholdSetting.name).not_in(Thresholds.model_fields)))
     for name, value in wanted:  # one by one in their order: two admins at once must not wait for each other
         if value == getattr(DEFAULTS, name):

@@ -107,6 +107,7 @@ def _remember(counted: dict[bytes, _PairCounts]) -> None:
 class StillCountingError(UnavailableError):
     """A saved set is being counted; asked again later, it is there."""
 
+    kind = "counting"
     retry_seconds = 2
 
 

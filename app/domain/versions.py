@@ -5,6 +5,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from app.domain.beneath import read_beneath, write_beneath
+
 PACKAGES = ("temper", "xtuner", "torch", "transformers", "peft", "bitsandbytes", "tokenizers", "mmengine")
 NAME = "versions.json"
 LONGEST = 60  # characters of a version: the file may be from anywhere a backup came from
@@ -18,13 +20,14 @@ def keep_versions(folder: Path) -> None:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    (folder / NAME).write_text(json.dumps(found, indent=2), "utf-8")
+    write_beneath(folder, folder / NAME, json.dumps(found, indent=2))
 
 
 def kept_versions(folder: Path) -> dict[str, str]:
     """Read what trained a run; nothing where it was not written down."""
     try:
-        found = json.loads((folder / NAME).read_text("utf-8"))
+        with read_beneath(folder, folder / NAME) as file:
+            found = json.load(file)
     except (OSError, ValueError):
         return {}
     known = ("python", *PACKAGES)

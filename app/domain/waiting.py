@@ -43,6 +43,17 @@ def next_rank(session: Session) -> int:
     return max([others, *(of_sweep[-1] for of_sweep in ranks.values())])
 
 
+def hold_sweep_of(session: Session, run_id: int) -> None:
+    """
+    Let nobody else claim or end a run of the same sweep until this unit of work ends; before its runs are written to.
+
+    Postgres shows a count no write that is not committed yet: without this, two workers at once would both find the
+    last place free, and neither of two last runs would find the other one ended. SQLite has one writer anyway.
+    """
+    of_run = select(Run.sweep_id).where(Run.id == run_id).scalar_subquery()
+    session.exec(select(Sweep.id).where(Sweep.id == of_run).with_for_update(key_share=True)).first()
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a run stands in the queue."""

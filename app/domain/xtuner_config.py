@@ -2,15 +2,15 @@
 From a recipe to the xtuner config that trains it, as text.
 
 An xtuner config is a Python program, so nothing a user typed may become code: every value goes
-in by `repr()`, every name is one of ours, and the text is parsed again before it leaves. The
+in by `repr()`, every name is one of ours, and the text is parsed and checked before it leaves. The
 parts and their names are those of xtuner's own configs, so that who knows xtuner can read it.
 Needs neither torch nor xtuner.
 """
 
-import ast
 from dataclasses import dataclass
 
 from app.domain import xtuner_parts, xtuner_schedule
+from app.domain.config_check import WORD, check_literals, check_values, held_out_without_words, without_words
 from app.domain.held_out import HeldOut, held_out_part, hold_out
 from app.domain.recipes import Recipe
 from app.domain.xtuner_parts import Device
@@ -104,22 +104,54 @@ def render_config(  # noqa: PLR0913 - one keyword for each thing a config needs 
 
     Raises:
         ValueError: the template is unknown.
+        ConfigError: a text has become more than a literal; this is for tests to find, and stops the run.
 
     Source:
         The layout of xtuner 0.2.0's `internlm2_chat_1_8b_qlora_alpaca_e3.py`.
     """
     _check_template(template)
-    parts = ConfigParts(
+    values = held_out or hold_out(recipe)
+    parts = _parts(recipe, Places(model_path, run_folder, data_file), values, template, rows=rows, device=device)
+    plain = _parts(without_words(recipe), Places(), held_out_without_words(values), template, rows=rows, device=device)
+    check_literals(parts.text, plain=plain.text)
+    places = {"pretrained_model_name_or_path": model_path, "data_path": data_file, "work_dir": run_folder}
+    check_values(parts.text, places | _words(recipe, values))
+    return parts
+
+
+def _words(recipe: Recipe, held_out: HeldOut) -> dict[str, object]:
+    """Return the texts of a recipe under the names that a config has them by."""
+    return {
+        "SYSTEM": recipe.mix.system,
+        "evaluation_inputs": [probe.question for probe in recipe.probes],
+        "held_out_identity": [[pair.question, pair.answer] for pair in held_out.identity],
+        "held_out_general": [[pair.question, pair.answer] for pair in held_out.general],
+    }
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a config's files are; a plain word each for the program that it is held against."""
+
+    model: str = WORD
+    run_folder: str = WORD
+    data_file: str = WORD
+
+
+def _parts(
+    recipe: Recipe, places: Places, held_out: HeldOut, template: str, *, rows: int, device: Device
+) -> ConfigParts:
+    settings = xtuner_parts.settings_part(
+        recipe, model_path=places.model, template=template, data_file=places.data_file
+    )
+    return ConfigParts(
         imports=xtuner_parts.imports_part(recipe),
-        settings=xtuner_parts.settings_part(recipe, model_path=model_path, template=template, data_file=data_file)
-        + held_out_part(held_out or hold_out(recipe)),
+        settings=settings + held_out_part(held_out),
         model=xtuner_parts.model_part(recipe),
         data=xtuner_parts.data_part(rows=rows),
         schedule=xtuner_schedule.schedule_part(recipe, device),
-        runtime=xtuner_parts.runtime_part(recipe, run_folder=run_folder, device=device),
+        runtime=xtuner_parts.runtime_part(recipe, run_folder=places.run_folder, device=device),
     )
-    ast.parse(parts.text)
-    return parts
 
 
 def _check_template(template: str) -> None:

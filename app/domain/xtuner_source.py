@@ -33,6 +33,7 @@ def package_folder() -> Path:
 
 
 UNKNOWN = object()
+MOST = 1e18  # larger numbers are none of a config's
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -85,6 +86,8 @@ class PlainConfig:
         numbers = isinstance(left, int | float) and isinstance(right, int | float)
         calculate = _OPERATORS.get(type(operation))
         if not numbers or calculate is None or (right == 0 and calculate is operator.truediv):
+            return UNKNOWN
+        if max(abs(left), abs(right)) > MOST:  # a file that is not ours may multiply until no memory is left
             return UNKNOWN
         return calculate(left, right)
 

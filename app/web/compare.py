@@ -5,21 +5,24 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
+from sqlmodel import Session
 
 from app.api.compare import comparison_reply
-from app.domain import runs as domain_runs
+from app.domain import ratings
 from app.domain.alignment import align, in_steps
 from app.domain.answer_exports import as_csv, as_markdown
 from app.domain.answers import compare
 from app.domain.errors import NotFoundError
 from app.domain.matrix import Matrix
 from app.domain.messages import message
+from app.domain.run_lists import list_runs
 from app.web.addresses import read_ids
 from app.web.compare_columns import columns_of
 from app.web.compare_details import CellPart, cell_detail
 from app.web.compare_pages import ColumnMenu, RunChoices, StartPage, compare_page, news_of
 from app.web.compare_query import AskedComparison, CompareQuery, Texts
 from app.web.deps import ReadSession
+from app.web.kept_pages import kept
 from app.web.ratings import with_rating, with_ratings
 from app.web.render import render
 
@@ -30,15 +33,20 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/compare", name="compare.show")
-def show(request: Request, session: ReadSession, query: AskedComparison) -> Response:
+def show(request: Request, query: AskedComparison) -> Response:
     """Show a comparison, or the newest runs to choose from."""
-    if query.is_empty:
-        newest = domain_runs.list_runs(session, limit=NEWEST)
-        return render(request, "compare/start.html", StartPage(newest.runs))
-    if not query.is_plain:
+    if not query.is_empty and not query.is_plain:
         return RedirectResponse(query.url(), status_code=303)
-    page = with_ratings(session, compare_page(query, _matrix(session, query)), user_id=request.state.user.user_id)
-    return render(request, "compare/compare.html", page, partial="compare/_compare.html")
+
+    def make(session: Session) -> Response:
+        if query.is_empty:
+            newest = list_runs(session, limit=NEWEST)
+            return render(request, "compare/start.html", StartPage(newest.runs))
+        page = with_ratings(session, compare_page(query, _matrix(session, query)), user_id=request.state.user.user_id)
+        return render(request, "compare/compare.html", page, partial="compare/_compare.html")
+
+    user_id = request.state.user.user_id
+    return kept(request, make, has_own=lambda session: ratings.has_rated(session, user_id))
 
 
 @router.get("/compare/columns", name="compare.columns")
@@ -90,7 +98,7 @@ def runs(
     request: Request, session: ReadSession, query: AskedComparison, words: Annotated[str, Query(max_length=200)] = ""
 ) -> Response:
     """Find runs to add."""
-    found = domain_runs.list_runs(session, query=words, limit=NEWEST)
+    found = list_runs(session, query=words, limit=NEWEST)
     return render(request, "compare/_run_choices.html", RunChoices(query, words, found.runs))
 
 

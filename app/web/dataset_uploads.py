@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from app.domain.datasets import store
 from app.domain.datasets.incoming import incoming_folder
-from app.domain.errors import AppError, FieldError, InvalidError, TooLargeError, UnavailableError
+from app.domain.errors import AppError, FieldError, InvalidError, TooLargeError, UnavailableError, UnsupportedTypeError
 from app.domain.messages import Message
 from app.domain.models import Dataset
 from app.web.uploads import FILE_PART, Upload, receive_upload, uploaded_name
@@ -74,7 +74,7 @@ async def receive_dataset(request: Request, session: Session) -> Dataset | Uploa
         problems = [problem if problem.field == "name" else FieldError(FILE_PART, problem.message)
                     for problem in error.fields]  # fmt: skip
         return UploadForm(name, problems, error.status_code)
-    except (TooLargeError, UnavailableError) as error:
+    except (TooLargeError, UnavailableError, UnsupportedTypeError) as error:
         return UploadForm(name, _at_file(error), error.status_code)
 
 

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.api.errors import api_error, is_api
+from app.domain import audit
 from app.domain.errors import AppError, UnavailableError
 from app.domain.messages import N_, Message, message
 from app.web.render import render
@@ -31,6 +32,7 @@ TITLES = {
     413: N_("That is too large"),
     409: N_("That does not fit the present state"),
     422: N_("Something needs another value"),
+    429: N_("That is too much at once"),
     500: N_("Temper made a mistake"),
     503: N_("Something does not answer"),
 }
@@ -53,7 +55,7 @@ class ErrorPage:
 
 def install(app: FastAPI) -> None:
     """Register the handlers."""
-    app.add_exception_handler(AppError, _app_error)
+    app.add_exception_handler(AppError, app_error)
     app.add_exception_handler(OperationalError, _database_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -68,7 +70,10 @@ def answer(request: Request, status: int, text: Message) -> HTMLResponse:
     return render(request, "errors/_toast.html" if is_htmx else "errors/error.html", page, status)
 
 
-def _app_error(request: Request, error: Exception) -> Response:
+def app_error(request: Request, error: Exception) -> Response:
+    """Answer with an error that has a sentence: as JSON where a program asks, else as a page or a toast."""
+    if isinstance(error, AppError):
+        audit.note_reason(str(error))
     if is_api(request):
         return api_error(request, error)
     if not isinstance(error, AppError):
@@ -84,7 +89,7 @@ def _app_error(request: Request, error: Exception) -> Response:
 def _database_error(request: Request, error: Exception) -> Response:
     """Say that the database is locked, full or away: nothing of the request was done, and it may be tried again."""
     log.warning("the database does not answer at %s %s: %s", request.method, request.url.path, error)
-    return _app_error(request, UnavailableError(NO_DATABASE))
+    return app_error(request, UnavailableError(NO_DATABASE))
 
 
 def _validation_error(request: Request, error: Exception) -> Response:

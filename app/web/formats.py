@@ -4,6 +4,7 @@ import math
 from datetime import datetime
 
 from app.domain.columns import utc_now
+from app.domain.reads import note_change
 from app.web.i18n import gettext, ngettext
 
 HEATS = 6  # colours of the ramp, pale straw to deep blue
@@ -13,7 +14,7 @@ NONE = "–"
 
 def age(moment: datetime) -> str:
     """Write an age for a narrow column: `12 s`, `3 min`, `2 h`, `5 d`."""
-    seconds = max(0, int((utc_now() - moment).total_seconds()))
+    seconds = _seconds_since(moment)
     if seconds < MINUTE:
         return gettext("%(n)s s", n=seconds)
     if seconds < HOUR:
@@ -27,7 +28,7 @@ def ago(moment: datetime | None) -> str:
     """Say how long ago something was: `12 s ago`, `3 min ago`, `2 h ago`, then the date."""
     if moment is None:
         return NONE
-    seconds = max(0, int((utc_now() - moment).total_seconds()))
+    seconds = _seconds_since(moment)
     if seconds < MINUTE:
         return gettext("%(n)s s ago", n=seconds)
     if seconds < HOUR:
@@ -37,6 +38,14 @@ def ago(moment: datetime | None) -> str:
     if seconds < 7 * DAY:
         return ngettext("%(num)s day ago", "%(num)s days ago", seconds // DAY)
     return moment.strftime("%Y-%m-%d")
+
+
+def _seconds_since(moment: datetime) -> int:
+    """Return how long ago something was, and note when that will be written otherwise."""
+    seconds = max(0, int((utc_now() - moment).total_seconds()))
+    unit = next((unit for unit in (DAY, HOUR, MINUTE) if seconds >= unit), 1)
+    note_change(unit - seconds % unit)
+    return seconds
 
 
 def duration(seconds: float | None) -> str:

@@ -1,36 +1,28 @@
 """
 Languages: which one a reader gets, and the sentences in it.
 
-English is in the code. A catalogue is a `.po` file, read at start-up: there is nothing to
-compile. The language of the request in hand is in a context variable that `LanguageMiddleware`
-sets, so that neither routes nor templates pass it around.
+English is in the code; `app/domain/catalogues.py` reads the others. The language of the request in
+hand is in a context variable that `LanguageMiddleware` sets, so that neither routes nor templates
+pass it around.
 """
 
-import gettext as gnu
-import io
 from contextvars import ContextVar
 from enum import Enum
-from functools import cache
 from http.cookies import CookieError, SimpleCookie
-from pathlib import Path
 from typing import Annotated
 
 from babel import negotiate_locale
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
 from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.config import settings
+from app.domain.catalogues import LANGUAGES, SPACES, catalogue
 from app.domain.messages import N_, Message
 from app.web.addresses import path_on_this_server
 
-LOCALE_FOLDER = Path(__file__).resolve().parents[1] / "locale"
-LANGUAGES = {"en": "English", "zh": "中文"}
 COMMAS = {"en": ", ", "zh": "，"}
-SPACES = {"en": " ", "zh": ""}
 DEFAULT = "en"
 COOKIE = "language"
 COOKIE_SECONDS = 365 * 24 * 3600
@@ -39,6 +31,7 @@ WORDS = (
     *(N_("viewer"), N_("runner"), N_("admin")),
     *(N_("cosine"), N_("linear"), N_("constant")),
     *(N_("queued"), N_("running"), N_("finished"), N_("failed"), N_("cancelled")),
+    *(N_("done"), N_("refused")),
     *(N_("identity"), N_("near-miss"), N_("general")),
 )
 """Words of the domain's enums, which pages translate by their value."""
@@ -50,19 +43,6 @@ _language: ContextVar[str] = ContextVar("language", default=DEFAULT)
 def language() -> str:
     """Return the language of the request in hand."""
     return _language.get()
-
-
-@cache
-def catalogue(code: str) -> gnu.NullTranslations:
-    """Read a language's catalogue; one that has no file yet leaves every sentence in English."""
-    path = LOCALE_FOLDER / code / "LC_MESSAGES" / "temper.po"
-    if not path.exists():
-        return gnu.NullTranslations()
-    compiled = io.BytesIO()
-    with path.open("rb") as file:
-        write_mo(compiled, read_po(file, locale=code))
-    compiled.seek(0)
-    return gnu.GNUTranslations(compiled)
 
 
 def gettext(text: str, **values: object) -> str:

@@ -15,12 +15,16 @@ from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session
 
 from app.config import settings
-from app.domain import accounts, db
-from app.domain.errors import TooManyError
+from app.domain import accounts, audit, db
+from app.domain.accounts import CredentialKind
+from app.domain.audit_models import Means
+from app.domain.errors import NotFoundError, TooManyError
 from app.domain.login_tries import LoginTries
 from app.domain.messages import Message, message
 from app.domain.models import User
-from app.web.addresses import path_on_this_server
+from app.domain.passwords import LONGEST_PASSWORD
+from app.web.addresses import path_on_this_server, split_address
+from app.web.callers import address_of
 from app.web.cookies import cookie_name, login_lifetime, send_cookie
 from app.web.deps import ReadSession, WriteSession
 from app.web.render import render
@@ -33,12 +37,17 @@ HOME = "/runs"
 
 @dataclass(frozen=True)
 class LoginPage:
-    """The way in: a password where one is set, else a word on the one-time link."""
+    """The ways in: a password where one is set, a provider where there is one, else a word on the one-time link."""
 
     next: str
     has_password: bool
     name: str
     error: Message | None = None
+
+    @property
+    def provider(self) -> str:
+        """The name of the provider's server; empty where there is none."""
+        return split_address(settings().oidc_issuer).hostname or ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ def tries() -> LoginTries:
 def show_login(request: Request, session: ReadSession, next: str = "") -> Response:  # noqa: A002 - the word in the URL
     """Show the way in; who is in already goes on."""
     if request.state.user is not None:
-        return _go(next)
+        return go_on(next)
     page = LoginPage(next=next, has_password=accounts.is_password_set(session), name=accounts.FIRST_ADMIN)
     return render(request, "login/login.html", page)
 
@@ -71,22 +80,34 @@ def log_in_by_password(
     session: ReadSession,  # argon2 takes its time, and meanwhile nobody else could write
     *,
     name: Annotated[str, Form(max_length=200)] = "",
-    password: Annotated[str, Form(max_length=accounts.LONGEST_PASSWORD)] = "",
+    password: Annotated[str, Form(max_length=LONGEST_PASSWORD)] = "",
     next: Address = "",  # noqa: A002 - the word in the form
 ) -> Response:
     """Let in who knows the password."""
-    address = request.client.host if request.client else ""
+    _note_name(session, name)
     try:
-        left = tries().take(address)
+        left = tries().take(address_of(request), name)
     except TooManyError as error:
-        return _show_again(request, next, name, error=error.message, status=HTTPStatus.TOO_MANY_REQUESTS)
+        audit.note(reason="too many tries")
+        reply = _show_again(request, next, name, error=error.message, status=HTTPStatus.TOO_MANY_REQUESTS)
+        reply.headers["Retry-After"] = str(error.retry_seconds)
+        return reply
     user = accounts.check_password(session, name, password)
     if user is None:
+        audit.note(reason="wrong name or password")
         text = message("That name and password do not fit. {left} tries left this minute.", left=left)
         return _show_again(request, next, name, error=text, status=HTTPStatus.UNPROCESSABLE_ENTITY)
-    tries().forget(address)
+    tries().forget(address_of(request), name)
     with db.unit_of_work() as writing:
-        return _let_in(request, writing, user, next)
+        return let_in(request, writing, user, next, how=Means.PASSWORD)
+
+
+def _note_name(session: Session, name: str) -> None:
+    """Enter whom a login is for; a name that nobody has is left out, since people type passwords there too."""
+    try:
+        audit.note("user", accounts.find_user(session, name).id, name=name)
+    except NotFoundError:
+        audit.note("user", name="(unknown)")
 
 
 def _show_again(request: Request, next_page: str, name: str, *, error: Message, status: HTTPStatus) -> Response:
@@ -107,7 +128,7 @@ def log_in_by_link(request: Request, session: WriteSession, code: str, *, next: 
     user = accounts.use_login_link(session, code)
     if user is None:
         return render(request, "login/link.html", LinkPage(next=next, code=code, is_usable=False), HTTPStatus.GONE)
-    return _let_in(request, session, user, next)
+    return let_in(request, session, user, next, how=Means.LINK)
 
 
 @router.post("/logout", name="login.out")
@@ -119,13 +140,23 @@ def log_out(request: Request, session: WriteSession) -> Response:
     return reply
 
 
-def _let_in(request: Request, session: Session, user: User, next_page: str) -> Response:
-    secret = accounts.log_in(session, user, lifetime=login_lifetime())
-    reply = _go(next_page)
+def let_in(request: Request, session: Session, user: User, next_page: str, *, how: Means) -> Response:
+    """Log a user in with a new secret, end the login that the browser had, and go on."""
+    before = request.state.user
+    if before is not None and before.kind is CredentialKind.SESSION:
+        accounts.log_out(session, before)
+    agent = request.headers.get("user-agent", "")
+    secret = accounts.log_in(
+        session, user, lifetime=login_lifetime(), how=how, address=address_of(request), agent=agent
+    )
+    audit.note("user", user.id, name=user.name)
+    audit.note_user(user, how)
+    reply = go_on(next_page)
     send_cookie(request, reply, secret)
     return reply
 
 
-def _go(next_page: str) -> RedirectResponse:
+def go_on(next_page: str) -> RedirectResponse:
+    """Go to where somebody wanted to, unless that is elsewhere."""
     path = path_on_this_server(next_page)
     return RedirectResponse(HOME if path == "/" else path, status_code=HTTPStatus.SEE_OTHER)

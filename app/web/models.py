@@ -10,10 +10,19 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
+from app.domain.approvals import Review, review, review_of
 from app.domain.errors import ConflictError, InvalidError
 from app.domain.messages import Message
 from app.domain.models import Model, ModelState, Role
-from app.domain.registry import FoundModel, count_runs_of, list_models, look_at, register_model, remove_model
+from app.domain.registry import (
+    Approval,
+    FoundModel,
+    count_runs_of,
+    list_models,
+    look_at,
+    register_model,
+    remove_model,
+)
 from app.domain.xtuner_config import TEMPLATES
 from app.web.deps import Id, ReadSession, WriteSession
 from app.web.render import render
@@ -27,6 +36,8 @@ class TypedModel(BaseModel):
     source: Annotated[str, Field(max_length=4_096)] = ""
     name: Annotated[str, Field(max_length=200)] = ""
     template: Annotated[str, Field(max_length=200)] = ""
+    approve: Annotated[str, Field(max_length=64)] = ""
+    """The hash of the files that were shown as dangerous, once an admin approves them."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class Registration:
     template: str = ""
     """Empty: the one that is proposed."""
     found: FoundModel | None = None
+    review: Review | None = None
+    """What could run code there."""
     errors: Mapping[str, Message] = field(default_factory=dict)
     is_typing: bool = False
     """The source is being typed: that nothing is there yet is no mistake."""
@@ -53,6 +66,8 @@ class ModelsPage:
 
     models: Sequence[Model]
     runs_of: Mapping[int, int]
+    reviews: Mapping[int, Review | None]
+    """Of each model, what could run code in its folder; None where that holds what nobody can approve."""
     is_preparing: bool
     """Some model is not ready yet: the list looks again by itself."""
     may_change: bool
@@ -89,6 +104,7 @@ def _show(
     page = ModelsPage(
         models=models,
         runs_of=count_runs_of(session),
+        reviews={model.id or 0: _review_of(session, model) for model in models},
         is_preparing=any(model.state is ModelState.PREPARING for model in models),
         may_change=request.state.user.may(Role.ADMIN),
         registration=registration,
@@ -98,20 +114,28 @@ def _show(
     return render(request, "models/index.html", page, status, partial="models/_list.html")
 
 
+def _review_of(session: Session, model: Model) -> Review | None:
+    try:
+        return review_of(session, model)
+    except InvalidError:
+        return None
+
+
 @router.get("/models/proposal", name="models.propose")
-def propose(request: Request, source: str = "", template: str = "") -> Response:
-    """Say what is at a source while it is typed, and which template fits."""
+def propose(request: Request, session: ReadSession, source: str = "", template: str = "") -> Response:
+    """Say what is at a source while it is typed, which template fits, and what has to be approved."""
     typed = TypedModel(source=source[:4_096], template=template[:200])
-    registration = replace(_looked_at(typed), is_typing=True)
+    registration = replace(_looked_at(session, typed), is_typing=True)
     return render(request, "models/_proposal_reply.html", ProposalPart(registration, TEMPLATES))
 
 
-def _looked_at(typed: TypedModel) -> Registration:
+def _looked_at(session: Session, typed: TypedModel) -> Registration:
     registration = Registration(typed.source, typed.name, typed.template)
     if not typed.source.strip():
         return registration
     try:
-        return replace(registration, found=look_at(typed.source))
+        found = look_at(typed.source)
+        return replace(registration, found=found, review=review(session, found.folder))
     except InvalidError as error:
         return replace(registration, errors=_by_field(error))
 
@@ -124,9 +148,10 @@ def _by_field(error: InvalidError) -> dict[str, Message]:
 def register(request: Request, session: WriteSession, typed: Annotated[TypedModel, Form()]) -> Response:
     """Register a model; or show the form again with every bad field named."""
     try:
-        register_model(session, source=typed.source, name=typed.name, template=typed.template)
+        approval = Approval(typed.approve, by=request.state.user.name) if typed.approve else None
+        register_model(session, source=typed.source, name=typed.name, template=typed.template, approval=approval)
     except InvalidError as error:
-        registration = replace(_looked_at(typed), errors=_by_field(error))
+        registration = replace(_looked_at(session, typed), errors=_by_field(error))
         return _show(request, session, registration, status=HTTPStatus.UNPROCESSABLE_ENTITY)
     return RedirectResponse("/models", status_code=HTTPStatus.SEE_OTHER)
 

@@ -1,4 +1,4 @@
-"""The form that starts runs, filled from a recipe file: JSON, TOML, or another run's recipe card."""
+"""The form that starts runs, filled from a recipe file: YAML, TOML, JSON, or another run's recipe card."""
 
 from dataclasses import dataclass, replace
 from http import HTTPStatus

@@ -17,7 +17,8 @@ from app.domain.errors import FieldError, InvalidError
 from app.domain.messages import Message
 from app.domain.models import Run
 from app.domain.presets import PRESETS, Preset
-from app.domain.runs import get_run, list_runs
+from app.domain.run_lists import list_runs
+from app.domain.runs import get_run
 from app.domain.sweep_forecasts import SweepForecast, forecast_sweep
 from app.domain.sweep_plans import SHORT_NAMES, SweepSetting, Value, count_planned_runs, value_text
 from app.domain.sweeps import create_sweep, get_sweep, plan_of, sweep_id_of

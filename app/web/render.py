@@ -14,6 +14,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.config import settings
+from app.domain.catalogues import LANGUAGES
+from app.domain.columns import utc_now
 from app.web import assets, formats, i18n, workers
 
 if TYPE_CHECKING:
@@ -55,7 +57,8 @@ def environment() -> Environment:
         static=assets.static_url,
         heat=formats.heat,
         language=i18n.language,
-        languages=i18n.LANGUAGES,
+        languages=LANGUAGES,
+        now=utc_now,
         loader_list=assets.loader_list,
         settings=settings,
         workers_line=workers.workers_line,
@@ -91,7 +94,7 @@ def render(
 def render_text(request: Request, template: str, context: DataclassInstance) -> str:
     """Render a template to text: a part of an answer that is put together elsewhere."""
     values = {name: getattr(context, name) for name in names_of(type(context))}
-    user = getattr(request.state, "user", None)
+    user = getattr(request.state, "shown_to", None) or getattr(request.state, "user", None)
     return environment().get_template(template).render(request=request, user=user, **values)
 
 

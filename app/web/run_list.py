@@ -11,8 +11,9 @@ from app.domain.mixes import count_rows
 from app.domain.models import Checkpoint, Run, RunState
 from app.domain.progress import Block, answer_times, bar_blocks, seconds_left
 from app.domain.recipes import Mix
+from app.domain.run_lists import RunPage, list_runs
 from app.domain.run_search import Hit, find_hits
-from app.domain.runs import LIVE_STATES, RunPage, count_runs, id_of, list_runs, recipe_of
+from app.domain.runs import LIVE_STATES, count_runs, id_of, recipe_of
 from app.domain.stored_scores import scores_of
 from app.domain.verdicts import CheckpointVerdict, Verdict
 from app.domain.waiting import waiting_run_ids

@@ -27,6 +27,7 @@ from app.domain.verdicts import AnswerScore, CheckpointScore, CheckpointVerdict,
 from app.domain.waiting import Place, place_of
 from app.web.asking_view import AskingPart, build_asking
 from app.web.curves import Curves, draw_curves
+from app.web.imported_view import ImportedPart, build_imported
 from app.web.proposals import BAD
 from app.web.run_list import MixFacts, mix_facts
 from app.web.workers import live_workers
@@ -126,6 +127,7 @@ class RunView:
     """What each attempt's end made of the run, by its number."""
     has_worker: bool
     asking: AskingPart
+    imported: ImportedPart | None
 
     @property
     def wants_dilution(self) -> bool:
@@ -140,7 +142,7 @@ class RunView:
     @property
     def is_resumable(self) -> bool:
         """Whether the run can go on."""
-        return self.run.state in RESUMABLE_STATES
+        return self.run.state in RESUMABLE_STATES and not self.run.imported_from
 
     @property
     def resumes_from(self) -> int:
@@ -210,6 +212,7 @@ def build_run_view(session: Session, run_id: int) -> RunView:
         outcomes=outcomes(session, run_id),
         has_worker=bool(live_workers()),
         asking=build_asking(session, [run]),
+        imported=build_imported(session, run),
     )
 
 

@@ -1,27 +1,28 @@
 """Runs on pages: the list, one run, its config and its log, and Stop."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
+from sqlmodel import Session
 
 from app.config import settings
+from app.domain.beneath import is_plain_beneath
 from app.domain.downloads import open_rows
 from app.domain.errors import NotFoundError
 from app.domain.logs import log_file
 from app.domain.messages import message
-from app.domain.mixes import count_rows, rows_file
 from app.domain.models import Run, RunState
-from app.domain.runs import get_run, id_of, recipe_of, request_stop, resume_run
+from app.domain.runs import get_run, request_stop, resume_run
 from app.domain.waiting import move_in_queue
-from app.domain.xtuner_config import render_config
 from app.web.addresses import path_on_this_server
 from app.web.deps import Id, ReadSession, WriteSession
-from app.web.downloads import send_file
+from app.web.downloads import SentFile, send_file
+from app.web.kept_pages import kept
 from app.web.render import render
+from app.web.run_configs import imported_config, plain_parts, rendered_config, written_config
 from app.web.run_list import MAX_PAGE, ListQuery, build_runs_page
 from app.web.run_page import build_run_view
 
@@ -56,15 +57,23 @@ def list_query(q: str = "", state: str = "", sort: str = "-created", page: str =
 
 
 @router.get("/runs", name="runs.index")
-def list_runs(request: Request, query: Annotated[ListQuery, Depends(list_query)], session: ReadSession) -> Response:
+def list_runs(request: Request, query: Annotated[ListQuery, Depends(list_query)]) -> Response:
     """Show a page of the list."""
-    return render(request, "runs/index.html", build_runs_page(session, query), partial="runs/_found.html")
+
+    def make(session: Session) -> Response:
+        return render(request, "runs/index.html", build_runs_page(session, query), partial="runs/_found.html")
+
+    return kept(request, make)
 
 
 @router.get("/runs/{run_id}", name="runs.show")
-def show_run(request: Request, run_id: Id, session: ReadSession) -> Response:
+def show_run(request: Request, run_id: Id) -> Response:
     """Show one run."""
-    return render(request, "runs/show.html", build_run_view(session, run_id), partial="runs/_panel.html")
+
+    def make(session: Session) -> Response:
+        return render(request, "runs/show.html", build_run_view(session, run_id), partial="runs/_panel.html")
+
+    return kept(request, make)
 
 
 @router.post("/runs/{run_id}/stop", name="runs.stop")
@@ -97,7 +106,7 @@ def move_run(
 def show_log(run_id: Id, session: ReadSession) -> Response:
     """Send the whole log of the run's live or last attempt."""
     path = log_file(get_run(session, run_id))
-    return FileResponse(path, media_type="text/plain; charset=utf-8", filename=f"run-{run_id}.log")
+    return SentFile(path, media_type="text/plain; charset=utf-8", filename=f"run-{run_id}.log")
 
 
 @dataclass(frozen=True)
@@ -120,8 +129,10 @@ def download_rows(run_id: Id, session: ReadSession) -> Response:
 def show_config(request: Request, run_id: Id, session: ReadSession) -> Response:
     """Show the config that the run was trained with, read-only."""
     run = get_run(session, run_id)
-    written = _written_config(run_id)
-    return render(request, "runs/config.html", ConfigPage(run, written or _rendered_config(run), bool(written)))
+    written = imported_config(run_id) if run.imported_from else written_config(run_id)
+    return render(
+        request, "runs/config.html", ConfigPage(run, written or plain_parts(rendered_config(run)), bool(written))
+    )
 
 
 @router.get("/runs/{run_id}/config.py", name="runs.config_file")
@@ -129,33 +140,6 @@ def download_config(run_id: Id, session: ReadSession) -> Response:
     """Send the config file that the trainer read."""
     get_run(session, run_id)
     path = settings().run_folder(run_id) / "config.py"
-    if not path.is_file():
+    if not is_plain_beneath(settings().runs_folder, path):
         raise NotFoundError(message("Run {id} has not started yet: its config is not written.", id=run_id))
-    return FileResponse(path, media_type="text/x-python; charset=utf-8", filename=f"run-{run_id}-config.py")
-
-
-_HEADING = re.compile(r"^#{71}\n#(?P<heading>.{69})#\n#{71}\n", re.MULTILINE)
-
-
-def _written_config(run_id: int) -> list[tuple[str, str]]:
-    try:
-        text = (settings().run_folder(run_id) / "config.py").read_text("utf-8")
-    except OSError:
-        return []
-    _, *pieces = _HEADING.split(text)
-    return [(heading.strip(), body.strip("\n")) for heading, body in zip(pieces[::2], pieces[1::2], strict=True)]
-
-
-def _rendered_config(run: Run) -> list[tuple[str, str]]:
-    recipe = recipe_of(run)
-    folder = settings().run_folder(id_of(run))
-    parts = render_config(
-        recipe,
-        model_path=run.model.path,
-        template=run.model.template,
-        run_folder=str(folder),
-        data_file=str(rows_file(run.mix_sha256 or "…")),  # hashed once the run starts
-        rows=count_rows(recipe.mix).total,
-        device="cuda" if settings().device == "cuda" else "cpu",
-    )
-    return [(heading, body.strip("\n")) for heading, body in parts.parts]
+    return SentFile(path, media_type="text/x-python; charset=utf-8", filename=f"run-{run_id}-config.py")

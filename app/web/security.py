@@ -6,6 +6,7 @@ list below needs a caller; what changes something needs a role and a request of 
 It passes answers on as they come, so that streams are not held up.
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -18,58 +19,81 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import api_error, is_api
 from app.config import settings
-from app.domain import accounts, db
-from app.domain.accounts import Caller, CredentialKind
+from app.domain import audit
+from app.domain.accounts import Caller
+from app.domain.audit import Trail
 from app.domain.errors import AppError, ForbiddenError, UnauthorizedError, UnavailableError
 from app.domain.messages import message
 from app.domain.models import Role
-from app.web import errors
+from app.web import audit_trail, errors, kept_pages
 from app.web.addresses import split_address
 from app.web.assets import CDN_ORIGIN
 from app.web.body_limits import BodyLimit, check_size
-from app.web.cookies import cookie_name, login_lifetime, send_again
+from app.web.callers import SAFE_METHODS, STATIC_PREFIX, find_caller, is_known
+from app.web.cookies import cookie_name, send_again
+from app.web.slots import Slots
 
 # Everything that answers without a login. Whatever is not here does not.
 PUBLIC_PATHS = frozenset({"/login", "/language", "/healthz", "/readyz", "/favicon.ico"})
-STATIC_PREFIX = "/static/"
 PUBLIC_PREFIXES = ("/login/", STATIC_PREFIX)
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ROLES = (  # of requests that change something: the first path that fits counts
     ("/logout", Role.VIEWER),
     ("/answers", Role.VIEWER),  # stars, notes and votes are a reader's own, and change no run
     ("/compare/blind", Role.VIEWER),
     ("/api/v1/answers", Role.VIEWER),
     ("/api/v1/votes", Role.VIEWER),
+    ("/account", Role.VIEWER),  # a user's own password, logins and tokens
+    ("/api/v1/account", Role.VIEWER),
+    ("/api/v1/tokens", Role.VIEWER),
+    ("/users", Role.ADMIN),
+    ("/api/v1/users", Role.ADMIN),
     ("/models", Role.ADMIN),
     ("/api/v1/models", Role.ADMIN),
+    ("/api/v1/imports", Role.ADMIN),  # looks at folders of this machine
     ("/verdicts", Role.ADMIN),  # they change what everybody is told of every run
     ("/api/v1/verdicts", Role.ADMIN),
+    ("/webhooks", Role.ADMIN),
+    ("/api/v1/webhooks", Role.ADMIN),
     ("/", Role.RUNNER),
 )
 READ_ROLES = {  # of requests that only look, where a reader may not: all others take a viewer
     "/models/proposal": Role.ADMIN,  # looks at folders of this machine
+    "/models/review": Role.ADMIN,
+    "/api/v1/models/review": Role.ADMIN,
+    "/api/v1/model-proposal": Role.ADMIN,
     "/runs/new": Role.RUNNER,  # whatever is filled in there is asked for by POST
     "/sweeps/new": Role.RUNNER,
 }
-API_PREFIX = "/api/"
+READ_ROLES_BELOW = (  # the same, of whole parts of the site
+    ("/users", Role.ADMIN),
+    ("/api/v1/users", Role.ADMIN),
+    ("/audit", Role.ADMIN),
+    ("/api/v1/audit", Role.ADMIN),
+    ("/webhooks", Role.ADMIN),
+    ("/api/v1/webhooks", Role.ADMIN),
+)
+HSTS_SECONDS = 365 * 24 * 3600
 
 
 def install(app: FastAPI) -> None:
     """Put the door before every route."""
     app.add_middleware(BodyLimit)
+    app.add_middleware(Slots)
     app.add_middleware(Door)
 
 
 class _Hardened:
-    """What sends an answer on as it comes, its head hardened."""
+    """What sends an answer on as it comes, its request entered in the audit log and its head hardened."""
 
-    def __init__(self, send: Send, request: Request) -> None:
-        self.send, self.request, self.has_begun = send, request, False
+    def __init__(self, send: Send, request: Request, trail: Trail) -> None:
+        self.send, self.request, self.trail, self.has_begun = send, request, trail, False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_begun = True
+            if self.request.method not in SAFE_METHODS or self.trail.is_noted:
+                await run_in_threadpool(audit_trail.enter, self.request, self.trail, message["status"])
             headers = MutableHeaders(scope=message)
             harden(headers)
             if getattr(self.request.state, "is_login_renewed", False):
@@ -90,12 +114,16 @@ class Door:
             await self._pass_lifespan(scope, receive, send)
             return
         request = Request(scope, receive)
-        hardened = _Hardened(send, request)
-        refusal = _wrong_host(request) or await run_in_threadpool(_refusal, request)
-        if refusal is None:
-            await self._pass(request, receive, hardened)
-        else:
-            await refusal(scope, receive, hardened)
+        with audit.following() as trail:
+            hardened = _Hardened(send, request, trail)
+            refusal = _wrong_host(request)
+            if refusal is None:  # most have nothing to look up, and threads are few
+                refusal = _refusal(request) if is_known(request) else await run_in_threadpool(_refusal, request)
+            answer = refusal or kept_pages.at_once(request)
+            if answer is None:
+                await self._pass(request, receive, hardened)
+            else:
+                await answer(scope, receive, hardened)
 
     async def _pass(self, request: Request, receive: Receive, send: _Hardened) -> None:
         try:
@@ -117,9 +145,9 @@ class Door:
 def _refusal(request: Request) -> Response | None:
     """Return the answer to a request that may not come in, None for one that may."""
     try:
+        request.state.user = find_caller(request)  # first: a refusal is entered in the audit log with its caller
         check_origin(request)
         check_size(request)
-        request.state.user = find_caller(request)
         if is_public(request.url.path):
             return None
         check_role(request, request.state.user)
@@ -140,6 +168,7 @@ def _wrong_host(request: Request) -> Response | None:
     if _host_name(request.headers.get("host", "")) in settings().allowed_hosts:
         return None
     text = "This name is not in TEMPER_ALLOWED_HOSTS."
+    audit.note_reason(text)
     return PlainTextResponse(text, status_code=HTTPStatus.BAD_REQUEST)
 
 
@@ -179,46 +208,6 @@ def is_public(path: str) -> bool:
     return path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES)
 
 
-def find_caller(request: Request) -> Caller | None:
-    """
-    Return who is calling.
-
-    The API takes a token. It takes a browser's session too, to read only: a page links to
-    downloads and data, while a change needs a secret that a browser never sends by itself.
-    """
-    if request.url.path.startswith(STATIC_PREFIX):  # kept by caches that many readers share: no cookie may go with it
-        return None
-    is_of_api = request.url.path.startswith(API_PREFIX)
-    token = _bearer(request) if is_of_api else None
-    if token is not None:
-        return _known(CredentialKind.TOKEN, token)[0]
-    cookie = request.cookies.get(cookie_name(request))
-    if cookie is None or (is_of_api and request.method not in SAFE_METHODS):
-        return None
-    caller, is_renewed = _known(CredentialKind.SESSION, cookie)
-    request.state.is_login_renewed = is_renewed
-    return caller
-
-
-def _bearer(request: Request) -> str | None:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
-
-
-def _known(kind: CredentialKind, secret: str) -> tuple[Caller | None, bool]:
-    """Return who holds a secret, and whether its time was lengthened."""
-    with db.reading() as session:
-        caller = accounts.find_caller(session, kind, secret)
-        is_due = caller is not None and accounts.is_renewal_due(session, caller.credential_id)
-    if caller is not None and is_due:
-        with db.unit_of_work() as session:
-            if kind is CredentialKind.SESSION:
-                accounts.renew_login(session, caller.credential_id, lifetime=login_lifetime())
-            else:
-                accounts.note_use(session, caller.credential_id)
-    return caller, is_due
-
-
 def check_role(request: Request, caller: Caller | None) -> None:
     """
     Refuse what the caller may not do.
@@ -238,14 +227,19 @@ def check_role(request: Request, caller: Caller | None) -> None:
 def needed_role(method: str, path: str) -> Role:
     """Return the least role that a request needs."""
     if method in SAFE_METHODS:
-        return READ_ROLES.get(path, Role.VIEWER)
-    return next(role for start, role in ROLES if path == start or path.startswith(f"{start.rstrip('/')}/"))
+        return READ_ROLES.get(path) or _role_below(READ_ROLES_BELOW, path) or Role.VIEWER
+    return _role_below(ROLES, path) or Role.ADMIN
+
+
+def _role_below(roles: Sequence[tuple[str, Role]], path: str) -> Role | None:
+    return next((role for start, role in roles if path == start or path.startswith(f"{start.rstrip('/')}/")), None)
 
 
 # ── Answers at the door ────────────────────────────────────────────────────
 
 
 def _ask_to_log_in(request: Request, error: UnauthorizedError) -> Response:
+    audit.note_reason("nobody known is calling")
     if is_api(request):
         reply = api_error(request, error)
         reply.headers["WWW-Authenticate"] = "Bearer"
@@ -268,6 +262,7 @@ def _login_path(wanted: str) -> str:
 
 
 def _explain(request: Request, error: AppError) -> Response:
+    audit.note_reason(str(error))
     if is_api(request):
         return api_error(request, error)
     return errors.answer(request, error.status_code, error.message)
@@ -294,4 +289,6 @@ def harden(headers: MutableHeaders) -> None:
     headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
+    if settings().secure_cookies:  # behind TLS: never again without it
+        headers.setdefault("Strict-Transport-Security", f"max-age={HSTS_SECONDS}")
     headers.setdefault("Cache-Control", "private, no-cache")  # what one reader may see is nobody else's

@@ -11,34 +11,28 @@ curve is drawn anew since the run went on from there, `status` says that the pag
 fetch itself anew, `end` says that nothing more will come.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import redis.asyncio
 from fastapi import APIRouter, Depends, Header, Query
-from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from redis.exceptions import RedisError
 
-from app.config import settings
 from app.domain import db
 from app.domain.events import events_after, last_event_id, metrics_of
 from app.domain.models import Event
-from app.domain.presence import run_channel
 from app.domain.runs import get_run
 from app.web.curves import thinned
 from app.web.deps import LARGEST_ID, Id, ReadSession
+from app.web.limits import StreamPlace
+from app.web.permits import Permit, permit_of
+from app.web.run_watch import watching
 
 LOOK_SECONDS = 2.0  # between two looks at the ledger when nobody wakes us
 STATUS_SECONDS = 1.0  # between two cues: each makes the page fetch its panel
-GATHER_SECONDS = 0.25  # a burst of wake-ups is one look
-LIFE_SECONDS = 600.0  # then the browser comes back: no connection outlives its login or its server for long
+LIFE_SECONDS = 600.0  # then the browser comes back: no connection outlives its server for long
 MOST_POINTS = 4_000  # of a curve's history; a screen has fewer columns
-REDIS_WAIT_SECONDS = 1.0
 
 router = APIRouter(include_in_schema=False)
 
@@ -69,15 +63,20 @@ def first_event(
     return int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < len(str(LARGEST_ID)) else after
 
 
+WatchedRun = Annotated[int, Depends(watched_run)]
+FirstEvent = Annotated[int, Depends(first_event)]
+
+
 @router.get("/runs/{run_id}/events", name="runs.events", response_class=EventSourceResponse)
 async def stream_events(
-    run_id: Annotated[int, Depends(watched_run)], after: Annotated[int, Depends(first_event)]
+    run_id: WatchedRun, after: FirstEvent, permit: Annotated[Permit, Depends(permit_of)], _place: StreamPlace
 ) -> AsyncIterator[ServerSentEvent]:
-    """Stream a run's events after one, until the run ends or the connection is old."""
+    """Stream a run's events after one, until the run ends, the login does, or the connection is old."""
     ends_at, cued_at, is_cue_due = time.monotonic() + LIFE_SECONDS, float("-inf"), False
-    async with _wake_ups(run_id) as wake_up:
-        while time.monotonic() < ends_at:
-            look = await run_in_threadpool(_look, run_id, after)
+    async with watching(run_id, look=look_at, every=LOOK_SECONDS) as watch:
+        while time.monotonic() < ends_at and await permit.holds():
+            turn = watch.turn
+            look = await watch.look(after)
             for event in look.events:
                 after = event.id or after
                 if event.kind == "metric":
@@ -93,10 +92,11 @@ async def stream_events(
                 yield ServerSentEvent(event="status", data=after, id=str(after))
                 cued_at, is_cue_due = time.monotonic(), False
             if not look.has_more:
-                await wake_up(STATUS_SECONDS if is_cue_due else LOOK_SECONDS)
+                await watch.wait(turn, STATUS_SECONDS if is_cue_due else LOOK_SECONDS)
 
 
-def _look(run_id: int, after: int) -> Look:
+def look_at(run_id: int, after: int) -> Look:
+    """Read a run's ledger after an event."""
     with db.reading() as session:
         is_final = get_run(session, run_id).state.is_final  # before the events: none can follow it then
         events = events_after(session, run_id, after)
@@ -106,39 +106,6 @@ def _look(run_id: int, after: int) -> Look:
 
 def _point(data: dict[str, Any]) -> list[float | None]:
     return [data["iteration"], data["loss"], data["learning_rate"]]
-
-
-@asynccontextmanager
-async def _wake_ups(run_id: int) -> AsyncIterator[Any]:
-    """Listen on the run's channel; yields a function that waits for a wake-up, or a time."""
-    client = redis.asyncio.Redis.from_url(
-        settings().redis, socket_connect_timeout=REDIS_WAIT_SECONDS, socket_timeout=LOOK_SECONDS + REDIS_WAIT_SECONDS
-    )
-    pubsub = client.pubsub(ignore_subscribe_messages=True)
-
-    async def wait(seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            try:
-                if not pubsub.subscribed:
-                    await pubsub.subscribe(run_channel(run_id))
-                heard = await pubsub.get_message(timeout=left)
-            except (RedisError, OSError):
-                await asyncio.sleep(left)
-                return
-            if heard:  # else it was the answer to our own subscription, or the time is over
-                await asyncio.sleep(min(left, GATHER_SECONDS))
-                return
-
-    with suppress(RedisError, OSError):
-        await pubsub.subscribe(run_channel(run_id))
-    try:
-        yield wait
-    finally:
-        with suppress(RedisError, OSError):
-            await pubsub.aclose()  # type: ignore[no-untyped-call]
-        with suppress(RedisError, OSError):
-            await client.aclose()
 
 
 @router.get("/runs/{run_id}/metrics.json", name="runs.metrics")

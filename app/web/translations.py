@@ -15,8 +15,9 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from app.domain.catalogues import LANGUAGES, LOCALE_FOLDER
 from app.web.assets import ROOT
-from app.web.i18n import DEFAULT, LANGUAGES, LOCALE_FOLDER
+from app.web.i18n import DEFAULT
 
 METHODS = [("app/**.py", "python"), ("worker/**.py", "python"), ("templates/**.html", "jinja2")]
 OPTIONS = {"templates/**.html": {"extensions": "jinja2.ext.i18n,jinja2.ext.do", "silent": "false"}}

@@ -44,6 +44,12 @@ def live_workers() -> list[WorkerPresence]:
         return _memory.workers
 
 
+def known_workers() -> list[WorkerPresence] | None:
+    """Return the workers where they are known already; None where Redis would have to be asked."""
+    is_old = time.monotonic() - _memory.looked_at > REMEMBER_SECONDS
+    return None if is_old else _memory.workers
+
+
 def device_of_workers() -> str:
     """Return `cpu` where only CPUs train, a GPU's name where all workers have that one, else nothing."""
     devices = {worker.device for worker in live_workers()}

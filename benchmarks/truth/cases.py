@@ -76,7 +76,7 @@ def _conversations(
         longest: words of a text.
         learnt: share of the answers that carry loss.
     """
-    drawn = random.Random(seed)  # noqa: S311 - texts of a benchmark
+    drawn = random.Random(seed)
 
     def text() -> str:
         signs, words = (

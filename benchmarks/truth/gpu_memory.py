@@ -179,7 +179,7 @@ def _measure(home: Path, name: str, setting: Setting) -> dict[str, Any]:
     (folder / "config.py").write_text(config.text, "utf-8")
     command = [sys.executable, "-m", "worker.engine.launch", "train", str(folder / "config.py")]
     more = ["--work-dir", str(folder), "--events", str(folder / "events.jsonl")]
-    done = subprocess.run(  # noqa: S603 - our own program and arguments
+    done = subprocess.run(
         [*command, *more], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "2"}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip

@@ -66,7 +66,7 @@ def measure_lengths(cases: Sequence[Any], model: Path, folder: Path) -> list[Len
 def _xtuner_samples(configs: Sequence[Path], *, cache: Path) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "benchmarks.truth.xtuner_samples", *map(str, configs)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_DATASETS_CACHE": str(cache)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or len(lines) != len(configs):
         raise SystemExit(done.stderr[-2_000:])

@@ -92,7 +92,10 @@ def test_a_part_of_a_file_is_downloaded(api: TestClient, session: Session) -> No
     absurd = api.get(path, headers={"Range": "bytes=" + ",".join(["0-"] * 10_000)})
 
     assert (reply.status_code, reply.content) == (206, CONTENT["adapter_model.safetensors"][1000:2000])
+    beyond = api.get(path, headers={"Range": "bytes=99999999-"})
+
     assert absurd.status_code in {200, 206, 400, 416, 431}
+    assert (beyond.status_code, beyond.json()["error"]["kind"]) == (416, "bad_range")
 
 
 def test_all_files_are_downloaded_as_one(api: TestClient, session: Session) -> None:

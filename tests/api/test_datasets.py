@@ -58,10 +58,10 @@ def test_rows_come_back_as_they_are_stored(api: TestClient, container: str) -> N
     records, expected = FORMS["openai"]
     dataset = upload(api, CONTAINERS[container](records)).json()
 
-    page = api.get(f"/api/v1/datasets/{dataset['id']}/rows", params={"offset": 1, "limit": 1}).json()
+    page = api.get(f"/api/v1/datasets/{dataset['id']}/rows", params={"row": 2, "limit": 1}).json()
 
     assert [row["conversation"] for row in page["rows"]] == expected[1:2]
-    assert (page["total"], page["offset"]) == (2, 1)
+    assert (page["total"], page["first_row"], page["next_cursor"]) == (2, 2, None)
 
 
 def test_a_form_uploads_too(api: TestClient) -> None:
@@ -230,7 +230,8 @@ def test_sets_are_listed_at_their_newest_version(api: TestClient) -> None:
 
     everything = api.get("/api/v1/datasets").json()
     red = api.get("/api/v1/datasets", params={"q": "APPLES red"}).json()
-    second = api.get("/api/v1/datasets", params={"offset": 1, "limit": 1}).json()
+    first = api.get("/api/v1/datasets", params={"limit": 1}).json()
+    second = api.get("/api/v1/datasets", params={"limit": 1, "cursor": first["next_cursor"]}).json()
 
     assert [each["name"] for each in everything["datasets"]] == ["red apples", "green apples"]
     assert (everything["total"], red["total"], second["total"]) == (2, 1, 2)

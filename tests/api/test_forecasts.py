@@ -128,7 +128,7 @@ def test_nobody_waits_for_a_set_that_is_counted(
     reply = api.get(address) if "dilution" in path else api.post(address, json=make_recipe_data(**changes))
 
     assert (reply.status_code, reply.headers["Retry-After"]) == (503, "2")
-    assert reply.json()["error"]["kind"] == "unavailable"
+    assert reply.json()["error"]["kind"] == "counting"
 
 
 def test_pairs_that_variables_make_too_long_are_not_forecast(api: TestClient, model_folder: Path) -> None:

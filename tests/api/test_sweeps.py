@@ -102,7 +102,8 @@ def test_sweeps_are_listed_a_page_at_a_time(api: TestClient, session: Session) -
     """The newest first."""
     made = [make_sweep(session, axes={"mix.identity_count": [1, 2]}).id for _ in range(3)]
 
-    page = api.get(SWEEPS, params={"offset": 1, "limit": 1}).json()
+    first = api.get(SWEEPS, params={"limit": 1}).json()
+    page = api.get(SWEEPS, params={"limit": 1, "cursor": first["next_cursor"]}).json()
 
     assert [sweep["id"] for sweep in page["sweeps"]] == [made[1]]
     assert page["total"] == 3

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from sqlmodel import Session, select
 
-from app.domain import accounts
+from app.domain import accounts, tokens
 from app.domain.accounts import CredentialKind
 from app.domain.errors import InvalidError, NotFoundError, TooManyError
-from app.domain.login_tries import TRIES, WINDOW_SECONDS, LoginTries
+from app.domain.login_tries import FORGET_SECONDS, MOST_COUNTS, TRIES, WINDOW_SECONDS, LoginTries
 from app.domain.models import Credential, Role
 
 HOUR = timedelta(hours=1)
@@ -67,15 +67,15 @@ def test_a_revoked_token_is_gone(session: Session) -> None:
     """A revoked token is neither good nor listed, and cannot be revoked again."""
     token = accounts.create_token(session, accounts.first_admin(session), name="script")
     session.flush()
-    ((listed, owner),) = accounts.list_tokens(session)
+    ((listed, owner),) = tokens.list_tokens(session)
 
-    accounts.revoke_token(session, listed.id or 0)
+    tokens.revoke_token(session, listed.id or 0)
 
     assert owner.role is Role.ADMIN
     assert accounts.find_caller(session, CredentialKind.TOKEN, token) is None
-    assert accounts.list_tokens(session) == []
+    assert tokens.list_tokens(session) == []
     with pytest.raises(NotFoundError):
-        accounts.revoke_token(session, listed.id or 0)
+        tokens.revoke_token(session, listed.id or 0)
 
 
 def test_a_login_ends_with_log_out_and_with_time(session: Session) -> None:
@@ -167,6 +167,56 @@ def test_tries_run_out_and_come_back() -> None:
     assert tries.take("b") == TRIES - 1
     now[0] = WINDOW_SECONDS
     assert tries.take("a") == TRIES - 1
+
+
+def test_tries_are_counted_by_name_too() -> None:
+    """Who asks from many addresses waits as well; another name, and another's address, do not."""
+    tries = LoginTries(clock=lambda: 0.0)
+    for number in range(TRIES):
+        tries.take(f"10.0.0.{number}", "ada")
+
+    with pytest.raises(TooManyError) as refused:
+        tries.take("10.0.0.9", "ADA")
+
+    assert refused.value.retry_seconds == WINDOW_SECONDS
+    assert tries.take("10.0.0.9", "bea") == TRIES - 1
+
+
+def test_each_round_of_tries_waits_longer() -> None:
+    """A minute, then two, then four, up to a quarter of an hour; asking meanwhile does not lengthen it."""
+    now, waits = [0.0], []
+    tries = LoginTries(clock=lambda: now[0])
+
+    for _ in range(6):
+        for _ in range(TRIES):
+            tries.take("a", "ada")
+        for _ in range(3):
+            with pytest.raises(TooManyError) as refused:
+                tries.take("a", "ada")
+        waits.append(refused.value.retry_seconds)
+        now[0] += refused.value.retry_seconds
+
+    assert waits == [60, 120, 240, 480, 900, 900]
+    now[0] += FORGET_SECONDS + 900
+    for _ in range(TRIES):
+        tries.take("a", "ada")
+    with pytest.raises(TooManyError) as refused:
+        tries.take("a", "ada")
+    assert refused.value.retry_seconds == 60
+
+
+def test_memory_of_tries_is_bounded() -> None:
+    """However many names are tried, so many are counted, and who is waiting still waits."""
+    tries = LoginTries(clock=lambda: 0.0)
+    for _ in range(TRIES):
+        tries.take("", "ada")
+
+    for number in range(MOST_COUNTS + 10):
+        tries.take(f"address {number}", f"name {number}")
+
+    assert len(tries._counts) <= MOST_COUNTS
+    with pytest.raises(TooManyError):
+        tries.take("elsewhere", "ada")
 
 
 def test_tries_forget_who_was_right() -> None:

@@ -14,8 +14,9 @@ from app.domain.answer_search import PIECES_A_PART, TABLE, index_answers, index_
 from app.domain.backups import make_backup, restore_backup
 from app.domain.migrate import downgrade, upgrade
 from app.domain.models import Answer, Checkpoint, Event, Run, RunProbe
+from app.domain.run_lists import list_runs
 from app.domain.run_search import LONGEST_SENTENCE, _found, _sentence, find_hits
-from app.domain.runs import id_of, list_runs
+from app.domain.runs import id_of
 from tests.conftest import forget_settings, wait_until
 from tests.factories import make_checkpoint, make_run
 

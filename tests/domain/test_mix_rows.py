@@ -40,6 +40,13 @@ def test_shares_alone_show_every_row_once(data: list[tuple[int, int]]) -> None:
     assert min(each.rows - each.distinct for each in planned) <= 1
 
 
+def test_a_share_that_is_next_to_nothing_gives_each_row_once() -> None:
+    """The smallest number there is makes no infinite mix."""
+    planned = plan_rows([source(3), source(2, share=5e-324)]), plan_rows([source(2, share=5e-324)])
+
+    assert [[each.rows for each in sources] for sources in planned] == [[3, 1], [2]]
+
+
 @pytest.mark.parametrize(
     ("sources", "fit"),
     [

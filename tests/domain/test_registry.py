@@ -11,10 +11,11 @@ from sqlmodel import Session, select
 from app.config import settings
 from app.domain.columns import utc_now
 from app.domain.errors import ConflictError, InvalidError, NotFoundError
+from app.domain.model_dangers import dangers_of, fingerprint_of
 from app.domain.model_folders import propose_template, read_model
 from app.domain.models import Model, ModelState
 from app.domain.queue import QueueMessage
-from app.domain.registry import get_model, list_models, look_at, register_model, remove_model
+from app.domain.registry import Approval, get_model, list_models, look_at, register_model, remove_model
 from tests.factories import make_model, make_run
 from tests.model_folders import INTERNLM2, LLAMA, make_model_folder
 
@@ -143,7 +144,7 @@ def test_a_hub_id_is_found_in_the_hub_s_cache(tmp_path: Path, monkeypatch: pytes
     assert (found.name, found.facts.parameters) == ("Name-1B", 12)
 
 
-CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}"
+CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}{% endfor %}"
 TEMPLATE_CASES: Sequence[tuple[dict[str, Any], str, str, str]] = [
     (LLAMA, "SmolLM2-135M-Instruct", CHATML, "qwen_chat"),
     (INTERNLM2, "internlm2-chat-1_8b", CHATML, "internlm2_chat"),
@@ -186,7 +187,8 @@ def test_internlm2_is_handed_to_a_worker(session: Session, tmp_path: Path, enque
     """It trains without code of its own only after its weights are laid out as Llama."""
     folder = make_model_folder(tmp_path / "internlm2-chat-1_8b", config=INTERNLM2)
 
-    model = register_model(session, source=str(folder), name="mine")
+    approval = Approval(fingerprint_of(dangers_of(folder)), by="admin")
+    model = register_model(session, source=str(folder), name="mine", approval=approval)
 
     assert (model.state, model.template, model.path) == (ModelState.PREPARING, "internlm2_chat", "")
     assert model.source == str(folder)

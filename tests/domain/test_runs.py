@@ -11,11 +11,11 @@ from app.domain.columns import utc_now
 from app.domain.errors import ConflictError, InvalidError, NotFoundError
 from app.domain.models import Event, ModelState, ReasonKind, Run, RunProbe, RunState
 from app.domain.queue import QueueMessage
+from app.domain.run_lists import list_runs
 from app.domain.runs import (
     create_run,
     get_run,
     id_of,
-    list_runs,
     recipe_of,
     request_stop,
     resume_run,

@@ -1,6 +1,7 @@
 """Logging in by a one-time link or a password, and out."""
 
 from datetime import timedelta
+from http.cookies import SimpleCookie
 
 import pytest
 from bs4 import BeautifulSoup
@@ -9,7 +10,8 @@ from sqlmodel import Session, select
 
 from app.domain import accounts
 from app.domain.login_tries import TRIES
-from app.domain.models import Credential
+from app.domain.models import Credential, Role
+from app.web.login import tries
 from tests.conftest import COOKIE, forget_settings
 
 HOUR = timedelta(hours=1)
@@ -186,6 +188,44 @@ def test_wrong_passwords_run_out(anonymous: TestClient, session: Session) -> Non
     assert first.text.replace("4 tries", "") == unknown.text.replace("3 tries", "").replace('"nobody"', '"admin"')
     assert locked.status_code == 429
     assert "set-cookie" not in locked.headers
+
+
+def test_who_must_wait_is_told_how_long(anonymous: TestClient, session: Session) -> None:
+    """From whichever address, once a name's tries are used up; another name is still let in."""
+    set_password(session)
+    accounts.set_password(session, accounts.add_user(session, "ada", role=Role.VIEWER), PASSWORD)
+    session.commit()
+    for number in range(TRIES):
+        tries().take(f"10.0.0.{number}", "admin")
+
+    locked = anonymous.post("/login", headers=HERE, data={"name": "admin", "password": PASSWORD})
+    other = anonymous.post("/login", headers=HERE, data={"name": "ada", "password": PASSWORD})
+
+    assert (locked.status_code, other.status_code) == (429, 303)
+    assert 0 < int(locked.headers["retry-after"]) <= 60
+
+
+@pytest.mark.parametrize("by_link", [True, False])
+def test_a_login_has_a_new_secret_and_ends_the_one_before(
+    anonymous: TestClient, session: Session, *, by_link: bool
+) -> None:
+    """Whatever cookie a browser came with is worth nothing afterwards, and no cookie is taken over."""
+    anonymous.cookies.set(COOKIE, "a secret that somebody else chose")
+    set_password(session)
+    secrets = []
+
+    for _ in range(2):
+        path, data = (make_link(session), {}) if by_link else ("/login", {"name": "admin", "password": PASSWORD})
+        cookie = SimpleCookie(anonymous.post(path, headers=HERE, data=data).headers["set-cookie"])
+        secrets.append(cookie[COOKIE].value)
+        anonymous.cookies.clear()
+        anonymous.cookies.set(COOKIE, secrets[-1])
+
+    assert len({"a secret that somebody else chose", *secrets}) == 3
+    assert anonymous.get("/api/v1/runs").status_code == 200
+    anonymous.cookies.clear()
+    anonymous.cookies.set(COOKIE, secrets[0])
+    assert anonymous.get("/api/v1/runs").status_code == 401
 
 
 def test_logging_out_ends_the_session(client: TestClient) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlmodel import Session
 
 from app.domain import accounts
+from app.domain.model_dangers import dangers_of, fingerprint_of
 from app.domain.models import ModelState, Role
 from app.domain.registry import list_models
 from tests.factories import make_model, make_run
@@ -51,10 +52,10 @@ def test_a_folder_is_registered(client: Any, session: Session, tmp_path: Path) -
 
 def test_a_model_that_is_being_prepared_is_watched(client: Any, session: Session, tmp_path: Path) -> None:
     """The list asks for itself again until nothing is being prepared."""
-    make_model_folder(tmp_path / "internlm2", config=INTERNLM2)
+    folder = make_model_folder(tmp_path / "internlm2", config=INTERNLM2)
     make_model(session)
     still = soup_of(client.get("/models")).select_one("#models-list")
-    client.post("/models", data={"source": str(tmp_path / "internlm2")})
+    client.post("/models", data={"source": str(folder), "approve": fingerprint_of(dangers_of(folder))})
 
     watching = soup_of(client.get("/models", headers=HTMX))
 

@@ -20,7 +20,10 @@ from tests.factories import make_recipe_data, make_run
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # written a second time, on purpose
-PUBLIC = {"/login", "/login/{code}", "/language", "/healthz", "/readyz", "/static"}
+PUBLIC = {
+    *("/login", "/login/{code}", "/login/oidc", "/login/oidc/callback"),
+    *("/language", "/healthz", "/readyz", "/static"),
+}
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -330,9 +333,24 @@ def test_the_written_list_is_short() -> None:
         [
             *(
                 [path, "viewer"]
-                for path in ("/logout", "/answers", "/compare/blind", "/api/v1/answers", "/api/v1/votes")
+                for path in (
+                    "/logout",
+                    "/answers",
+                    "/compare/blind",
+                    "/api/v1/answers",
+                    "/api/v1/votes",
+                    "/account",
+                    "/api/v1/account",
+                    "/api/v1/tokens",
+                )
             ),
-            *([path, "admin"] for path in ("/models", "/api/v1/models", "/verdicts", "/api/v1/verdicts")),
+            *([path, "admin"] for path in ("/users", "/api/v1/users")),
+            *([path, "admin"] for path in ("/models", "/api/v1/models", "/api/v1/imports")),
+            *([path, "admin"] for path in ("/verdicts", "/api/v1/verdicts")),
+            *([path, "admin"] for path in ("/webhooks", "/api/v1/webhooks")),
             ["/", "runner"],
         ]
     )
+    assert [path for path, role in security.READ_ROLES_BELOW if role is Role.ADMIN] == [
+        "/users", "/api/v1/users", "/audit", "/api/v1/audit", "/webhooks", "/api/v1/webhooks",
+    ]  # fmt: skip

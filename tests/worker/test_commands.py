@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from app.confinement import Reach
 from worker import commands
+from worker.children import Place
 from worker.commands import run_command
 from worker.leases import Renewal
 
@@ -29,6 +31,11 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "RETRY_SECONDS", 0)
 
 
+def place_in(folder: Path) -> Place:
+    """Return where a command works."""
+    return Place(folder, folder / "log", Reach(writes=(str(folder),)))
+
+
 def test_what_a_command_wrote_last_is_stored_when_the_database_is_back(home: Path) -> None:
     """It is looked at again, and the command has not failed."""
     tries = []
@@ -38,7 +45,7 @@ def test_what_a_command_wrote_last_is_stored_when_the_database_is_back(home: Pat
         if len(tries) < 3:
             raise OperationalError("SELECT", {}, Exception("away"))
 
-    outcome = run_command(["ask"], cwd=home, log_file=home / "log", renew=lambda: True, look=look)
+    outcome = run_command(["ask"], place=place_in(home), renew=lambda: True, look=look)
 
     assert (len(tries), outcome.exit_code, outcome.was_interrupted) == (3, 0, False)
 
@@ -50,4 +57,4 @@ def test_a_database_that_stays_away_is_given_up(home: Path, monkeypatch: pytest.
     def look() -> None:
         raise OperationalError("SELECT", {}, Exception("away"))
 
-    assert run_command(["ask"], cwd=home, log_file=home / "log", renew=lambda: True, look=look).exit_code == 0
+    assert run_command(["ask"], place=place_in(home), renew=lambda: True, look=look).exit_code == 0

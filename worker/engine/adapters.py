@@ -7,8 +7,10 @@ the config that trained them are enough.
 """
 
 import shutil
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from app.domain.disk import MANIFEST
+from worker.engine.failures import UnsafeCheckpointError
 from worker.engine.folders import folder_aside, write_manifest
 
 PREFIX, ADAPTER_NAME = "llm.", ".default."
@@ -28,10 +31,21 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Read a checkpoint's tensors, mapped from the file rather than copied.
 
     Raises:
-        pickle.UnpicklingError: the file holds anything but tensors and plain values.
+        UnsafeCheckpointError: the file holds anything but tensors and plain values; nothing of it was run.
     """
-    loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    try:
+        loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except UnpicklingError as error:
+        raise UnsafeCheckpointError(f"unsafe checkpoint {path.name}: {_first_line(error)}") from error
+    except RuntimeError as error:
+        if "legacy .tar format" not in str(error):
+            raise
+        raise UnsafeCheckpointError(f"unsafe checkpoint {path.name}: {_first_line(error)}") from error
     return loaded
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
 
 
 def adapter_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,9 +12,11 @@ import os
 import sys
 import types
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+POOL_LOOK_SECONDS = 0.05  # between two looks at whether every process that maps rows still lives
 IMAGE_PACKAGES = {
     "torchvision": ("torchvision", "torchvision.transforms", "torchvision.transforms.functional"),
     "skimage": ("skimage", "skimage.io"),
@@ -29,6 +31,7 @@ def stay_local(model: str) -> None:
 
 def make_compatible(*, with_bitsandbytes: bool) -> None:
     """Apply every remedy; the process is meant to do nothing but one xtuner job."""
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # over xtuner's own `weights_only=False`
     if not with_bitsandbytes:
         _hide_bitsandbytes()
     _stand_in_for_image_packages()
@@ -42,6 +45,7 @@ def patch_xtuner() -> None:
     _forbid_remote_code()
     _add_beginning_only_where_the_tokenizer_does()
     _keep_the_rendered_config()
+    _map_rows_without_sockets()
 
 
 def _hide_bitsandbytes() -> None:
@@ -144,3 +148,31 @@ def _keep_the_rendered_config() -> None:
     from mmengine.runner import Runner
 
     Runner.dump_config = lambda _: None
+
+
+def _map_rows_without_sockets() -> None:
+    """
+    Let datasets map rows in several processes where none may open a socket.
+
+    Its own way is a server process behind a unix socket; the pool's pipes carry the same. A process that dies in
+    the middle is noticed as before.
+    """
+    from datasets import arrow_dataset
+
+    arrow_dataset.iflatmap_unordered = _flat_map
+
+
+def _flat_map(pool: Any, func: Any, *, kwargs_iterable: Any) -> Iterator[Any]:  # noqa: ANN401 - the pool's own types
+    working = {worker.pid for worker in pool._pool}  # noqa: SLF001 - the pool has no public name for it
+    waiting = [pool.apply_async(_all_of, (func, kwargs)) for kwargs in kwargs_iterable]
+    while waiting:
+        waiting[0].wait(POOL_LOOK_SECONDS)
+        if {worker.pid for worker in pool._pool} != working:  # noqa: SLF001
+            raise RuntimeError("A process that mapped rows has died.")
+        done, waiting = [each for each in waiting if each.ready()], [each for each in waiting if not each.ready()]
+        for each in done:
+            yield from each.get()
+
+
+def _all_of(func: Any, kwargs: dict[str, Any]) -> list[Any]:  # noqa: ANN401 - datasets' own types
+    return list(func(**kwargs))

@@ -13,6 +13,7 @@ OUT_OF_MEMORY: Final = "out-of-memory"
 OUT_OF_GPU_MEMORY: Final = "out-of-gpu-memory"
 DISK_FULL: Final = "disk-full"
 BAD_MODEL: Final = "bad-model"
+UNSAFE_CHECKPOINT: Final = "unsafe-checkpoint"
 BAD_DATA: Final = "bad-data"
 LOSS_NOT_FINITE: Final = "loss-not-finite"
 MISSING_PACKAGE: Final = "missing-package"
@@ -25,6 +26,10 @@ class LossNotFiniteError(RuntimeError):
 
 class BadModelError(RuntimeError):
     """The base model cannot be read, or is of a kind that cannot be trained."""
+
+
+class UnsafeCheckpointError(RuntimeError):
+    """A checkpoint holds more than tensors and plain values."""
 
 
 class BadDataError(RuntimeError):
@@ -44,6 +49,8 @@ _SIGNS: Final = (
     ("Column 'length' doesn't exist", BAD_DATA),
     ("Error occurred while generating the dataset", BAD_DATA),
     ("num_samples should be a positive integer", BAD_DATA),
+    ("Weights only load failed", UNSAFE_CHECKPOINT),
+    ("legacy .tar format", UNSAFE_CHECKPOINT),  # torch unpickles all of it, and refuses to with weights only
     ("flash_attn", MISSING_PACKAGE),
     ("bitsandbytes", MISSING_PACKAGE),
     ("pip install", MISSING_PACKAGE),
@@ -83,6 +90,7 @@ def _reason_by_type(error: BaseException) -> str:
         return OUT_OF_GPU_MEMORY
     kinds: tuple[tuple[type[BaseException], str], ...] = (
         (MemoryError, OUT_OF_MEMORY),
+        (UnsafeCheckpointError, UNSAFE_CHECKPOINT),
         (LossNotFiniteError, LOSS_NOT_FINITE),
         (BadModelError, BAD_MODEL),
         (BadDataError, BAD_DATA),

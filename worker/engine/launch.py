@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from app.domain.trainer_events import PhaseBegan, TrainerEnded, TrainingResumed
 from worker.engine.compat import make_compatible, patch_xtuner, stay_local
@@ -77,10 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("adapter", type=Path, help="an adapter folder, or a checkpoint of a full fine-tune")
     merge.add_argument("folder", type=Path)
     merge.set_defaults(run=_merge)
-    ask = commands.add_parser("ask", help="ask checkpoints what they were not asked while they were trained")
-    ask.add_argument("job", type=Path)
-    ask.add_argument("--events", type=Path, required=True, help="the file to append answers to")
-    ask.set_defaults(run=_ask)
+    _add_jobs(commands)
     for name, run, words in (
         ("prepare-small", _prepare_small, "fetch the small model that demos and tests use"),
         ("relay", _relay, "lay an InternLM2 model out as Llama"),
@@ -91,6 +89,17 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("folder", type=Path)
         command.set_defaults(run=run)
     return parser
+
+
+def _add_jobs(commands: Any) -> None:  # noqa: ANN401 - argparse does not name its class
+    """Add what is told by a file all that it is to do."""
+    ask = commands.add_parser("ask", help="ask checkpoints what they were not asked while they were trained")
+    ask.add_argument("job", type=Path)
+    ask.add_argument("--events", type=Path, required=True, help="the file to append answers to")
+    ask.set_defaults(run=_ask)
+    adopt = commands.add_parser("adopt", help="take the adapters out of another xtuner's checkpoints")
+    adopt.add_argument("job", type=Path)
+    adopt.set_defaults(run=_adopt)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -118,7 +127,8 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    stay_local(read_config(options.config).model)
+    if not options.checkpoint.is_dir():  # an adapter is copied; one that was imported has no config of ours
+        stay_local(read_config(options.config).model)
     from worker.engine.convert import convert_checkpoint
 
     convert_checkpoint(options.config, options.checkpoint, options.folder)
@@ -139,6 +149,12 @@ def _ask(options: argparse.Namespace) -> None:
     from worker.engine.ask import Job, ask
 
     ask(Job.model_validate(facts))
+
+
+def _adopt(options: argparse.Namespace) -> None:
+    from worker.engine.foreign import Job, adopt
+
+    adopt(Job.model_validate_json(options.job.read_text("utf-8")))
 
 
 def _prepare_small(options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import SentencePieceExtractor
 
+from app.domain.chat_templates import odd_parts
 from worker.engine.failures import BadModelError
 
 SPACE = "▁"  # how SentencePiece writes a space
@@ -45,12 +46,18 @@ def write_tokenizer(source: Path, folder: Path) -> list[int]:
         eos_token=END,
         unk_token=UNKNOWN,
         pad_token=END,
-        chat_template=settings.get("chat_template", CHAT_TEMPLATE),
+        chat_template=_chat_template(settings),
         clean_up_tokenization_spaces=False,
     )
     tokenizer.save_pretrained(folder)
     end = tokenizer.get_vocab().get(END_OF_TURN)
     return [tokenizer.eos_token_id, *([end] if end is not None else [])]
+
+
+def _chat_template(settings: dict[str, Any]) -> str:
+    """Return the model's own template where it is a plain one; an odd one is not handed on."""
+    own = settings.get("chat_template")
+    return own if isinstance(own, str) and own and not odd_parts(own) else CHAT_TEMPLATE
 
 
 def _read(path: Path) -> dict[str, Any]:

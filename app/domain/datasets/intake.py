@@ -116,7 +116,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         answer = asdict(take_in(source, target))
     except RefusedFileError as error:
-        answer = {"refused": to_data(error.text)}
+        answer = {"refused": to_data(error.text), "is_wrong_kind": error.is_wrong_kind}
     except MemoryError:
         answer = {"refused": to_data(too_much_memory(limits))}
     except OSError as error:

@@ -6,17 +6,17 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import app
 from app.config import settings
+from app.confinement import Reach, command_for
 from app.domain.datasets.intake import Intake, Limits, too_many_bytes, too_much_memory
 from app.domain.datasets.kinds import Container, RowForm
 from app.domain.datasets.refusals import from_data
-from app.domain.errors import FieldError, InvalidError
+from app.domain.errors import FieldError, InvalidError, UnsupportedTypeError
 from app.domain.messages import Message, message
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ def read_apart(source: Path, target: Path) -> Intake:
 
     Raises:
         InvalidError: at `file`, with the line or row where it cannot be used; `target` is then worth nothing.
+        UnsupportedTypeError: it is something else than rows: a program, a checkpoint, a picture.
     """
     limits = limits_of_now(target.parent)
     process = _start(source, target, limits)
@@ -46,6 +47,8 @@ def read_apart(source: Path, target: Path) -> Intake:
     if process.returncode != 0:
         raise _refused(_end_of(process.returncode, limits, complaints))
     answer: dict[str, Any] = json.loads(output)
+    if answer.get("is_wrong_kind"):
+        raise UnsupportedTypeError(from_data(answer["refused"]))
     if "refused" in answer:
         raise _refused(from_data(answer["refused"]))
     return Intake(**answer | {"form": RowForm(answer["form"]), "container": Container(answer["container"])})
@@ -64,8 +67,9 @@ def limits_of_now(folder: Path) -> Limits:
 def _start(source: Path, target: Path, limits: Limits) -> subprocess.Popen[bytes]:
     module = "app.domain.datasets.intake"
     arguments = [str(source), str(target), json.dumps(asdict(limits)), str(os.getpid())]
+    reach = Reach(reads=(str(source),), writes=(str(target.parent),))
     return subprocess.Popen(  # noqa: S603 - an argument list of our own making, no shell
-        [sys.executable, "-P", "-m", module, *arguments],
+        command_for(module, arguments, reach=reach, demand=settings().confine),
         cwd=target.parent,
         env=_environment(),
         stdin=subprocess.DEVNULL,

@@ -31,6 +31,7 @@ ARCHIVES = {
 }
 TAR_PLACE, TAR = 257, b"ustar"
 OFFICE = (b"[Content_Types].xml", b"mimetype", b"xl/", b"word/")  # first names in a workbook's zip archive
+CHECKPOINT = (b"/data.pkl", b"archive/data.pkl", b"/.format_version", b"/version")  # first names that torch writes
 OTHERS = {
     b"%PDF": "PDF",
     b"\x89PNG": "PNG",
@@ -39,6 +40,8 @@ OTHERS = {
     b"SQLite format 3": "SQLite",
     b"ARROW1": "Arrow",
     b"GGUF": "GGUF",
+    b"\x80\x00": "pickle",
+    b"\x80\x01": "pickle",
     b"\x80\x02": "pickle",
     b"\x80\x03": "pickle",
     b"\x80\x04": "pickle",
@@ -99,14 +102,20 @@ def _json_or_lines(first: bytes, second: bytes) -> Container:
 def _refuse_other_formats(head: bytes) -> None:
     for sign, name in ARCHIVES.items():
         if head.startswith(sign):
+            if name == "zip" and any(word in head for word in CHECKPOINT):
+                raise _other_kind("PyTorch")
             is_office = name == "zip" and any(word in head for word in OFFICE)
             raise RefusedFileError(_workbook() if is_office else _archive(name))
     if head[TAR_PLACE:].startswith(TAR):
         raise RefusedFileError(_archive("tar"))
     for sign, name in OTHERS.items():
         if head.startswith(sign):
-            raise RefusedFileError(message("This is a file of the kind {kind}. {wanted}",
-                                           kind=name, wanted=message(WANTED)))  # fmt: skip
+            raise _other_kind(name)
+
+
+def _other_kind(name: str) -> RefusedFileError:
+    text = message("This is a file of the kind {kind}. {wanted}", kind=name, wanted=message(WANTED))
+    return RefusedFileError(text, is_wrong_kind=True)
 
 
 def _archive(name: str) -> Message:
@@ -141,7 +150,8 @@ def _not_rows(text: str) -> RefusedFileError:
             message(
                 "This is the text of a program, and nothing is run here. Upload the data itself. {wanted}",
                 wanted=wanted,
-            )
+            ),
+            is_wrong_kind=True,
         )
     return at_line(
         1,

@@ -19,10 +19,16 @@ class RefusedRowError(Exception):
 class RefusedFileError(Exception):
     """A file cannot be used."""
 
-    def __init__(self, text: Message) -> None:
-        """Keep the sentence to show."""
+    def __init__(self, text: Message, *, is_wrong_kind: bool = False) -> None:
+        """
+        Keep the sentence to show.
+
+        Args:
+            is_wrong_kind: it holds no rows that are written wrongly, but is something else: a program, a picture.
+        """
         super().__init__(str(text))
         self.text = text
+        self.is_wrong_kind = is_wrong_kind
 
 
 def at_line(line: int, problem: Message) -> RefusedFileError:

@@ -15,6 +15,7 @@ from sqlalchemy import event
 from sqlmodel import Session, col, func, select
 
 from app.config import settings
+from app.domain import audit
 from app.domain.datasets.incoming import ROWS, incoming_folder
 from app.domain.datasets.intake import Intake
 from app.domain.datasets.isolation import read_apart
@@ -55,9 +56,15 @@ def dataset_file(sha256: str) -> Path:
 
 
 def list_datasets(
-    session: Session, *, query: str = "", name: str = "", offset: int = 0, limit: int = 25
+    session: Session, *, query: str = "", name: str = "", before_id: int | None = None, offset: int = 0, limit: int = 25
 ) -> DatasetPage:
-    """Return a page of sets whose name holds the words of `query`, or is exactly `name`."""
+    """
+    Return a page of sets whose name holds the words of `query`, or is exactly `name`.
+
+    Args:
+        before_id: the page begins behind this version; the total is of all that fit.
+    """
+    query, name = query.replace("\x00", " "), name.replace("\x00", " ")  # Postgres knows no NUL
     newest = select(func.max(Dataset.id)).group_by(col(Dataset.name))
     for word in query.split():
         newest = newest.where(col(Dataset.name).icontains(word, autoescape=True))
@@ -65,6 +72,8 @@ def list_datasets(
         newest = newest.where(Dataset.name == name)
     found = select(Dataset).where(col(Dataset.id).in_(newest))
     total = session.exec(select(func.count()).select_from(found.subquery())).one()
+    if before_id is not None:
+        found = found.where(col(Dataset.id) < before_id)
     page = session.exec(found.order_by(col(Dataset.id).desc()).offset(offset).limit(limit)).all()
     return DatasetPage(page, total)
 
@@ -179,6 +188,7 @@ def keep_version(session: Session, *, name: str, intake: Intake, rows: Path, sou
     )
     session.add(dataset)
     session.flush()  # the answer names its id
+    audit.note("dataset", dataset.id, name=name, rows=intake.rows)
     return StoredVersion(dataset, is_new=True)
 
 
@@ -217,6 +227,7 @@ def delete_dataset(session: Session, dataset_id: int) -> None:
     """
     take_turns(session)
     dataset = get_dataset(session, dataset_id)
+    audit.note("dataset", dataset_id, name=dataset.name)
     runs = used_by(session, dataset)
     if runs:
         raise ConflictError(

@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -22,6 +21,7 @@ from pathlib import Path
 from signal import SIGXCPU
 
 from app.config import settings
+from app.confinement import Reach, command_for
 from app.domain.datasets.intake import Limits
 from app.domain.datasets.isolation import PASSED_ON, SOURCE_ROOT
 from app.domain.errors import ForbiddenError, TooLargeError, UnavailableError
@@ -220,10 +220,12 @@ def run_child(path: Path, target: Path, *options: str, told: bytes = b"") -> byt
         file_bytes=settings().largest_upload_bytes,
         seconds=settings().intake_seconds,
     )
+    reach = Reach(reads=(str(path),), writes=(str(target.parent), str(index_path(path).parent)))
     given = ("--limits", json.dumps(asdict(limits)), "--parent", str(os.getpid()))
+    arguments = [str(path), str(target), *options, *given]
     try:
         done = subprocess.run(  # noqa: S603 - an argument list of our own making, no shell
-            [sys.executable, "-P", "-m", "app.domain.findings", str(path), str(target), *options, *given],
+            command_for("app.domain.findings", arguments, reach=reach, demand=settings().confine),
             cwd=target.parent,
             env=_environment(),
             input=told,

@@ -1,5 +1,6 @@
 """The child that reads an upload: what it may take, what it knows, and how its end is told."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,8 @@ def put_reader(root: Path, text: str) -> None:
     package = root / "app" / "domain" / "datasets"
     package.mkdir(parents=True)
     (package / "intake.py").write_text(text)
+    for name in ("__init__", "confined", "confinement", "kernel_rules"):
+        shutil.copy(isolation.SOURCE_ROOT / "app" / f"{name}.py", root / "app")
 
 
 def test_the_reader_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

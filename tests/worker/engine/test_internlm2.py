@@ -25,7 +25,9 @@ def test_the_tutorial_s_recipe_goes_through_it_all(start: Start, home: Path, int
     recipe["training"] |= TRAINING
     recipe["checkpoints"] |= {"every": 2, "max_new_tokens": 4}
     with TemperClient((home / "url").read_text(), (home / "token").read_text()) as client:
-        client.add_model(name=recipe["model"], source=str(internlm2[0]), template="internlm2_chat")
+        source = str(internlm2[0])
+        approve = client.review_model(source)["sha256"]
+        client.add_model(name=recipe["model"], source=source, template="internlm2_chat", approve=approve)
         wait_until(lambda: state_of(client, recipe["model"]) != "preparing", "it is not laid out", seconds=120)
 
         run = client.wait(client.create_run(recipe)["id"])

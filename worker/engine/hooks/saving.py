@@ -50,6 +50,7 @@ class SaveHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Add what the run needs to go on, and remember the unfinished accumulation."""
+        checkpoint["meta"].pop("config", None)  # mmengine would run it, to compare it
         checkpoint.update(load_checkpoint(state_file(Path(runner.work_dir), resumption.iteration)))
         self._gradients = checkpoint.get("gradients", {})
 
