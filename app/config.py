@@ -69,8 +69,8 @@ class Settings(BaseSettings):
     # What one may ask for at a time
     requests_per_user: int = Field(default=100, ge=1)
     """Requests of one user that are answered at the same time; the next is answered 429. A browser opens six."""
-    streams_per_user: int = Field(default=20, ge=1)
-    """Live pages and streams of events that one user may have open."""
+    streams_per_user: int = Field(default=100, ge=1)
+    """Live pages and streams of events that one user may have open; the next is answered 429. A page takes one."""
     streams_in_all: int = Field(default=500, ge=1)
     """The same of all users together: each is one connection, and a look at the database whenever a run goes on."""
     queued_runs: int = Field(default=1_000, ge=1)

@@ -54,12 +54,18 @@ def collecting() -> Iterator[list[QueueMessage]]:
 
 
 def send(messages: Sequence[QueueMessage]) -> None:
-    """Send messages now. A broker that is down is logged, not raised: the reconciler sends them later."""
-    for message in messages:
+    """
+    Send messages now. A broker that is down is logged, not raised: the reconciler sends them later.
+
+    It is waited for once: what comes after the message that it did not take is left to the reconciler too.
+    """
+    for number, message in enumerate(messages):
         try:
             sender().send_task(message.task, kwargs=message.ids)
         except OperationalError as error:
-            log.warning("the queue does not answer, %s waits for the reconciler: %s", message.task, error)
+            left = ", ".join(message.task for message in messages[number:])
+            log.warning("the queue does not answer, %s waits for the reconciler: %s", left, error)
+            return
 
 
 def is_open() -> bool:

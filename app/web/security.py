@@ -87,18 +87,30 @@ class _Hardened:
     """What sends an answer on as it comes, its request entered in the audit log and its head hardened."""
 
     def __init__(self, send: Send, request: Request, trail: Trail) -> None:
-        self.send, self.request, self.trail, self.has_begun = send, request, trail, False
+        self.send, self.request, self.trail = send, request, trail
+        self.has_begun, self.is_down = False, False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.has_begun = True
-            if self.request.method not in SAFE_METHODS or self.trail.is_noted:
-                await run_in_threadpool(audit_trail.enter, self.request, self.trail, message["status"])
-            headers = MutableHeaders(scope=message)
-            harden(headers)
-            if getattr(self.request.state, "is_login_renewed", False):
-                send_again(self.request, headers)
+            await self._begin(message)
         await self.send(message)
+        if self.is_down and message["type"] == "http.response.body" and not message.get("more_body", False):
+            await self._enter(HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def _begin(self, message: Message) -> None:
+        self.has_begun = True
+        # What does not answer may be the database: whoever has waited for it once does not wait for the entry too.
+        self.is_down = message["status"] == HTTPStatus.SERVICE_UNAVAILABLE
+        if not self.is_down:
+            await self._enter(message["status"])
+        headers = MutableHeaders(scope=message)
+        harden(headers)
+        if getattr(self.request.state, "is_login_renewed", False):
+            send_again(self.request, headers)
+
+    async def _enter(self, status: int) -> None:
+        if self.request.method not in SAFE_METHODS or self.trail.is_noted:
+            await run_in_threadpool(audit_trail.enter, self.request, self.trail, status)
 
 
 class Door:

@@ -2,6 +2,7 @@
 
 import pytest
 import redis
+from kombu.exceptions import OperationalError
 from sqlmodel import Session
 
 from app.domain import db, queue
@@ -61,6 +62,24 @@ def test_a_broker_that_is_down_does_not_fail_the_request(
 
     assert session.get(Run, run_id) is not None
     assert "waits for the reconciler" in caplog.text
+
+
+def test_a_broker_that_is_down_is_waited_for_once(
+    session: Session, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who changes much does not wait for each message: what the broker did not take first is all left for later."""
+    tried = []
+
+    def find_nobody(task: str, **_: object) -> None:
+        tried.append(task)
+        raise OperationalError
+
+    monkeypatch.setattr(queue.sender(), "send_task", find_nobody)
+
+    queue.send([queue.QueueMessage("runs.train", {"run_id": 7}), queue.QueueMessage("webhooks.deliver")])
+
+    assert tried == ["runs.train"]
+    assert "runs.train, webhooks.deliver waits for the reconciler" in caplog.text
 
 
 def test_enqueueing_outside_a_unit_of_work_is_a_mistake() -> None:

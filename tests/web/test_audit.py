@@ -12,14 +12,18 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from sqlmodel import Session, col, select
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from app.domain import accounts, audit
 from app.domain.audit_models import AuditEntry, Means, Outcome
 from app.domain.models import Role
 from app.main import create_app
+from app.web import audit_trail
 from app.web.audit_trail import STRANGERS_A_MINUTE, UNCHANGING, Allowance, action_of
 from app.web.callers import SAFE_METHODS
 from app.web.deps import write_session
+from app.web.security import Door
 from tests.factories import make_recipe_data, make_run
 
 HERE = {"Sec-Fetch-Site": "same-origin"}
@@ -235,6 +239,28 @@ def test_a_database_that_does_not_take_an_entry_is_told_in_the_log(
 def rows(reply: Any) -> list[str]:
     """Return the actions of the entries that a page shows."""
     return [each.text for each in BeautifulSoup(reply.text, "html.parser").select("#audit-entries tbody code")]
+
+
+def test_who_waited_for_the_database_does_not_wait_for_the_entry_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that says that the database does not answer is out before its entry is tried; any other is after."""
+    order: list[str] = []
+    monkeypatch.setattr(audit_trail, "enter", lambda *_: order.append("entry"))
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response("so", status_code=int(scope["path"][-3:]))(scope, receive, send)
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            order.append(message["type"])
+            await send(message)
+
+        await Door(answer)(scope, receive, told)
+
+    for status in (503, 400):
+        TestClient(watched, base_url="http://localhost").post(f"/static/{status}", headers=HERE)
+
+    head, body = "http.response.start", "http.response.body"
+    assert order == [head, body, "entry", "entry", head, body]
 
 
 def test_the_page_is_searched(client: TestClient, session: Session) -> None:
