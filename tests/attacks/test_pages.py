@@ -61,7 +61,7 @@ PAGES = (
         "/compare?runs={run}&diff=base&lines=all",
         "/compare/blind?runs={run}",
     ),
-    *("/runs/{run}/card.html", "/sweeps", "/sweeps/new", "/datasets", "/datasets/{set}", "/models", "/verdicts"),
+    *("/sweeps", "/sweeps/new", "/datasets", "/datasets/{set}", "/models", "/verdicts"),
     *("/patterns", "/login", "/nothing", "/login/%3Cscript%3E"),
 )
 
@@ -73,11 +73,30 @@ def test_no_page_carries_script_of_its_own(client: TestClient, story: dict[str, 
 
     assert reply.status_code in {200, 303, 404, 410}, reply.status_code
     page = BeautifulSoup(reply.text, "html.parser")
-    programs = [tag for tag in page.find_all(["script"]) if tag.get("type") != "application/json"]
-    assert [tag for tag in programs if not str(tag.get("src", "")).startswith("/static/")] == []
+    assert [tag for tag in programs(page) if not str(tag.get("src", "")).startswith("/static/")] == []
     assert page.find_all(["style", "base", "iframe", "object", "embed"]) == []
     for tag in page.find_all(True):
         check_attributes(tag)
+
+
+def test_a_card_carries_nothing_that_runs(client: TestClient, story: dict[str, int]) -> None:
+    """12: It is opened from a disk too, so its style is inside; its own policy lets nothing else in."""
+    reply = client.get("/runs/{run}/card.html".format(**story))
+
+    page = BeautifulSoup(reply.text, "html.parser")
+    assert programs(page) == page.find_all(["base", "iframe", "object", "embed"]) == []
+    policy = page.select_one("meta[http-equiv=Content-Security-Policy]")
+    assert policy is not None
+    assert str(policy["content"]).startswith("default-src 'none'; style-src 'unsafe-inline'")
+    assert "script-src" not in policy["content"]
+    assert reply.headers["Content-Disposition"].startswith("attachment")
+    for tag in page.find_all(True):
+        check_attributes(tag)
+
+
+def programs(page: BeautifulSoup) -> list[Any]:
+    """Return the elements that a browser would run."""
+    return [tag for tag in page.find_all("script") if tag.get("type") != "application/json"]
 
 
 def check_attributes(tag: Any) -> None:

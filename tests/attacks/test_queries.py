@@ -25,7 +25,7 @@ SQL = (
     "x\x00",
 )
 SLOW = ("%" * 200, "_%" * 100, "a" * 200, "(a+)+$" * 30, "*" * 200, '"' * 200, "NEAR(" * 40, "\u0301" * 200)
-MOST_SECONDS = 2.0  # aimed at 0.2 on a quiet machine; what this finds takes minutes
+MOST_SECONDS = 60.0  # no measurement: a tenth of a second is usual, and what this finds takes minutes or for ever
 
 
 @pytest.mark.parametrize("number", NO_IDS)
