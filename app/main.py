@@ -1,5 +1,6 @@
 """Build the web application: middleware, routers and handlers. Assembles only."""
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -25,6 +26,7 @@ from app.web import (
     datasets,
     errors,
     i18n,
+    kept_files,
     login,
     model_reviews,
     models,
@@ -45,6 +47,7 @@ from app.web import (
     verdicts,
     webhooks,
 )
+from app.web.render import compile_templates
 
 ROUTERS = (
     api.router,
@@ -76,7 +79,6 @@ ROUTERS = (
     webhooks.router,
     patterns.router,
 )
-YEAR_SECONDS = 365 * 24 * 3600
 UNCOMPRESSED = (
     *DEFAULT_EXCLUDED_CONTENT_TYPES,
     "application/octet-stream",
@@ -85,13 +87,12 @@ UNCOMPRESSED = (
 
 
 class VersionedFiles(StaticFiles):
-    """Static files; an address with a content hash never changes its content."""
+    """What `kept_files` leaves over, such as parts of files."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Let browsers keep hashed files for good, and ask again for others."""
         reply = await super().get_response(path, scope)
-        is_versioned = b"v=" in scope["query_string"]
-        reply.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable" if is_versioned else "no-cache"
+        reply.headers["Cache-Control"] = kept_files.cache_control(is_versioned=b"v=" in scope["query_string"])
         return reply
 
 
@@ -99,8 +100,15 @@ class VersionedFiles(StaticFiles):
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     """Say what is open that should not be; close the database's connections with the server."""
     queue.warn_if_open()
+    threading.Thread(target=_warm_up, daemon=True, name="warm-up").start()
     yield
     db.engine().dispose()
+
+
+def _warm_up() -> None:
+    """Make what the first request of each kind would wait for: templates, and the description of the API."""
+    compile_templates()
+    api.methods()
 
 
 def create_app() -> FastAPI:

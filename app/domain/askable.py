@@ -42,8 +42,13 @@ class Askable:
         return found
 
 
-def read_askable(session: Session, runs: Sequence[Run]) -> dict[int, Askable]:
-    """Read what of each run can be asked, by its id, in three statements however many there are."""
+def read_askable(session: Session, runs: Sequence[Run], *, anew: bool = False) -> dict[int, Askable]:
+    """
+    Read what of each run can be asked, by its id, in three statements however many there are.
+
+    Args:
+        anew: read checkpoints again that the session has already: a worker may have changed them since.
+    """
     run_ids = [id_of(run) for run in runs]
     probes: dict[int, list[RunProbe]] = defaultdict(list)
     of_runs = col(RunProbe.run_id).in_(run_ids)
@@ -56,7 +61,8 @@ def read_askable(session: Session, runs: Sequence[Run]) -> dict[int, Askable]:
         given[checkpoint_id].add(probe_id)
     statement = select(Checkpoint).where(of_runs, col(Checkpoint.deleted_at).is_(None))
     rows: dict[int, list[Checkpoint]] = defaultdict(list)
-    for row in session.exec(statement.order_by(col(Checkpoint.iteration)).execution_options(populate_existing=True)):
+    statement = statement.order_by(col(Checkpoint.iteration)).execution_options(populate_existing=anew)
+    for row in session.exec(statement):
         rows[row.run_id].append(row)
     return {
         run_id: Askable(probes[run_id], _that_answer(run, rows[run_id], given), given)
@@ -76,7 +82,7 @@ def _that_answer(run: Run, rows: Sequence[Checkpoint], given: Mapping[int, set[i
 
 def unanswered(session: Session, run: Run) -> list[Unanswered]:
     """Return what is left to ask of one run, by iteration."""
-    return read_askable(session, [run])[id_of(run)].unanswered
+    return read_askable(session, [run], anew=True)[id_of(run)].unanswered
 
 
 def probes_of(session: Session, run_id: int) -> Sequence[RunProbe]:

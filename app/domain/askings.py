@@ -108,7 +108,7 @@ def check_askable(session: Session, run: Run) -> None:
                 state=run.state,
             )
         )
-    if problem := problem_of(run, read_askable(session, [run])[id_of(run)]):
+    if problem := problem_of(run, read_askable(session, [run], anew=True)[id_of(run)]):
         raise ConflictError(problem)
 
 

@@ -10,6 +10,7 @@ Does not cover: what is neither in the database nor in a noted file, nor a time 
 
 import hashlib
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,6 +35,8 @@ DataVersion = tuple[int, int | str]
 _openings = count()
 READING = ("SELECT", "WITH")
 NOT_READ = ("BEGIN", "COMMIT", "ROLLBACK")
+DIGEST_BYTES = 16
+MOST_DIGESTS = 5_000
 
 
 # ── Whether anything has changed ───────────────────────────────────────────
@@ -114,26 +117,66 @@ class Reads:
 
     def seal(self, session: Session) -> None:
         """Remember what the statements return, in the session whose snapshot they were made in."""
-        self.digest = self._rows(session) if self.is_plain else b""
+        self.digest = self._rows(session, None) if self.is_plain else b""
 
     def files_hold(self) -> bool:
         """Whether the files are as they were."""
         return all(_state_of(path) == state for path, state in self.files.items())
 
-    def hold(self, session: Session) -> bool:
-        """Whether the statements return what they did."""
-        return self._rows(session) == self.digest
+    def hold(self, session: Session, version: DataVersion) -> bool:
+        """
+        Whether the statements return what they did.
 
-    def _rows(self, session: Session) -> bytes:
-        digest = hashlib.blake2b(digest_size=16)
+        Args:
+            version: the database's, asked before the session began. What another page repeated since then, such as
+                the one of another role, is not repeated again.
+        """
+        return self._rows(session, version) == self.digest
+
+    def _rows(self, session: Session, version: DataVersion | None) -> bytes:
+        digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         cursor = session.connection().connection.cursor()
         try:
             for statement, parameters in self.statements:
-                cursor.execute(statement, parameters)
-                digest.update(repr(cursor.fetchall()).encode("utf-8", "surrogatepass"))
+                digest.update(_repeated(cursor, statement, parameters, version=version))
         finally:
             cursor.close()
         return digest.digest()
+
+
+def _repeated(cursor: Any, statement: str, parameters: Any, *, version: DataVersion | None) -> bytes:  # noqa: ANN401 - the driver's own
+    """Return the digest of what a statement returns: remembered, where it was repeated in this version already."""
+    key = statement, repr(parameters)
+    known = _known_digests.get(key)
+    if known is not None and known[0] == version:
+        return known[1]
+    cursor.execute(statement, parameters)
+    rows = repr(cursor.fetchall()).encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(rows, digest_size=DIGEST_BYTES).digest()
+    if version is not None:
+        _known_digests.put(key, (version, digest))
+    return digest
+
+
+class _KnownDigests:
+    """What statements returned in the version that was looked at last; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.digests: OrderedDict[tuple[str, str], tuple[DataVersion, bytes]] = OrderedDict()
+
+    def get(self, key: tuple[str, str]) -> tuple[DataVersion, bytes] | None:
+        return self.digests.get(key)
+
+    def put(self, key: tuple[str, str], known: tuple[DataVersion, bytes]) -> None:
+        with self.lock:
+            self.digests.pop(key, None)
+            self.digests[key] = known
+            if len(self.digests) > MOST_DIGESTS:
+                self.digests.popitem(last=False)
+
+
+_known_digests = _KnownDigests()
 
 
 _noting: ContextVar[Reads | None] = ContextVar("noting", default=None)

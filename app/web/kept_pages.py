@@ -43,7 +43,7 @@ LATE_SECONDS = 10.0  # within its first minute an age is written by the second
 LONGEST_SECONDS = 600.0
 MOST_BYTES = 64 << 20
 MOST_PAGES = 1_000  # the statements that a page was made of take room, too
-MOST_MAKERS = 3  # pages are made by Python alone: more at once only make each other late
+MOST_MAKERS = 1  # pages are made by Python alone: more at once only make each other late, and all else too
 SENT_ALONG = ("content-type", "vary")
 
 _makers = BoundedSemaphore(MOST_MAKERS)
@@ -214,7 +214,7 @@ def _is_true(page: KeptPage) -> bool:
     commits, now, version = own_commits(), time.monotonic(), db.data_version()
     if page.version != version:
         with db.reading_one_state() as session:
-            if not page.reads.hold(session):
+            if not page.reads.hold(session, version):
                 return False
     page.version, page.commits, page.looked_at = version, commits, now
     return True

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 else:
     DataclassInstance = Any
 
+FIRST_COMPILED = ("base.html", "macros/", "runs/", "compare/")
 FILTERS = {
     "age": formats.age,
     "ago": formats.ago,
@@ -64,6 +65,13 @@ def environment() -> Environment:
         workers_line=workers.workers_line,
     )
     return env
+
+
+def compile_templates() -> None:
+    """Compile every template, so that no reader waits for it; those of the pages that are opened first come first."""
+    names = environment().list_templates()
+    for name in sorted(names, key=lambda name: not name.startswith(FIRST_COMPILED)):
+        environment().get_template(name)
 
 
 def is_fragment(request: Request) -> bool:

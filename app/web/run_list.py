@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 from urllib.parse import urlencode
 
-from sqlmodel import Session, col, select
+from sqlalchemy import select as sa_select
+from sqlmodel import Session, col
 
 from app.domain.advice import advise
 from app.domain.mixes import count_rows
 from app.domain.models import Checkpoint, Run, RunState
-from app.domain.progress import Block, answer_times, bar_blocks, seconds_left
+from app.domain.progress import Block, bar_blocks, seconds_left
 from app.domain.recipes import Mix
 from app.domain.run_lists import RunPage, list_runs
 from app.domain.run_search import Hit, find_hits
@@ -60,6 +62,14 @@ class MixFacts:
     identity_rows: int
     general_pairs: int
     general_copies: int
+
+
+class SavedCheckpoint(NamedTuple):
+    """What the list shows of a checkpoint."""
+
+    iteration: int
+    answered_seconds: float | None
+    is_gone: bool
 
 
 @dataclass(frozen=True)
@@ -145,18 +155,19 @@ def _offset(query: ListQuery) -> int:
     return (query.page - 1) * PAGE_SIZE
 
 
-def _checkpoints_of(session: Session, run_ids: Sequence[int]) -> dict[int, list[Checkpoint]]:
-    """Read the checkpoints of all runs of a page in one statement."""
-    statement = select(Checkpoint).where(col(Checkpoint.run_id).in_(run_ids)).order_by(col(Checkpoint.iteration))
-    found: dict[int, list[Checkpoint]] = {}
-    for checkpoint in session.exec(statement):
-        found.setdefault(checkpoint.run_id, []).append(checkpoint)
+def _checkpoints_of(session: Session, run_ids: Sequence[int]) -> dict[int, list[SavedCheckpoint]]:
+    """Read what the list shows of the checkpoints of all its runs: hundreds of them, so no whole rows."""
+    columns = map(col, (Checkpoint.run_id, Checkpoint.iteration, Checkpoint.answered_seconds, Checkpoint.deleted_at))
+    statement = sa_select(*columns).where(col(Checkpoint.run_id).in_(run_ids)).order_by(col(Checkpoint.iteration))
+    found: dict[int, list[SavedCheckpoint]] = {}
+    for run_id, iteration, answered_seconds, deleted_at in session.execute(statement):
+        found.setdefault(run_id, []).append(SavedCheckpoint(iteration, answered_seconds, deleted_at is not None))
     return found
 
 
 def _row(
     run: Run,
-    checkpoints: Sequence[Checkpoint],
+    checkpoints: Sequence[SavedCheckpoint],
     judged: Sequence[CheckpointVerdict],
     *,
     waiting: Sequence[int],
@@ -164,12 +175,13 @@ def _row(
 ) -> RunRow:
     recipe = recipe_of(run)
     verdicts = [each.score.verdict for each in judged if each.iteration > 0 and each.score.verdict]
-    gone = {checkpoint.iteration for checkpoint in checkpoints if checkpoint.deleted_at is not None}
+    gone = {checkpoint.iteration for checkpoint in checkpoints if checkpoint.is_gone}
+    answered = [row.answered_seconds for row in checkpoints if row.answered_seconds is not None]
     return RunRow(
         run=run,
         mix=mix_facts(recipe.mix),
         blocks=bar_blocks(run.iteration, run.iterations or recipe.checkpoints.every, recipe.checkpoints.every),
-        seconds_left=seconds_left(run, recipe, answer_times(checkpoints)),
+        seconds_left=seconds_left(run, recipe, answered),
         place=waiting.index(id_of(run)) + 1 if id_of(run) in waiting else None,
         keep=advise(judged, gone=gone).iteration if run.state.is_final else None,
         verdict=verdicts[-1] if verdicts else None,

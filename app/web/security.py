@@ -1,5 +1,5 @@
 """
-The door: who may come in, from where, and what a browser may do with what it gets.
+The door: who may come in, and from where.
 
 One ASGI middleware looks at every request before any route does. What is not on the written
 list below needs a caller; what changes something needs a role and a request of this very site.
@@ -25,12 +25,13 @@ from app.domain.audit import Trail
 from app.domain.errors import AppError, ForbiddenError, UnauthorizedError, UnavailableError
 from app.domain.messages import message
 from app.domain.models import Role
-from app.web import audit_trail, errors, kept_pages
+from app.web import audit_trail, errors, kept_files, kept_pages
 from app.web.addresses import split_address
-from app.web.assets import CDN_ORIGIN
 from app.web.body_limits import BodyLimit, check_size
 from app.web.callers import SAFE_METHODS, STATIC_PREFIX, find_caller, is_known
 from app.web.cookies import cookie_name, send_again
+from app.web.hardening import harden
+from app.web.kept_replies import KeptReplies
 from app.web.slots import Slots
 
 # Everything that answers without a login. Whatever is not here does not.
@@ -73,13 +74,13 @@ READ_ROLES_BELOW = (  # the same, of whole parts of the site
     ("/webhooks", Role.ADMIN),
     ("/api/v1/webhooks", Role.ADMIN),
 )
-HSTS_SECONDS = 365 * 24 * 3600
 
 
 def install(app: FastAPI) -> None:
     """Put the door before every route."""
     app.add_middleware(BodyLimit)
     app.add_middleware(Slots)
+    app.add_middleware(KeptReplies)
     app.add_middleware(Door)
 
 
@@ -131,7 +132,7 @@ class Door:
             refusal = _wrong_host(request)
             if refusal is None:  # most have nothing to look up, and threads are few
                 refusal = _refusal(request) if is_known(request) else await run_in_threadpool(_refusal, request)
-            answer = refusal or kept_pages.at_once(request)
+            answer = refusal or kept_pages.at_once(request) or kept_files.at_once(request)
             if answer is None:
                 await self._pass(request, receive, hardened)
             else:
@@ -278,29 +279,3 @@ def _explain(request: Request, error: AppError) -> Response:
     if is_api(request):
         return api_error(request, error)
     return errors.answer(request, error.status_code, error.message)
-
-
-# ── What a browser may do with an answer ───────────────────────────────────
-
-
-def content_security_policy() -> str:
-    """Return the policy: our own files, the CDN's scripts where it is used, nothing inline, no frame."""
-    scripts = f"'self' {CDN_ORIGIN}" if settings().assets == "cdn" else "'self'"
-    return (
-        f"default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self'; font-src 'self'; "
-        "connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    )
-
-
-def harden(headers: MutableHeaders) -> None:
-    """Add the headers that every answer carries; what a route set itself stays."""
-    headers.setdefault("Content-Security-Policy", content_security_policy())
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("X-Frame-Options", "DENY")
-    headers.setdefault("Referrer-Policy", "same-origin")  # with no-referrer, forms would send `Origin: null`
-    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-    headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
-    if settings().secure_cookies:  # behind TLS: never again without it
-        headers.setdefault("Strict-Transport-Security", f"max-age={HSTS_SECONDS}")
-    headers.setdefault("Cache-Control", "private, no-cache")  # what one reader may see is nobody else's

@@ -27,7 +27,7 @@ GUARDS = [
         "    security.install(app)\n    from starlette.middleware.cors import CORSMiddleware\n"
         '    app.add_middleware(CORSMiddleware, allow_origins=["*"])\n',
     ),
-    Guard(11, "app/web/security.py", "; frame-ancestors 'none'", ""),
+    Guard(11, "app/web/hardening.py", "; frame-ancestors 'none'", ""),
     Guard(12, "app/web/render.py", "autoescape=True", "autoescape=False"),
     Guard(13, "app/web/render.py", "autoescape=True", "autoescape=False"),
     Guard(14, "app/domain/logs.py", '_UNSEEN.sub("", line.rstrip("\\r").rpartition("\\r")[2])', "line"),

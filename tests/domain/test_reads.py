@@ -21,8 +21,9 @@ def names_of_running() -> tuple[list[str], Reads]:
 
 
 def still_hold(reads: Reads) -> bool:
+    version = db.data_version()
     with db.reading_one_state() as session:
-        return reads.hold(session)
+        return reads.hold(session, version)
 
 
 def test_every_commit_of_anybody_is_another_version(session: Session) -> None:
