@@ -106,9 +106,9 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
 
 
 def _warm_up() -> None:
-    """Make what the first request of each kind would wait for: templates, and the description of the API."""
-    compile_templates()
+    """Make what the first request of each kind would wait for."""
     api.methods()
+    compile_templates()
 
 
 def create_app() -> FastAPI:

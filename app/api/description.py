@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute
 
 from app.api.events import run_events
@@ -114,10 +115,13 @@ def _headers(method: str, status: str, operation: dict[str, Any]) -> dict[str, A
     return {name: {"description": HEADERS[name], "schema": TEXT} for name in sorted(names)}
 
 
-def methods_by_path(document: dict[str, Any]) -> list[tuple[re.Pattern[str], frozenset[str]]]:
-    """Return what each path of a description takes; those without a part that varies first, as they win."""
-    paths = sorted(document["paths"], key=lambda path: "{" in path)
-    methods = {path: frozenset(map(str.upper, document["paths"][path])) for path in paths}
+def methods_by_path(routes: Sequence[BaseRoute]) -> list[tuple[re.Pattern[str], frozenset[str]]]:
+    """Return what each path takes that is described; those without a part that varies first, as they win."""
+    methods: dict[str, frozenset[str]] = {}
+    for route in iter_route_contexts(routes):
+        if route.path and route.methods and getattr(route, "include_in_schema", True):
+            methods[route.path] = methods.get(route.path, frozenset()) | frozenset(route.methods)
+    paths = sorted(methods, key=lambda path: "{" in path)
     return [(re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))), methods[path]) for path in paths]
 
 

@@ -5,6 +5,7 @@ A page's context is a frozen dataclass; its fields and properties are the templa
 nothing else is, so a name that is missing fails at once.
 """
 
+import time
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -68,10 +69,16 @@ def environment() -> Environment:
 
 
 def compile_templates() -> None:
-    """Compile every template, so that no reader waits for it; those of the pages that are opened first come first."""
+    """
+    Compile every template, so that no reader waits for it; those of the pages that are opened first come first.
+
+    Rests twice as long as it works: whoever asks for something meanwhile goes first.
+    """
     names = environment().list_templates()
     for name in sorted(names, key=lambda name: not name.startswith(FIRST_COMPILED)):
+        began = time.perf_counter()
         environment().get_template(name)
+        time.sleep(2 * (time.perf_counter() - began))
 
 
 def is_fragment(request: Request) -> bool:
