@@ -21,7 +21,7 @@ install: ## install all that running and testing need into .venv
 
 test: install ## run every test, those in a browser too; ARGS="-k name" chooses
 	@.ci/chromium
-	@$(RUN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(RUN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: install ## break things for real and write what it cost; ROUNDS=50 strikes at as many random moments
 	@$(RUN)/python -m tests.faults.report --rounds $(or $(ROUNDS),50)

@@ -19,6 +19,7 @@ from app.web import (
     askings,
     assets,
     audit,
+    audit_trail,
     blind,
     cards,
     compare,
@@ -97,18 +98,13 @@ class VersionedFiles(StaticFiles):
 
 
 @asynccontextmanager
-async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    """Say what is open that should not be; close the database's connections with the server."""
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Make what the first request would wait for; close the database's connections with the server."""
     queue.warn_if_open()
-    threading.Thread(target=_warm_up, daemon=True, name="warm-up").start()
+    audit_trail.routes_of(app)  # FastAPI builds its routes when somebody looks at them
+    threading.Thread(target=compile_templates, daemon=True, name="templates").start()
     yield
     db.engine().dispose()
-
-
-def _warm_up() -> None:
-    """Make what the first request of each kind would wait for."""
-    api.methods()
-    compile_templates()
 
 
 def create_app() -> FastAPI:

@@ -25,6 +25,7 @@ import pytest
 import redis
 from sqlalchemy import create_engine, text
 from sqlmodel import Session
+from starlette.datastructures import State
 
 from app.config import settings
 from app.domain import accounts, db, presence, queue, reads
@@ -32,12 +33,15 @@ from app.web import kept_pages, known_callers, login
 from tests import databases
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from fastapi.testclient import TestClient
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parents[1]
 WAIT_SECONDS = 10.0
 COOKIE = "temper_session"
+LONGEST_FIRST = ("tests/worker/engine", "tests/test_server", "tests/faults", "tests/e2e")
+"""Else the last process would be alone with one of them."""
 T = TypeVar("T")
 
 
@@ -50,11 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long tests out unless they are asked for."""
+    """Leave the long tests out unless they are asked for, and begin with the files that take longest."""
     if not config.getoption("--long"):
         chosen = [item for item in items if item.get_closest_marker("long") is None]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
         items[:] = chosen
+    items.sort(key=lambda item: not str(item.path.relative_to(ROOT)).startswith(LONGEST_FIRST))
 
 
 # ── Where a test lives ─────────────────────────────────────────────────────
@@ -185,14 +190,27 @@ def enqueued(session: Session) -> list[queue.QueueMessage]:
 # ── Pages ──────────────────────────────────────────────────────────────────
 
 
+@pytest.fixture(scope="session")
+def routed_app() -> "FastAPI":
+    """Build the app once: FastAPI takes a third of a second to build its routes."""
+    from app.main import create_app
+
+    return create_app()
+
+
 @pytest.fixture
-def anonymous(database_url: str, redis_server: "redis.Redis") -> Iterator["TestClient"]:
+def web_app(routed_app: "FastAPI") -> "FastAPI":
+    """Return the app with nothing left in it of an earlier test: new middleware, and an empty state."""
+    routed_app.middleware_stack, routed_app.state = None, State()
+    return routed_app
+
+
+@pytest.fixture
+def anonymous(database_url: str, redis_server: "redis.Redis", web_app: "FastAPI") -> Iterator["TestClient"]:
     """Open the app as a browser that nobody has logged in with."""
     from fastapi.testclient import TestClient
 
-    from app.main import create_app
-
-    with TestClient(create_app(), base_url="http://127.0.0.1", follow_redirects=False) as client:
+    with TestClient(web_app, base_url="http://127.0.0.1", follow_redirects=False) as client:
         yield client
 
 
@@ -221,14 +239,12 @@ def api(anonymous: "TestClient", session: Session) -> "TestClient":
 
 
 @pytest.fixture
-def live_server(database_url: str, redis_server: "redis.Redis") -> Iterator[str]:
+def live_server(database_url: str, redis_server: "redis.Redis", web_app: "FastAPI") -> Iterator[str]:
     """Serve the app on a free port of this machine; yield its URL."""
     import uvicorn
 
-    from app.main import create_app
-
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(), log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(web_app, log_level="warning", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,10 +141,11 @@ def main() -> int:
         said = check_intact(row)
         bad += said != "passes"
         print(f"{row:>3}  {'(all guards in place)':<58} {said}", flush=True)
-    for guard in wanted:
-        said = check(guard)
-        bad += not said.startswith("fails")
-        print(f"{guard.row:>3}  {guard.file + ': ' + _short(guard.text):<58} {said}", flush=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        outcomes = pool.map(check, wanted)
+        for guard, said in zip(wanted, outcomes, strict=True):
+            bad += not said.startswith("fails")
+            print(f"{guard.row:>3}  {guard.file + ': ' + _short(guard.text):<58} {said}", flush=True)
     for row in sorted((set(options.rows) or rows()) - {guard.row for guard in wanted}):
         bad += 1
         print(f"{row:>3}  {'no guard in the table':<58} ERROR", flush=True)

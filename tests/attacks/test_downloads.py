@@ -1,7 +1,6 @@
 """What is asked of a download: absurd ranges, and names that would end a header."""
 
 import re
-import time
 from typing import Any
 
 import pytest
@@ -21,25 +20,27 @@ BROKEN = (
     "文件",
     "a" * 150,
 )
-MOST_SECONDS = 30.0  # no measurement: a tenth of a second is usual
 
 
 @pytest.mark.parametrize(
-    "ranges", [HUGE, PIECES, "-" * 5_000, "9" * 400 + "-", "5-1", "x"], ids=lambda ranges: ranges[:8]
+    ("ranges", "statuses"),
+    [
+        *((many, {200}) for many in (HUGE, PIECES)),
+        *((odd, {200, 400, 416}) for odd in ("-" * 5_000, "9" * 400 + "-", "5-1", "x")),
+    ],
+    ids=lambda each: each[:8] if isinstance(each, str) else "",
 )
-def test_absurd_ranges_cost_nothing(api: Any, session: Session, ranges: str) -> None:
-    """42: Ten thousand ranges, pieces, or what is none are answered whole or refused, at once and by no more bytes."""
+def test_absurd_ranges_cost_nothing(api: Any, session: Session, ranges: str, statuses: set[int]) -> None:
+    """42: Ten thousand ranges are not looked at: all of it comes; what is no range is refused, and by no more bytes."""
     artifact = make_artifact(session)
-    began = time.monotonic()
 
     reply = api.get(
         f"/api/v1/artifacts/{artifact.id}/download?file=adapter_model.safetensors",
         headers={"Range": f"bytes={ranges}"},
     )
 
-    assert reply.status_code in {200, 400, 416}
+    assert reply.status_code in statuses
     assert len(reply.content) <= artifact.files[1]["size_bytes"]
-    assert time.monotonic() - began < MOST_SECONDS
 
 
 @pytest.mark.parametrize("name", BROKEN, ids=lambda name: repr(name)[:12])
