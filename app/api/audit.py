@@ -1,9 +1,12 @@
 """The audit log: every change that somebody asked for, made or refused. Reading it takes an admin."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from pydantic import BeforeValidator
+from pydantic_core import PydanticKnownError
 
 from app.api.types import LARGEST_ID, Limit, Reply
 from app.domain.audit_models import Means, Outcome
@@ -45,6 +48,15 @@ class AuditList(Reply):
     """Give it as `before` to read on; null at the end."""
 
 
+def _written_as_a_date(value: object) -> object:
+    """Refuse a bare number, which pydantic takes for the seconds since 1970."""
+    if isinstance(value, str) and not _DATE.match(value):
+        raise PydanticKnownError("datetime_parsing", {"error": "it must begin with a date, such as 2026-01-31"})
+    return value
+
+
+_DATE = re.compile(r"\s*\d{4}-\d\d-\d\d")
+Moment = Annotated[datetime, BeforeValidator(_written_as_a_date)]
 Text = Annotated[str, Query(max_length=200)]
 
 
@@ -58,8 +70,8 @@ def list_audit_entries(  # noqa: PLR0913 - what can be asked for
     object_kind: Text = "",
     object_id: Text = "",
     outcome: Outcome | None = None,
-    since: Annotated[datetime | None, Query(description="Entries from this moment on.")] = None,
-    until: Annotated[datetime | None, Query(description="Entries of before this moment.")] = None,
+    since: Annotated[Moment | None, Query(description="Entries from this moment on.")] = None,
+    until: Annotated[Moment | None, Query(description="Entries of before this moment.")] = None,
     before: Annotated[int | None, Query(ge=1, le=LARGEST_ID, description="Entries older than this one.")] = None,
     limit: Limit = 50,
 ) -> AuditList:

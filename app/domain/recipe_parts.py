@@ -21,10 +21,13 @@ class RecipePart(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _is_no_truth(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever the field holds
-        """Refuse true and false for a number, which pydantic takes for 1 and 0."""
-        if isinstance(value, bool) and bool not in _kinds_of(cls.model_fields[info.field_name or ""].annotation):
+    def _is_of_its_kind(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - whatever the field holds
+        """Refuse a number for true and false, and the other way round: pydantic takes 1 and 0 for either."""
+        is_switch = bool in _kinds_of(cls.model_fields[info.field_name or ""].annotation)
+        if isinstance(value, bool) and not is_switch:
             raise PydanticKnownError("float_type")
+        if isinstance(value, int | float) and not isinstance(value, bool) and is_switch:
+            raise PydanticKnownError("bool_parsing")
         return value
 
     @field_validator("*")

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -125,8 +126,14 @@ def main() -> int:
         os.environ |= {"TEMPER_HOME": home, "TEMPER_ASSETS": "local", "TEMPER_MIN_FREE_BYTES": "0"}
         os.environ["TEMPER_QUEUED_RUNS"] = "1000000"  # what is asked for is to be taken, however often
         with queue_running(), served() as (url, token):
-            for name, secret in (("with a token", token), ("without one", "")):
-                code, said = fuzz(url, secret, examples=options.examples, phases=options.phases, more=more)
+            ways = {"with a token": token, "without one": ""}
+
+            def ask(secret: str) -> tuple[int, str]:
+                return fuzz(url, secret, examples=options.examples, phases=options.phases, more=more)
+
+            with ThreadPoolExecutor() as both:
+                outcomes = both.map(ask, ways.values())
+            for name, (code, said) in zip(ways, outcomes, strict=True):
                 bad |= code
                 if options.output:
                     options.output.with_name(f"{options.output.stem}-{name.split()[0]}.txt").write_text(said, "utf-8")

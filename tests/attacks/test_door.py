@@ -122,9 +122,9 @@ def test_no_simple_password_lets_in(anonymous: TestClient, session: Session, pas
     assert (before, after) == (422, 422)
 
 
-@pytest.mark.parametrize("password", ["", "x", "admin", "password", "123456789"])
+@pytest.mark.parametrize("password", ["", "x", "admin", "password", "123456789", "kX7!vq2", "password1234"])
 def test_no_simple_password_can_be_set(session: Session, password: str) -> None:
-    """4: Nor can one be set."""
+    """4: Nor can one be set, nor a short one that is no word, nor a long one that is."""
     with pytest.raises(InvalidError):
         accounts.set_password(session, accounts.first_admin(session), password)
 

@@ -71,7 +71,7 @@ def test_nothing_of_the_inside_is_served(client: TestClient, path: str) -> None:
     assert "BaseSettings" not in reply.text
 
 
-@pytest.mark.parametrize("path", ["/healthz/broken", "/api/broken"])
+@pytest.mark.parametrize("path", ["/healthz/broken", "/api/broken", "/broken/page"])
 def test_a_failure_tells_nothing(session: Session, path: str) -> None:
     """48: A failure inside is a 500 without a line of a traceback, with the headers of every answer."""
     app = create_app()

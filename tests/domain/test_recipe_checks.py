@@ -104,6 +104,8 @@ BAD_VALUES: list[tuple[dict[str, Any], str, str]] = [
     ({"stopping": {"checkpoints": 0}}, "stopping.checkpoints", "1 or more"),
     ({"stopping": {"checkpoints": 11}}, "stopping.checkpoints", "10 or less"),
     ({"checkpoints": {"evaluate": "perhaps"}}, "checkpoints.evaluate", "true or false"),
+    ({"checkpoints": {"evaluate": 0}}, "checkpoints.evaluate", "true or false"),
+    ({"stopping": {"at_sweet_spot": 1.0}}, "stopping.at_sweet_spot", "true or false"),
     ({"probes": []}, "probes", "at least one probe"),
     ({"probes": [{"question": "?"}] * 65}, "probes", "64 fit"),
     ({"probes": [{"question": "", "group": "general"}]}, "probes.0.question", "Write something"),

@@ -306,3 +306,12 @@ def test_only_admins_read_it(client: TestClient, session: Session, path: str, ro
 
     assert client.get(path).status_code == 403
     assert '"/audit"' not in client.get("/runs").text
+
+
+@pytest.mark.parametrize("moment", ["0.5", "1700000000", "now"])
+def test_a_moment_begins_with_a_date(api: TestClient, moment: str) -> None:
+    """A bare number is no moment: nobody means 1970 by it."""
+    refused = api.get("/api/v1/audit", params={"until": moment})
+
+    assert (refused.status_code, api.get("/api/v1/audit?until=2026-01-31").status_code) == (422, 200)
+    assert "until" in refused.text
