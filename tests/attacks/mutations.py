@@ -121,6 +121,7 @@ def run_tests(tree: Path, tests: Sequence[str], *, words: str = "") -> "subproce
     chosen = ["-k", words] if words else []
     command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", *chosen, *tests]
     environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {"C_FORCE_ROOT": "1"}  # as root Celery itself refuses to start a worker that takes pickles
     return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
 
 
