@@ -94,8 +94,8 @@ class KeptPages:
     size: int = 0
     makers: dict[Hashable, tuple[Lock, int]] = field(default_factory=dict)
     """A lock for each page that is being made, and how many hold it or wait for it."""
-    without_own: dict[int, int] = field(default_factory=dict)
-    """Users who have nothing of their own to be shown, and the commits of this process when that was asked."""
+    without_own: dict[int, tuple[int, float]] = field(default_factory=dict)
+    """Users who have nothing of their own to be shown, the commits of this process when that was asked, and when."""
 
     def find(self, key: Hashable) -> KeptPage | None:
         """Return a page, and count it as asked for."""
@@ -165,12 +165,13 @@ def kept(
     with pages.making(key):
         page = pages.find(key)  # while this thread waited, another may have made it
         if page is None or not page.is_young() or not _is_true(page):
-            made = _make(request, make, is_personal=is_personal)
+            made = _make(request, make, has_own=has_own, is_personal=is_personal)
             if isinstance(made, Response):
                 return made
             page = made
             page.may_differ = has_own is not None
-        pages.put(key, page)
+        if key == _key(request, live_workers(), is_personal=is_personal):  # else it may name workers of before
+            pages.put(key, page)
         return page.answer(request)
 
 
@@ -179,8 +180,13 @@ def _has_own(request: Request, has_own: Callable[[Session], bool]) -> bool:
     with db.reading() as session:
         found = has_own(session)
     if not found:
-        kept_pages().without_own[user_id] = commits
+        kept_pages().without_own[user_id] = commits, time.monotonic()
     return found
+
+
+def _is_without_own(user_id: int) -> bool:
+    commits, asked_at = kept_pages().without_own.get(user_id, (None, 0.0))
+    return commits == own_commits() and time.monotonic() - asked_at < SLACK_SECONDS
 
 
 def at_once(request: Request) -> Response | None:
@@ -193,7 +199,7 @@ def at_once(request: Request) -> Response | None:
     page = pages.find(key)
     if page is None or not _is_recent(page, is_being_made=pages.is_being_made(key)):
         return None
-    if page.may_differ and pages.without_own.get(request.state.user.user_id) != own_commits():
+    if page.may_differ and not _is_without_own(request.state.user.user_id):
         return None
     return page.answer(request)
 
@@ -220,20 +226,25 @@ def _is_true(page: KeptPage) -> bool:
     return True
 
 
-def _make(request: Request, make: Callable[[Session], Response], *, is_personal: bool) -> KeptPage | Response:
+def _make(
+    request: Request,
+    make: Callable[[Session], Response],
+    *,
+    has_own: Callable[[Session], bool] | None,
+    is_personal: bool,
+) -> KeptPage | Response:
     with _makers:
-        return _made(request, make, is_personal=is_personal)
-
-
-def _made(request: Request, make: Callable[[Session], Response], *, is_personal: bool) -> KeptPage | Response:
-    commits, now, version = own_commits(), time.monotonic(), db.data_version()
-    with db.reading_one_state() as session, _shown_to_all(request, is_personal=is_personal), noting() as reads:
-        reply = make(session)
-        reads.seal(session)
+        commits, now, version = own_commits(), time.monotonic(), db.data_version()
+        with db.reading_one_state() as session:
+            # Asked again in the very state that the page shows: its reader may have rated something meanwhile.
+            is_for_all = is_personal or has_own is None or not has_own(session)
+            with _shown_to_all(request, is_personal=is_personal), noting() as reads:
+                reply = make(session)
+                reads.seal(session)
     headers = {name: reply.headers[name] for name in SENT_ALONG if name in reply.headers}
     headers["vary"] = ", ".join([*filter(None, [headers.get("vary")]), "Accept-Encoding"])
     page = KeptPage(split(bytes(reply.body)), headers, reads, now, version, commits, now)
-    is_kept = reply.status_code == HTTPStatus.OK and reads.is_plain
+    is_kept = is_for_all and reply.status_code == HTTPStatus.OK and reads.is_plain
     return page if is_kept else Response(page.pieces.as_it_is(_name_of(request)), reply.status_code, headers)
 
 

@@ -11,32 +11,53 @@ for are forgotten first.
 
 import gzip
 import re
+import time
 from asyncio import Lock
 from collections import OrderedDict
-from collections.abc import Hashable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from http import HTTPStatus
 from math import inf
+from typing import NamedTuple, Self
 from weakref import WeakValueDictionary
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.config import settings
 from app.domain import db
+from app.domain.errors import TooManyError
 from app.domain.reads import DataVersion, Reads, noting
 from app.web.i18n import language
+from app.web.limits import requests
 from app.web.workers import known_workers
 
 LINE, LOGIN = "/workers", "/login"
 LISTED = re.compile(rf"{LINE}|{LOGIN}|/runs/\d+/metrics\.json|/api/v1/runs(/\d+(/(checkpoints|metrics))?)?")
-LONGEST_BYTES = 1 << 18
-MOST_BYTES = 16 << 20
+LONGEST_BYTES = 1 << 20
+MOST_BYTES = 32 << 20
 MOST_REPLIES = 1_000  # the statements that an answer was made of take room, too
+LONGEST_KEY = 1_000  # characters of what a request may differ in
+LINE_SECONDS = 10.0  # who works is not in the database, so nothing there says that it has changed
 LEAST_COMPRESSED = 1_000  # bytes
-ASKED_BY = ("accept", "hx-request-type", "hx-request")
+LOOKING_THREADS = 4  # of their own: whoever asks for very much must not take the threads of all others
+
+
+class _Key(NamedTuple):
+    """What answers may differ by."""
+
+    path: str
+    query: str
+    accept: str
+    language: str
+    is_of_htmx: bool
+    is_part: bool
+    line: tuple[tuple[str, str, int], ...] | None
+    """Who works, where the answer says so."""
 
 
 @dataclass
@@ -48,16 +69,27 @@ class KeptReply:
     reads: Reads
     version: DataVersion
     """Of the database that it is known to be true of."""
+    made_at: float = field(default_factory=time.monotonic)
 
     @cached_property
     def gzip(self) -> bytes:
         """The body, compressed."""
         return gzip.compress(self.body, compresslevel=5, mtime=0)
 
-    async def is_true(self, version: DataVersion) -> bool:
-        """Whether it would be the same in the database's state of this moment."""
+    async def is_true(self, version: DataVersion, *, asked_by: int | None) -> bool:
+        """
+        Whether it would be the same in the database's state of this moment.
+
+        Args:
+            asked_by: the user for whom it is looked up: one has so many requests at a time, and this is work like any.
+        """
         if self.version != version:
-            if not await run_in_threadpool(_hold, self.reads, version):
+            try:
+                with requests.taken(asked_by, most=settings().requests_per_user) if asked_by else nullcontext():
+                    is_same = await to_thread.run_sync(_hold, self.reads, version, limiter=_looking())
+            except TooManyError:
+                return False
+            if not is_same:
                 return False
             self.version = version
         return True
@@ -85,59 +117,95 @@ class KeptReplies:
     """Send what is kept while it is true, and keep what is made."""
 
     app: ASGIApp
-    replies: OrderedDict[Hashable, KeptReply] = field(default_factory=OrderedDict)
-    makers: WeakValueDictionary[Hashable, Lock] = field(default_factory=WeakValueDictionary)
+    replies: OrderedDict[_Key, KeptReply] = field(default_factory=OrderedDict)
+    makers: WeakValueDictionary[_Key, Lock] = field(default_factory=WeakValueDictionary)
     size: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; one for what is not on the list is passed on."""
         request = Request(scope) if scope["type"] == "http" else None
-        if request is None or not is_listed(request):
+        key = _key(request) if request is not None else None
+        if request is None or key is None:
             await self.app(scope, receive, send)
             return
-        key = _key(request)
-        async with self.makers.setdefault(key, Lock()):
-            reply = self.replies.get(key)
+        caller = request.state.user
+        async with _Turn(self.makers.setdefault(key, Lock())) as turn:
+            reply = self._find(key)
             version = await _version()
-            if reply is None or not await reply.is_true(version):
-                reply = await self._make(request, receive, send, key=key, version=version)
+            if reply is None or not await reply.is_true(version, asked_by=caller.user_id if caller else None):
+                held = _Held(send, turn)
+                reply = await self._make(request, receive, held, key=key, version=version)
         if reply is not None:
             await reply.answer(request, send)
 
+    def _find(self, key: _Key) -> KeptReply | None:
+        reply = self.replies.get(key)
+        if reply is not None and key.line is not None and time.monotonic() - reply.made_at > LINE_SECONDS:
+            return None
+        return reply
+
     async def _make(
-        self, request: Request, receive: Receive, send: Send, *, key: Hashable, version: DataVersion
+        self, request: Request, receive: Receive, held: "_Held", *, key: _Key, version: DataVersion
     ) -> KeptReply | None:
         """Let the app answer, and keep that if it can be; None where it is sent already."""
-        held = _Held(send)
+        whole = [(name, value) for name, value in request.scope["headers"] if name != b"if-none-match"]
         with noting() as reads:
-            await self.app(request.scope, receive, held)
+            await self.app({**request.scope, "headers": whole}, receive, held)
         if held.start is None:
             self._drop(key)
             return None
         reply = KeptReply(Headers(raw=held.start["headers"]), held.body, reads, version)
-        if reads.is_plain and reads.good_for == inf and not reads.files:
-            await run_in_threadpool(_seal, reads)
+        if reads.is_plain and reads.good_for == inf and not reads.files and _key(request) == key:
+            await to_thread.run_sync(_seal, reads, limiter=_looking())
             if await _version() == version:  # else it may be of two states, or its seal of another one
                 self._keep(key, reply)
         return reply
 
-    def _keep(self, key: Hashable, reply: KeptReply) -> None:
+    def _keep(self, key: _Key, reply: KeptReply) -> None:
         self._drop(key)
         self.replies[key] = reply
-        self.size += len(reply.body)
+        self.size += _size(reply)
         while self.size > MOST_BYTES or len(self.replies) > MOST_REPLIES:
             self._drop(next(iter(self.replies)))
 
-    def _drop(self, key: Hashable) -> None:
+    def _drop(self, key: _Key) -> None:
         if (reply := self.replies.pop(key, None)) is not None:
-            self.size -= len(reply.body)
+            self.size -= _size(reply)
+
+
+def _size(reply: KeptReply) -> int:
+    return 2 * len(reply.body) + LONGEST_KEY  # as it is and, at most as long, compressed
+
+
+class _Turn:
+    """A lock that is given back once, at the end or before."""
+
+    def __init__(self, lock: Lock) -> None:
+        self.lock, self.is_mine = lock, False
+
+    async def __aenter__(self) -> Self:
+        await self.lock.acquire()
+        self.is_mine = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        if self.is_mine:
+            self.is_mine = False
+            self.lock.release()
 
 
 class _Held:
-    """Holds back a short and whole answer that is fine; passes on any other as it comes."""
+    """
+    Holds back a short and whole answer that is fine; passes on any other as it comes.
 
-    def __init__(self, send: Send) -> None:
-        self.send, self.body = send, b""
+    Before anything is passed on the turn is given back: a client that does not read must keep nobody waiting.
+    """
+
+    def __init__(self, send: Send, turn: _Turn) -> None:
+        self.send, self.turn, self.body = send, turn, b""
         self.start: Message | None = None
 
     async def __call__(self, message: Message) -> None:
@@ -146,6 +214,7 @@ class _Held:
         elif self.start is not None:
             self.body += message.get("body", b"")
         else:
+            self.turn.give_back()
             await self.send(message)
 
 
@@ -156,21 +225,26 @@ def _may_be_held(start: Message) -> bool:
     return start["status"] == HTTPStatus.OK and is_short and "set-cookie" not in headers
 
 
-def is_listed(request: Request) -> bool:
-    """Whether the answer to a request is one that is kept."""
-    path, accept = request.url.path, request.headers.get("accept", "")
+def _key(request: Request) -> _Key | None:
+    """Return what answers may differ by; None for a request whose answer is not kept."""
+    path, query, accept = request.url.path, request.url.query, request.headers.get("accept", "")
     if request.method != "GET" or "ndjson" in accept or LISTED.fullmatch(path) is None:
-        return False
-    if path == LINE:
-        return known_workers() is not None
-    return path != LOGIN or request.state.user is None  # who is in already is sent on
+        return None
+    if len(query) + len(accept) > LONGEST_KEY:
+        return None
+    if path == LOGIN and (query or request.state.user is not None):  # who is in already is sent on
+        return None
+    workers = known_workers() if path == LINE else []
+    if workers is None:
+        return None
+    line = tuple((worker.name, worker.device, worker.slots) for worker in workers) if path == LINE else None
+    htmx = request.headers.get("hx-request") == "true", request.headers.get("hx-request-type") == "partial"
+    return _Key(path, query, accept, language(), *htmx, line)
 
 
-def _key(request: Request) -> Hashable:
-    asked = tuple(request.headers.get(name) for name in ASKED_BY)
-    workers = known_workers() or () if request.url.path == LINE else ()
-    line = tuple((worker.name, worker.device, worker.slots) for worker in workers)
-    return request.url.path, request.url.query, asked, language(), line
+@cache
+def _looking() -> CapacityLimiter:
+    return CapacityLimiter(LOOKING_THREADS)
 
 
 async def _version() -> DataVersion:

@@ -303,3 +303,28 @@ def test_an_error_page_is_its_readers_own(client: TestClient) -> None:
     """A page that cannot be made names the reader, and no place where a name should be."""
     assert page_pieces.NAME not in client.get("/runs/404").text
     assert "Account: admin" in client.get("/runs/404").text
+
+
+def test_what_a_reader_rates_while_their_page_is_made_is_not_for_others(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A note that came after the page was found to hold nothing of one's own is in that page, and in nobody else's."""
+    run, admin = make_run(session, state=RunState.FINISHED), accounts.first_admin(session)
+    [answer, *_] = make_answers(session, make_checkpoint(session, run, iteration=5), ["Said"] * 3)
+    asked = ratings.has_rated
+
+    def rate_meanwhile(reader: Session, user_id: int) -> bool:
+        monkeypatch.setattr(ratings, "has_rated", asked)
+        ratings.rate_answer(session, answer.id or 0, user_id=user_id, stars=1)
+        return False
+
+    monkeypatch.setattr(ratings, "has_rated", rate_meanwhile)
+    mine = client.get(f"/compare?runs={run.id}")
+    other = accounts.add_user(session, "bob", role=admin.role)
+    client.cookies.set(COOKIE, accounts.log_in(session, other, lifetime=timedelta(hours=1)))
+    session.commit()
+    theirs = client.get(f"/compare?runs={run.id}")
+
+    assert "cell-stars" in mine.text
+    assert theirs.status_code == 200
+    assert "cell-stars" not in theirs.text

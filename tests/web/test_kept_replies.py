@@ -1,16 +1,25 @@
 """Small answers that are kept: sent again while they would be the same, and not once after a change."""
 
+import asyncio
 from collections.abc import Callable
+from math import inf
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlmodel import Session, col, create_engine, update
+from starlette.types import Message, Receive, Scope, Send
 
 from app.api import runs as api_runs
 from app.api.run_replies import run_detail
 from app.config import settings
+from app.domain import accounts
 from app.domain.models import Run, RunState
+from app.domain.presence import WorkerPresence
 from app.domain.runs import id_of
+from app.web import limits, workers
+from app.web.kept_replies import KeptReplies
+from app.web.render import environment
+from tests.conftest import run_apart
 from tests.factories import make_checkpoint, make_metrics, make_run
 
 KEPT = (
@@ -155,3 +164,71 @@ def test_each_language_has_its_own(anonymous: TestClient) -> None:
 
     assert english == again != chinese
     assert "登录" in chinese
+
+
+def test_a_client_that_does_not_read_keeps_nobody_waiting(session: Session) -> None:
+    """While one answer that is not kept is stuck on its way, others get theirs."""
+
+    async def refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask(replies: KeptReplies, sent: list[Message], *, is_read: asyncio.Event) -> None:
+        async def send(message: Message) -> None:
+            await is_read.wait()
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": "/api/v1/runs", "query_string": b"", "headers": []}
+        await replies(scope | {"state": {"user": None}}, lambda: asyncio.sleep(0), send)  # type: ignore[arg-type,return-value]
+
+    async def both() -> tuple[int, int]:
+        replies, unread, read = KeptReplies(refuse), asyncio.Event(), asyncio.Event()
+        read.set()
+        stuck: list[Message] = []
+        answered: list[Message] = []
+        task = asyncio.create_task(ask(replies, stuck, is_read=unread))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(ask(replies, answered, is_read=read), 30)
+        seen = len(stuck), len(answered)
+        unread.set()
+        await task
+        return seen
+
+    assert run_apart(both()) == (0, 2)
+
+
+def test_a_line_that_was_made_of_other_workers_is_not_kept(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis that does not answer once, right before the line is written, leaves no wrong line behind."""
+    here = [WorkerPresence(name="w", device="CPU", slots=1, seen=0.0)]
+    monkeypatch.setattr(workers._memory, "workers", here)
+    monkeypatch.setattr(workers._memory, "looked_at", inf)
+    shown = workers.workers_line
+
+    def lose() -> workers.WorkersLine:
+        workers._memory.workers = []
+        return shown()
+
+    monkeypatch.setitem(environment().globals, "workers_line", lose)
+    lost = client.get("/workers").text
+    monkeypatch.setitem(environment().globals, "workers_line", shown)
+    workers._memory.workers = here
+
+    assert "no worker" in lost
+    assert "1 worker" in client.get("/workers").text
+
+
+def test_looking_again_counts_like_any_request(api: TestClient, session: Session) -> None:
+    """Who has as many requests under way as one may is told 429 where the database would have to be looked at."""
+    run = make_run(session, state=RunState.FINISHED)
+    api.get(f"/api/v1/runs/{run.id}")
+    user_id, most = accounts.first_admin(session).id or 0, settings().requests_per_user
+    elsewhere(run, loss=0.5)
+
+    limits.requests.taken_by[user_id] = most
+    full = api.get(f"/api/v1/runs/{run.id}")
+    del limits.requests.taken_by[user_id]
+
+    assert full.status_code == 429
+    assert api.get(f"/api/v1/runs/{run.id}").json()["loss"] == 0.5
