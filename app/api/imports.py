@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from app.api.errors import documented
 from app.api.types import Reply
@@ -32,7 +32,7 @@ class NewImport(BaseModel):
     """Answers that are the identity; told by the rows when empty."""
     groups: Annotated[dict[int, ProbeGroup], Field(max_length=MOST_ANSWERS)] = {}
     """What a question is there to show, by its number from 1; told by its words when left out."""
-    dry_run: bool = False
+    dry_run: StrictBool = False
     """Store nothing."""
 
 

@@ -11,12 +11,13 @@ from app.api.once import once_late
 from app.api.runs import PostedRecipe
 from app.api.types import LARGEST_ID, Reply
 from app.domain.datasets import store
-from app.domain.errors import FieldError, InvalidError
+from app.domain.errors import FieldError, InvalidError, UnavailableError
 from app.domain.mix_reading import MOST_READ, rows_as_read
 from app.domain.mixes import general_of, identity_of
 from app.domain.recipe_checks import check_filled, check_recipe
 from app.domain.recipes import Mix
 from app.domain.registry import find_model, problem_of
+from app.domain.token_cache import StillCountingError
 from app.domain.token_forecasts import forecast_tokens
 from app.web.deps import ReadSession, WriteSession
 
@@ -92,8 +93,13 @@ def inspect_mix(
         problems.append(FieldError("model", text))
     if problems or model is None:
         raise InvalidError(problems)
-    tokens = forecast_tokens(recipe, model, waits=False)
-    rows = rows_as_read(recipe, model, offset=offset, limit=limit)
+    try:
+        tokens = forecast_tokens(recipe, model, waits=False)
+        rows = rows_as_read(recipe, model, offset=offset, limit=limit)
+    except StillCountingError:
+        raise
+    except UnavailableError as error:  # its tokenizer is not read here: asking again changes nothing
+        raise InvalidError([FieldError("model", error.message)]) from error
     return InspectionReply(
         rows=[MixRowReply.model_validate(each) for each in rows],
         total=sum(source.rows for source in tokens.sources),

@@ -79,7 +79,7 @@ class NewToken(BaseModel):
 @router.get("", summary="List tokens")
 def list_tokens(request: Request, session: ReadSession) -> TokenList:
     """Return the caller's tokens; to an admin, everybody's."""
-    found = tokens.list_tokens(session, user_id=_own(request))
+    found = tokens.list_tokens_for(session, request.state.user)
     return TokenList(tokens=[TokenReply.of(token, user) for token, user in found])
 
 
@@ -95,9 +95,4 @@ def create_token(new: NewToken, request: Request, session: WriteSession, respons
 @router.delete("/{token_id}", status_code=204, summary="Revoke a token", responses=documented(404))
 def revoke_token(token_id: Id, request: Request, session: WriteSession) -> None:
     """End a token, and those that were made with it."""
-    tokens.revoke_token(session, token_id, user_id=_own(request))
-
-
-def _own(request: Request) -> int | None:
-    """Return whose tokens the caller may see and end: their own, or everybody's."""
-    return None if request.state.user.may(Role.ADMIN) else int(request.state.user.user_id)
+    tokens.revoke_token_for(session, request.state.user, token_id)

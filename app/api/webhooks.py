@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from app.api.errors import documented
 from app.api.types import Id, Reply
@@ -65,7 +65,7 @@ class WebhookChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
     events: Annotated[list[WebhookEvent], Field(max_length=20)] | None = None
-    is_enabled: bool | None = None
+    is_enabled: StrictBool | None = None
     """Switched off, what waits for it is given up."""
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from app.domain.chat_templates import odd_parts
 from app.domain.disk import sha256_of
 from app.domain.messages import Message, message
-from app.domain.model_folders import MAX_JSON_BYTES, read_json, refuse
+from app.domain.model_folders import MAX_JSON_BYTES, refuse
 
 MOST_FILES = 10_000  # of a folder; the largest models have some hundred
 MOST_PARTS = 3  # of an odd chat template, that are named
@@ -29,6 +29,21 @@ SYSTEM_FOLDERS = (Path("/proc"), Path("/sys"), Path("/dev"))
 PROGRAMS = frozenset({".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh"})
 PICKLES = frozenset({".bin", ".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill"})
 TEMPLATES = frozenset({".jinja", ".jinja2"})
+# What neither runs nor is unpickled by anything that loads a model; every other file has to be looked at.
+PLAIN = frozenset(
+    (
+        *(".safetensors", ".jsonl", ".txt", ".md", ".rst", ".csv", ".tsv", ".yaml", ".yml", ".html", ".pdf", ".bib"),
+        *(".model", ".tiktoken", ".vocab"),
+        *(".png", ".jpg", ".jpeg", ".svg", ".gif", ".webp", ".metadata", ".lock", ".tag", ".cff"),
+    )
+)
+PLAIN_NAMES = frozenset(
+    (
+        *("license", "licence", "notice", "readme", "use_policy", "model_license", "copying", "copyright", "authors"),
+        *("contributors", "changelog", ".gitattributes", ".gitignore", ".gitkeep", ".ds_store"),
+    )
+)
+_PICKLED = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 # Settings by which libraries take code from a folder, a package or a hub.
 _CODE_SETTINGS = ("auto_map", "custom_pipelines", "auto_mapping")
 _KERNEL_SETTINGS = ("_attn_implementation", "attn_implementation", "_attn_implementation_internal")
@@ -155,26 +170,62 @@ def _reasons(path: Path, name: str, size_bytes: int) -> Iterator[tuple[DangerKin
         yield DangerKind.PICKLE, text
     elif ending in TEMPLATES:
         yield from _template_reasons(path.read_text("utf-8", "replace") if size_bytes <= MAX_JSON_BYTES else "{%")
-    elif ending == ".json" and name == path.name:
-        yield from _json_reasons(read_json(path) or {})
+    elif ending == ".json":
+        yield from _json_reasons(path)
+    elif not _is_plain(path):
+        text = message(
+            "{file} is of a kind that Temper does not know. Others that load this folder may run it.", file=name
+        )
+        yield DangerKind.CODE, text
 
 
-def _json_reasons(settings: dict[str, Any]) -> Iterator[tuple[DangerKind, Message]]:
+def _is_plain(path: Path) -> bool:
+    """Whether a file is of a kind that runs nothing, and is no pickled file by another name."""
+    if path.suffix.lower() == ".safetensors":  # whose header is checked before a run
+        return True
+    with path.open("rb") as file:
+        is_pickled = file.read(2) in _PICKLED
+    return not is_pickled and (path.suffix.lower() in PLAIN or path.name.lower() in PLAIN_NAMES)
+
+
+def _json_reasons(path: Path) -> Iterator[tuple[DangerKind, Message]]:
+    try:
+        objects = list(_objects_of(path))
+    except (OSError, ValueError, RecursionError):
+        text = message("{file} cannot be read as JSON, so nobody knows what it names.", file=path.name)
+        yield DangerKind.CODE, text
+        return
     for setting in _CODE_SETTINGS:
-        if settings.get(setting):
+        if any(isinstance(each.get(setting), str | list | dict) and each[setting] for each in objects):
             text = message("Names code to load ({setting}). Temper loads none of it.", setting=setting)
             yield DangerKind.CODE, text
     for setting in _KERNEL_SETTINGS:
-        if "/" in str(settings.get(setting) or ""):
+        if any("/" in str(each.get(setting) or "") for each in objects):
             text = message("Names a kernel on a hub ({setting}). Temper fetches none.", setting=setting)
             yield DangerKind.CODE, text
-    yield from _template_reasons(template_text(settings.get("chat_template")))
+    for each in objects:
+        yield from _template_reasons(template_text(each.get("chat_template")))
+
+
+def _objects_of(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield every object of a JSON file, those inside of others too; ValueError where it is none, or too large."""
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError("too large")
+    waiting = [json.loads(path.read_text("utf-8"))]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            yield found
+        if isinstance(found, dict | list):
+            waiting += found.values() if isinstance(found, dict) else found
 
 
 def template_text(template: object) -> str:
-    """Return the text of a setting that is a chat template, or a list of several by name."""
+    """Return the text of a setting that is a chat template, or a list of several, or several by name."""
+    if isinstance(template, dict):
+        return " ".join(map(str, template.values()))
     if isinstance(template, list):
-        return " ".join(str(entry.get("template", "")) for entry in template if isinstance(entry, dict))
+        return " ".join(template_text(entry) for entry in template)
     return str(template or "")
 
 

@@ -12,7 +12,7 @@ from itertools import product
 from math import prod
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StrictBool, ValidationError
 
 from app.domain.errors import FieldError
 from app.domain.messages import N_, Message, message
@@ -67,7 +67,7 @@ class SweepAxis(RecipePart):
     values: tuple[Value, ...] = described(
         title=N_("Values"), help=N_("At most 8, none of them twice."), max_length=MOST_SENT
     )
-    keeps_strength: bool = described(
+    keeps_strength: StrictBool = described(
         default=False,
         title=N_("Keep alpha / r"),
         help=N_("With r the alpha changes too, so that the adapter is as strong as the recipe's."),
@@ -88,7 +88,7 @@ class SweepPlan(RecipePart):
         ge=1,
         le=MOST_RUNS,
     )
-    stops_parrots: bool = described(
+    stops_parrots: StrictBool = described(
         default=True,
         title=N_("Stop parrots early"),
         help=N_("A run ends once two checkpoints in a row are parrots."),

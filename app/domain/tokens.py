@@ -2,7 +2,8 @@
 API tokens: each user's own, which may do no more than their user and may be narrower.
 
 A token that is made with another one may neither do more than that one nor outlive it, and ends
-with it: whoever finds a leaked token gains nothing that revoking it does not take back.
+with it: whoever finds a leaked token gains nothing that revoking it does not take back. One that may
+less than its user ends itself alone.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from sqlmodel import Session, col, select
 from app.domain import accounts, audit
 from app.domain.accounts import LONGEST_NAME, Caller, CredentialKind, includes, lesser
 from app.domain.columns import utc_now
-from app.domain.errors import FieldError, InvalidError, NotFoundError
+from app.domain.errors import FieldError, ForbiddenError, InvalidError, NotFoundError
 from app.domain.messages import message
 from app.domain.models import Credential, Role, User
 
@@ -61,14 +62,21 @@ def issue_token(
 def issue_own_token(
     session: Session, caller: Caller, *, name: str, scope: Role | None = None, lifetime: timedelta | None = None
 ) -> NewToken:
-    """Make a token of the caller's own; one made with a token is bound to that one."""
+    """
+    Make a token of the caller's own; one made with a token is bound to that one.
+
+    Raises:
+        ForbiddenError: the token that asks may less than what it asks for.
+        InvalidError: naming `name` or `scope`.
+    """
     user = session.get_one(User, caller.user_id)
     if caller.kind is not CredentialKind.TOKEN:
         return issue_token(session, user, name=name, scope=scope, lifetime=lifetime)
     maker = session.get_one(Credential, caller.credential_id)
     if scope is not None and not caller.may(scope):
-        text = message("The token that asks is a {role}: it makes no {scope}.", role=caller.role, scope=scope)
-        raise InvalidError([FieldError("scope", text)])
+        text = message("The scope of the token that asks is {role}: it makes no {scope}.", role=caller.role,
+                       scope=scope)  # fmt: skip
+        raise ForbiddenError(text)
     if maker.expires_at is not None:
         left = maker.expires_at - utc_now()
         lifetime = left if lifetime is None else min(left, lifetime)
@@ -84,6 +92,28 @@ def list_tokens(session: Session, *, user_id: int | None = None) -> Sequence[tup
     if user_id is not None:
         statement = statement.where(Credential.user_id == user_id)
     return session.exec(statement.order_by(col(Credential.id))).all()
+
+
+def list_tokens_for(session: Session, caller: Caller) -> Sequence[tuple[Credential, User]]:
+    """Return a caller's own tokens, an admin's everybody's; to a token that may less than its user, itself alone."""
+    found = list_tokens(session, user_id=None if caller.may(Role.ADMIN) else caller.user_id)
+    if not _is_narrowed(session, caller):
+        return found
+    return [(token, user) for token, user in found if token.id == caller.credential_id]
+
+
+def check_unnarrowed(session: Session, caller: Caller) -> None:
+    """Refuse a token that may less than its user, as other credentials are none of its business; ForbiddenError."""
+    if _is_narrowed(session, caller):
+        text = message("This token may less than its user: of tokens and logins it may end itself alone.")
+        raise ForbiddenError(text)
+
+
+def _is_narrowed(session: Session, caller: Caller) -> bool:
+    if caller.kind is not CredentialKind.TOKEN:
+        return False
+    user = session.get_one(User, caller.user_id)
+    return role_of(session.get_one(Credential, caller.credential_id), user) is not user.role
 
 
 def role_of(token: Credential, user: User) -> Role:
@@ -113,6 +143,19 @@ def revoke_token(session: Session, token_id: int, *, user_id: int | None = None)
     user = session.get_one(User, token.user_id)
     audit.note("token", token_id, name=token.name, user=user.name)
     accounts.revoke(session, col(Credential.id).in_(_family_of(session, token_id)))
+
+
+def revoke_token_for(session: Session, caller: Caller, token_id: int) -> None:
+    """
+    End a token that the caller may end: one of their own, for an admin anybody's.
+
+    Raises:
+        ForbiddenError: it is another one than the token that asks, which may less than its user.
+        NotFoundError: there is none of this id, or it is somebody else's.
+    """
+    if token_id != caller.credential_id:
+        check_unnarrowed(session, caller)
+    revoke_token(session, token_id, user_id=None if caller.may(Role.ADMIN) else caller.user_id)
 
 
 def _family_of(session: Session, token_id: int) -> set[int]:

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, Field
 from sqlmodel import Session
 
-from app.domain import logins, tokens
+from app.domain import db, logins, tokens
 from app.domain.accounts import Caller, includes
 from app.domain.errors import InvalidError, TooManyError
 from app.domain.messages import Message
@@ -90,15 +90,17 @@ def _page(request: Request, session: Session) -> AccountPage:
 @router.post("/password", name="account.password")
 def change_password(
     request: Request,
-    session: WriteSession,
+    session: ReadSession,  # argon2 takes its time, and meanwhile nobody else could write
     old: Annotated[str, Form(max_length=LONGEST_PASSWORD)] = "",
     password: Annotated[str, Form(max_length=4 * LONGEST_PASSWORD)] = "",
 ) -> Response:
     """Give the user another password; or show what is wrong with it."""
     caller: Caller = request.state.user
     try:
-        tries().take(address_of(request), caller.name)
-        logins.change_password(session, caller, old=old, new=password)
+        tries().take(address_of(request), caller.name)  # never forgotten here: the right one costs as much
+        checked = logins.check_new_password(session, caller, old=old, new=password)
+        with db.unit_of_work() as writing:
+            logins.put_password(writing, caller, checked)
     except TooManyError as error:
         page = replace(_page(request, session), errors={"old": error.message})
         reply = render(request, "account/show.html", page, HTTPStatus.TOO_MANY_REQUESTS)
@@ -106,7 +108,6 @@ def change_password(
         return reply
     except InvalidError as error:
         return _show_again(request, session, error)
-    tries().forget(address_of(request), caller.name)
     return _go_back(PASSWORD_SET)
 
 

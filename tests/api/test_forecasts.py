@@ -84,7 +84,7 @@ def test_a_mix_that_cannot_be_trained_on_is_refused(api: TestClient, model_folde
     unread = api.post(f"{API}/mixes/inspect", json=make_recipe_data())
 
     assert [each["field"] for each in empty.json()["error"]["fields"]] == ["mix"]
-    assert unread.status_code == 503
+    assert unread.status_code == 422
 
 
 def test_the_next_recipe_is_proposed_and_keeps_its_lineage(

@@ -13,13 +13,14 @@ import argparse
 import json
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 PHASES = "examples,coverage,fuzzing,stateful"
 REFUSALS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+WAYS_IN = ("/tokens", "/users", "/account")
 STREAMS = r"/events$"  # a stream of a run that waits ends after ten minutes; tests/api/test_events.py reads them
 
 
@@ -44,27 +46,40 @@ def queue_running() -> Iterator[None]:
         end_parts([part])
 
 
-@contextmanager
-def served() -> Iterator[tuple[str, str]]:
-    """Serve the app with something in it; yield its address and an admin's token."""
-    import uvicorn
+def new_token() -> str:
+    """Make a token of an admin of its own: others may have been disabled by then."""
     from sqlmodel import Session
 
     from app.domain import accounts, db
+    from app.domain.models import Role
+
+    with Session(db.engine()) as session:
+        user = accounts.add_user(session, f"fuzz{secrets.token_hex(4)}", role=Role.ADMIN)
+        token = accounts.create_token(session, user, name="fuzz")
+        session.commit()
+    return token
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """Serve the app with something in it; yield its address."""
+    import uvicorn
+    from sqlmodel import Session
+
+    from app.domain import db
     from app.domain.migrate import upgrade
     from app.main import create_app
 
     upgrade(f"sqlite:///{os.environ['TEMPER_HOME']}/temper.db")
     with Session(db.engine()) as session:
         fill(session)
-        token = accounts.create_token(session, accounts.first_admin(session), name="fuzz")
         session.commit()
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
         config = uvicorn.Config(create_app(), log_level="error", timeout_graceful_shutdown=1, server_header=False)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", token
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         server.should_exit = True
         thread.join(10)
 
@@ -80,7 +95,9 @@ def fill(session: object) -> None:
     make_set(session)  # type: ignore[arg-type]
 
 
-def fuzz(url: str, token: str, *, examples: int, phases: str, more: Sequence[str] = ()) -> tuple[int, str]:
+def fuzz(
+    url: str, token: str, *, examples: int, phases: str, more: Sequence[str] = (), without: Sequence[str] = ()
+) -> tuple[int, str]:
     """Run schemathesis once, without a token where none is given; return how it ended and what it said."""
     from app.api import get_openapi_document
 
@@ -98,11 +115,11 @@ def fuzz(url: str, token: str, *, examples: int, phases: str, more: Sequence[str
             str(description),
         ),
         *("--url", url, "--phases", phases, "--max-examples", str(examples), "--workers", "1"),
-        *("--exclude-path-regex", STREAMS, "--continue-on-failure"),
+        *("--exclude-path-regex", "|".join([STREAMS, *without]), "--continue-on-failure"),
         *(("--header", f"Authorization: Bearer {token}") if token else ("--checks", REFUSALS)),
         *more,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=description.parent)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -120,23 +137,31 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="a file for everything that schemathesis said")
     parser.add_argument("--only", default="", help="a regular expression that chooses paths")
     options = parser.parse_args()
-    more = ["--include-path-regex", options.only] if options.only else []
+    both = ["--include-path-regex", options.only] if options.only else []
     bad = 0
     with tempfile.TemporaryDirectory(prefix="temper-fuzz-") as home:
         os.environ |= {"TEMPER_HOME": home, "TEMPER_ASSETS": "local", "TEMPER_MIN_FREE_BYTES": "0"}
         os.environ["TEMPER_QUEUED_RUNS"] = "1000000"  # what is asked for is to be taken, however often
-        with queue_running(), served() as (url, token):
-            ways = {"with a token": token, "without one": ""}
+        with queue_running(), served() as url:
 
-            def ask(secret: str) -> tuple[int, str]:
-                return fuzz(url, secret, examples=options.examples, phases=options.phases, more=more)
+            def ask(secret: str, *more: str, without: Sequence[str] = ()) -> tuple[int, str]:
+                every = [*both, *more]
+                return fuzz(url, secret, examples=options.examples, phases=options.phases, more=every, without=without)
 
-            with ThreadPoolExecutor() as both:
-                outcomes = both.map(ask, ways.values())
-            for name, (code, said) in zip(ways, outcomes, strict=True):
+            with ThreadPoolExecutor() as pool:
+                asked = {"with a token": pool.submit(ask, new_token(), without=WAYS_IN)}
+                asked |= {"without one": pool.submit(ask, "")}
+            # At last what may end the token that asks: the rest of that part is then asked without one.
+            for path in () if options.only else WAYS_IN:
+                done: Future[tuple[int, str]] = Future()
+                asked[f"with a token {path}"] = done
+                done.set_result(ask(new_token(), "--include-path-regex", path))
+            for name, answer in asked.items():
+                code, said = answer.result()
                 bad |= code
                 if options.output:
-                    options.output.with_name(f"{options.output.stem}-{name.split()[0]}.txt").write_text(said, "utf-8")
+                    file = f"{options.output.stem}-{re.sub(r'[^a-z]+', '-', name)}.txt"
+                    options.output.with_name(file).write_text(said, "utf-8")
                 print(f"{name}: exit {code}", said[said.rfind("= SUMMARY =") :] if code else said[-1_500:], flush=True)
     return int(bool(bad))
 

@@ -51,13 +51,16 @@ GUARDS = [
         29, "app/domain/approvals.py", "        if looked_at.is_needed:", "        if False:", "not_start or changes"
     ),
     Guard(29, DANGERS, '".pkl", ', "", "pickled"),
+    Guard(29, DANGERS, "    elif not _is_plain(path):", "    elif False:", "unknown_kind"),
+    Guard(29, DANGERS, "is_pickled = file.read(2) in _PICKLED", "is_pickled = False", "plain_name"),
+    Guard(29, DANGERS, "waiting += found.values() if isinstance(found, dict) else found", "pass", "inside_of_others"),
     Guard(29, KERNEL, '_SOCKET[at], "" if for_cuda else "refuse"', '_SOCKET[at], "allow"', "socket"),
     Guard(29, KERNEL, "KEPT_CAPABILITIES = 0b1111", "KEPT_CAPABILITIES = (1 << 64) - 1", "no_other_process"),
     Guard(29, KERNEL, "ALL_SCOPES = 0b11", "ALL_SCOPES = 0b01", "no_other_process"),
     Guard(
         30,
         TEMPLATES,
-        "case nodes.Call(node=called) if not _is_known(called, macros):",
+        "case nodes.Call(node=called) if not _is_known(called, written):",
         "case nodes.Call(node=called) if False:",
     ),
     Guard(
@@ -66,6 +69,8 @@ GUARDS = [
         "case nodes.Const(value=str() as text) if _may_become_a_name(text):",
         "case nodes.Const(value=str() as text) if False:",
     ),
+    Guard(30, TEMPLATES, "case nodes.Getitem(arg=key) if not _is_key(key, written):", "case nodes.Getitem() if False:"),
+    Guard(30, TEMPLATES, "if name in _TRUSTED or name in written.macros:", "if False:"),
     Guard(30, DANGERS, "    for part in odd_parts(text)[:MOST_PARTS]:", "    for part in odd_parts(text)[:0]:"),
     Guard(31, "app/domain/safetensors_files.py", "if begin < last:", "if False:"),
     Guard(31, "app/domain/safetensors_files.py", "if length > MAX_HEADER_BYTES or room < 0:", "if False:"),

@@ -12,6 +12,8 @@ from app.domain import approvals
 from app.domain.approval_models import ModelApproval
 from app.domain.approvals import RefusedModelError, check_approved
 from app.domain.chat_templates import odd_parts
+from app.domain.model_dangers import dangers_of
+from app.domain.model_folders import MAX_JSON_BYTES
 from app.domain.models import ReasonKind, RunState
 from app.domain.registry import look_at
 from app.domain.runs import id_of
@@ -22,6 +24,37 @@ from worker.preparing import AttemptFolder, NotStartedError, prepare
 
 HOSTILE = "{% for c in ''.__class__.__mro__[1].__subclasses__() %}{{ c }}{% endfor %}"
 PLAIN = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}{% endfor %}"
+
+PLAIN_TOOLS = """{%- if tools %}{{- '<|im_start|>system\\n' }}{%- if messages[0]['role'] == 'system' %}
+{{- messages[0].content + '\\n\\n' }}{%- endif %}{%- for tool in tools %}{{- "\\n" }}{{- tool | tojson }}{%- endfor %}
+{%- endif %}{%- for message in messages %}{%- if (message.role == "user") or (message.role == "assistant" and not
+message.tool_calls) %}{{- '<|im_start|>' + message.role }}{%- for tool_call in message.tool_calls %}
+{%- if tool_call.function is defined %}{%- set tool_call = tool_call.function %}{%- endif %}
+{{- '{"name": "' }}{{- tool_call.name }}{{- tool_call.arguments | tojson }}{%- endfor %}
+{%- elif message.role == "tool" %}
+{%- if (loop.index0 == 0) or (messages[loop.index0 - 1].role != "tool") %}{{- '<|im_start|>user' }}{%- endif %}
+{%- if loop.last or (messages[loop.index0 + 1].role != "tool") %}{{- '<|im_end|>\\n' }}{%- endif %}{%- endif %}
+{%- endfor %}"""  # as Qwen 2.5 has it
+PLAIN_THOUGHTS = """{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}
+{%- for message in messages[::-1] %}{%- set index = (messages|length - 1) - loop.index0 %}{%- if ns.multi_step_tool and
+message.content is string and not(message.content.startswith('<a>') and message.content.endswith('</a>')) %}
+{%- set ns.multi_step_tool = false %}{%- set ns.last_query_index = index %}{{ messages[index].role }}
+{{ messages[ns.last_query_index] }}{%- endif %}{%- set content = message.content %}
+{%- set reasoning = content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}{{ reasoning }}
+{%- endfor %}"""  # as Qwen 3 has it
+PLAIN_TURNS = """{%- if messages[0]["role"] == "system" %}{%- set system = messages[0]["content"]|trim %}
+{%- set messages = messages[1:] %}{%- else %}{%- set loop_messages = messages %}{%- endif %}{%- set ns = namespace() %}
+{%- set ns.index = 0 %}{%- if not date_string is defined %}{%- set date_string = strftime_now("%d %b %Y") %}{%- endif %}
+{%- for message in messages %}{%- if (message["role"] == "user") != (ns.index % 2 == 0) %}{{- raise_exception("x") }}
+{%- endif %}{%- set ns.index = ns.index + 1 %}{%- for key, val in message.items() if key != "return" %}
+{{- '"' + key + '": ' + message[key] | tojson }}{%- if not loop.last %}, {% endif %}{%- endfor %}
+{%- for name, value in message.tool_calls[0].arguments | items %}{{ name + '=' + value }}{%- endfor %}
+{{ messages[0]['content'][0]['text'] + '\\n' }}{{ message.content[:-1] }}{%- endfor %}"""  # Mistral, Llama 3, Gemma
+PLAIN_TYPES = """{%- macro kind(spec) %}{%- set basic = {"string": "str", "number": "float"} %}
+{%- if basic[spec.type] is defined %}{{- basic[spec.type] }}{%- elif spec.type == "array" %}
+{{- "list[" + kind(spec|items) + "]" }}{%- else %}{%- for t in spec.type %}{{- kind({"type": t}) }}{%- endfor %}
+{%- endif %}{%- endmacro %}{%- for tool in tools %}{%- for name, fields in tool.parameters.properties|items %}
+{{- name + ": " + kind(fields) + kind(tool.parameters.properties[name]) }}{%- endfor %}{%- endfor %}"""  # Hermes
 
 
 def trap(folder: Path, canary: Path) -> Path:
@@ -133,13 +166,44 @@ def test_internlm2_takes_one_click(client: Any, session: Session, tmp_path: Path
         "{% import 'x' as y %}",
         "{% include '/etc/passwd' %}",
         "{{ '%c' % 95 }}",
+        "{% set range = cycler[dict(__init__=1)|first]['os'].popen %}{{ range('id') }}",
+        "{{ messages[dict(__init__=1)|first] }}",
+        "{% set range = messages %}{{ range() }}",
+        "{% for namespace in messages %}{{ namespace() }}{% endfor %}",
+        "{% macro a(dict) %}{{ dict() }}{% endmacro %}{{ a(messages) }}",
+        "{% macro a() %}{% endmacro %}{% set a = messages %}{{ a() }}",
+        "{% set ns = namespace() %}{% set ns.get = messages %}{{ ns.get('id') }}",
+        "{{ {'strip': messages}.strip('id') }}",
+        "{{ {messages: messages} }}",
+        "{{ dict([('strip', messages)]).strip('id') }}",
+        "{{ raise_exception(*messages) }}",
+        "{% set u = 'x_x'[1] %}{% set k = u ~ u ~ 'class' ~ u ~ u %}{{ messages[k] }}",
+        "{% for k in ['x_x'[1] * 2 ~ 'class'] %}{{ messages[k] }}{% endfor %}",
+        "{% set s = 'x_module' %}{% set k = s[1:] %}{{ messages[k] }}",
+        "{% set k %}_{{ '' }}_class_{{ '' }}_{% endset %}{{ messages[k] }}",
+        "{% set ns = namespace(a='x') %}{% set ns.a = ns.a ~ 'y' %}{{ messages[ns.a] }}",
+        "{% macro a() %}x{% endmacro %}{{ messages[a()] }}",
+        "{% macro a(k) %}{{ messages[k] }}{% endmacro %}{{ a('x' ~ 'y') }}",
+        "{{ messages[bos_token] }}",
+        "{{ messages | join(',', 'x' ~ 'y') }}",
+        "{{ ([1] | unique).gi_frame.f_builtins }}",
+        "{{ self }}",
+        "{% macro a() %}{{ caller }}{% endmacro %}",
         "{{ " + "(" * 5_000 + ")" * 5_000 + " }}",
     ],
-    ids=range(10),
+    ids=range(33),
 )
 def test_an_odd_template_is_found_out(template: str) -> None:
     """30: Whatever is more than writing messages down; nothing of it is ever rendered."""
     assert odd_parts(PLAIN + template)
+
+
+def test_names_that_stand_for_each_other_take_no_time() -> None:
+    """30: Each is looked at once, however many ways lead to it."""
+    chain = "".join(f"{{% set a{n} = a{n + 1}[a{n + 1}] %}}" for n in range(200))
+
+    assert odd_parts(chain + "{% set a200 = messages %}{{ messages[a0] }}") == []
+    assert odd_parts(chain + "{% set a200 = 'x' ~ 'y' %}{{ messages[a0] }}")
 
 
 def test_a_plain_template_is_plain() -> None:
@@ -149,6 +213,7 @@ def test_a_plain_template_is_plain() -> None:
         "{{ bos_token }}{% if loop.index0 % 2 == 0 %}{{ raise_exception('x') }}{% endif %}{{ messages[::-1] }}",
         "{% set ns = namespace(at=messages|length - 1) %}{{ m.content.split('</think>')[-1].lstrip('\\n') }}",
         '{{ strftime_now("%d %b %Y") }}{% macro a(x) %}{{ x | trim }}{% endmacro %}{{ a(1) }}',
+        *(PLAIN_TOOLS, PLAIN_THOUGHTS, PLAIN_TURNS, PLAIN_TYPES),
     )
 
     assert [odd_parts(text) for text in plain] == [[]] * len(plain)
@@ -182,7 +247,7 @@ def test_a_pickled_file_beside_the_weights_waits_for_an_admin(session: Session, 
     looked_at = approvals.review(session, folder)
 
     assert looked_at.is_needed
-    assert [danger.file for danger in looked_at.dangers] == [name]
+    assert [(danger.file, danger.kind) for danger in looked_at.dangers] == [(name, "pickle")]
 
 
 def weights(header: object, *, length: int | None = None, body: int = 24) -> bytes:
@@ -218,3 +283,83 @@ def test_weights_that_lie_about_themselves_are_refused(session: Session, tmp_pat
     assert "is not a safetensors file" in str(refused.value.fields[0].message)  # type: ignore[attr-defined]
     with pytest.raises(RefusedModelError):
         check_approved(session, folder)
+
+
+ODD_FILES = ("libx.so.1", "w.npy", "weights", "m.gguf", "a.keras", "b.h5", "c.nemo", "d.pyz", "sub/e.onnx")
+PLAIN_FILES = (
+    *("LICENSE", "README.md", "USE_POLICY.md", ".gitattributes", "NOTICE.txt", "tokenizer.model", "qwen.tiktoken"),
+    *("logo.PNG", "merges.txt", "figures/a.jpg", "data.jsonl", "paper.pdf", "recipe.yaml", "chat_template.jinja"),
+)
+
+
+@pytest.mark.parametrize("name", ODD_FILES)
+def test_a_file_of_an_unknown_kind_waits_for_an_admin(tmp_path: Path, name: str) -> None:
+    """29: What is not known to be plain is named, wherever it lies."""
+    folder = make_model_folder(tmp_path / "model")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"\x80\x04.")
+
+    found = dangers_of(folder)
+
+    assert [danger.file for danger in found] == [name]
+    assert name in str(found[0].reason)
+
+
+def test_what_comes_beside_a_model_is_plain(tmp_path: Path) -> None:
+    """29: Licences, pictures, vocabularies, texts; and JSON that is no object, or large."""
+    folder = make_model_folder(tmp_path / "model")
+    for name in PLAIN_FILES:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"\n")
+    (folder / "special.json").write_text('["a", 1, null]')
+    (folder / "vocab.json").write_text('{"auto_map": 7, "chat_template": 8, "_attn_implementation": 9}')
+    (folder / "tokenizer.json").write_text(
+        json.dumps({"model": {"vocab": {"w" * 99 + str(n): n for n in range(200_000)}}})
+    )
+
+    assert dangers_of(folder) == []
+
+
+def test_a_pickled_file_by_a_plain_name_waits_for_an_admin(tmp_path: Path) -> None:
+    """29: An index of weights may name any file."""
+    folder = make_model_folder(tmp_path / "model")
+    (folder / "notes.txt").write_bytes(b"\x80\x04.")
+
+    assert [danger.file for danger in dangers_of(folder)] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'\xef\xbb\xbf{"auto_map": {}}', b'{"x": "\xff"}', b"[" * 200_000, b"{", b" " * (MAX_JSON_BYTES + 1)],
+    ids=["bom", "latin", "nested", "cut", "large"],
+)
+def test_json_that_cannot_be_read_waits_for_an_admin(tmp_path: Path, content: bytes) -> None:
+    """29: Others may read in it what Temper does not."""
+    folder = make_model_folder(tmp_path / "model")
+    (folder / "tokenizer_config.json").write_bytes(content)
+
+    found = dangers_of(folder)
+
+    assert [danger.file for danger in found] == ["tokenizer_config.json"]
+    assert "tokenizer_config.json cannot be read as JSON" in str(found[0].reason)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"text_config": {"_attn_implementation": "evil/kernel"}},
+        {"text_config": {"auto_map": {"AutoModel": "x.Y"}}},
+        {"parts": [{"attn_implementation": {"text": "evil/kernel"}}]},
+        {"chat_template": {"default": HOSTILE}},
+        {"processor": {"chat_template": [{"name": "a", "template": HOSTILE}]}},
+    ],
+    ids=range(5),
+)
+@pytest.mark.parametrize("file", ["config.json", "sub/settings.json"])
+def test_settings_inside_of_others_wait_for_an_admin(tmp_path: Path, file: str, settings: dict[str, Any]) -> None:
+    """29: However deep they lie, and in whichever folder."""
+    folder = make_model_folder(tmp_path / "model")
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_text(json.dumps(settings))
+
+    assert {danger.file for danger in dangers_of(folder)} == {file}

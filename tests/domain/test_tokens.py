@@ -1,5 +1,6 @@
 """API tokens: no wider than their user, and none outlives or outdoes the one that made it."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from sqlmodel import Session
 
 from app.domain import accounts, tokens
 from app.domain.accounts import Caller, CredentialKind
-from app.domain.errors import InvalidError, NotFoundError
+from app.domain.errors import ForbiddenError, InvalidError, NotFoundError
 from app.domain.models import Role, User
 from app.domain.users import change_role, user_id_of
 
@@ -82,8 +83,25 @@ def test_a_token_makes_none_that_outdoes_it(session: Session) -> None:
         assert each.credential.expires_at is not None
         assert maker.credential.expires_at is not None
         assert each.credential.expires_at - maker.credential.expires_at < timedelta(seconds=5)
-    with pytest.raises(InvalidError):
+    with pytest.raises(ForbiddenError):
         tokens.issue_own_token(session, caller, name="wider", scope=Role.RUNNER)
+
+
+@pytest.mark.parametrize(("scope", "may"), [(Role.VIEWER, False), (Role.RUNNER, True), (None, True)])
+def test_what_may_less_than_its_user_ends_itself_alone(session: Session, scope: Role | None, may: bool) -> None:
+    """Another token is neither shown to it nor ended by it; one with the whole role does both."""
+    user = runner(session)
+    other = tokens.issue_token(session, user, name="other")
+    held = tokens.issue_token(session, user, name="held", scope=scope)
+    caller = caller_of(session, held.secret)
+
+    shown = [token.name for token, _ in tokens.list_tokens_for(session, caller)]
+    with nullcontext() if may else pytest.raises(ForbiddenError):
+        tokens.revoke_token_for(session, caller, other.credential.id or 0)
+    tokens.revoke_token_for(session, caller, held.credential.id or 0)
+
+    assert shown == (["other", "held"] if may else ["held"])
+    assert (is_good(session, other.secret), is_good(session, held.secret)) == (not may, False)
 
 
 def test_revoking_a_token_ends_what_was_made_with_it(session: Session) -> None:

@@ -129,9 +129,9 @@ def test_a_password_is_changed_with_the_old_one(session: Session, ada: User) -> 
     """The first needs none; the next needs the one before, and ends every other login."""
     caller, other = caller_of(session, ada), caller_of(session, ada)
 
-    logins.change_password(session, caller, old="", new=PASSWORD)
+    logins.put_password(session, caller, logins.check_new_password(session, caller, old="", new=PASSWORD))
     with pytest.raises(InvalidError) as refused:
-        logins.change_password(session, caller, old="not it at all", new="another horse battery")
+        logins.check_new_password(session, caller, old="not it at all", new="another horse battery")
     session.flush()
 
     assert refused.value.fields[0].field == "old"

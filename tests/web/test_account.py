@@ -1,5 +1,6 @@
 """The account page: one's own password, logins and tokens, and nobody else's."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,9 +8,10 @@ from bs4 import BeautifulSoup
 from fastapi.testclient import TestClient
 from sqlmodel import Session, select
 
-from app.domain import accounts, tokens
+from app.domain import accounts, db, tokens
 from app.domain.login_tries import TRIES
 from app.domain.models import Credential, Role
+from app.domain.passwords import fits, hash_of
 from app.web.agents import agent_words
 from tests.conftest import COOKIE, log_in
 
@@ -96,6 +98,62 @@ def test_the_old_password_is_not_guessed_with_a_stolen_cookie(client: TestClient
     ]
 
     assert statuses == [422] * TRIES + [429]
+
+
+def test_nobody_waits_for_the_database_while_a_password_is_hashed(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while the old one is checked nor while the new one is made: argon2 takes its time."""
+    accounts.set_password(session, accounts.first_admin(session), PASSWORD)
+    client.cookies.set(COOKIE, log_in(session))
+    written: list[str] = []
+
+    def writing(hashed: Callable[..., Any]) -> Callable[..., Any]:
+        def first_writes(*given: Any) -> Any:
+            with db.unit_of_work() as other:
+                written.append(accounts.add_user(other, f"user {len(written)}", role=Role.VIEWER).name)
+            return hashed(*given)
+
+        return first_writes
+
+    monkeypatch.setattr("app.domain.accounts.fits", writing(fits))
+    monkeypatch.setattr("app.domain.logins.hash_of", writing(hash_of))
+    reply = client.post("/account/password", data={"old": PASSWORD, "password": "another horse battery"})
+
+    assert (reply.status_code, written) == (303, ["user 0", "user 1"])
+    assert accounts.check_password(session, "admin", "another horse battery") is not None
+
+
+def test_a_password_that_was_changed_meanwhile_is_not_changed_by_the_one_before(
+    client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was checked before the write is looked at again within it."""
+    accounts.set_password(session, accounts.first_admin(session), PASSWORD)
+    client.cookies.set(COOKIE, log_in(session))
+
+    def overtaken(password: str) -> str:
+        with db.unit_of_work() as other:
+            accounts.first_admin(other).password_hash = hash_of("a third horse battery")
+        return hash_of(password)
+
+    monkeypatch.setattr("app.domain.logins.hash_of", overtaken)
+    reply = client.post("/account/password", data={"old": PASSWORD, "password": "another horse battery"})
+
+    assert reply.status_code == 422
+    assert accounts.check_password(session, "admin", "a third horse battery") is not None
+
+
+def test_changing_a_password_again_and_again_ends_too(client: TestClient, session: Session) -> None:
+    """The right one starts nothing over here: argon2 works for it as for a wrong one."""
+    accounts.set_password(session, accounts.first_admin(session), PASSWORD)
+    client.cookies.set(COOKIE, log_in(session))
+
+    statuses = [
+        client.post("/account/password", data={"old": PASSWORD, "password": PASSWORD}).status_code
+        for _ in range(TRIES + 1)
+    ]
+
+    assert statuses == [303] * TRIES + [429]
 
 
 def test_logins_are_listed_and_ended(client: TestClient, session: Session) -> None:

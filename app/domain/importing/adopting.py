@@ -3,32 +3,34 @@ The adapters of a foreign run, made into files that Temper's own engine reads.
 
 A checkpoint of xtuner's is a pickle, and somebody else's. It is opened in a child of the engine alone, which
 takes tensors out of it and nothing else, and writes them as safetensors into the folder of the run. The
-file itself stays where it is.
+file itself stays where it is. The child is held as a trainer is: `docs/containment.md`.
 """
 
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlmodel import Session, col, select
 
 from app.config import settings
+from app.confinement import ConfinementError, Reach, command_for
 from app.domain import db
 from app.domain.disk import size_of
 from app.domain.importing.found import FileKind
 from app.domain.importing.places import shown
 from app.domain.importing.storing import NEWS, plain_notes
 from app.domain.messages import Message, message
+from app.domain.model_dangers import model_files
 from app.domain.models import Checkpoint, Event, Run
 from app.domain.recipes import Method, Recipe
 from app.domain.runs import get_run
 
 SECONDS = 1_800  # opening a hundred checkpoints from a slow disk takes minutes
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")
 
 
 def adopt_checkpoints(run_id: int) -> tuple[Message, ...]:
@@ -47,7 +49,7 @@ def adopt_checkpoints(run_id: int) -> tuple[Message, ...]:
             "dropout": recipe.training.lora.dropout,
             "checkpoints": [_wanted(run_id, folder, each) for each in plain],
         }
-        said = _run_engine(run_id, job)
+        said = _run_engine(run_id, job, reads=(str(folder), *(model_files(Path(base)) if base else ())))
     with db.unit_of_work() as session:
         notes = (*_unusable(recipe, files), *_note_down(session, run_id, said))
         _remember(session, run_id, notes)
@@ -77,23 +79,20 @@ def _wanted(run_id: int, folder: Path, file: Mapping[str, Any]) -> dict[str, Any
     return {"iteration": file["iteration"], "file": str(folder / file["name"]), "adapter": str(adapter)}
 
 
-def _run_engine(run_id: int, job: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return what is wrong with each checkpoint, by iteration; nothing where its adapter was taken."""
+def _run_engine(run_id: int, job: Mapping[str, Any], *, reads: tuple[str, ...]) -> Mapping[str, str]:
+    """
+    Return what is wrong with each checkpoint, by iteration; nothing where its adapter was taken.
+
+    Args:
+        reads: What the child is given to read; it writes to the run's folder alone.
+    """
     path = settings().run_folder(run_id) / "adopt.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(job), "utf-8")
-    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     try:
-        done = subprocess.run(  # noqa: S603 - an argument list of our own making, no shell
-            [sys.executable, "-m", settings().engine, "adopt", str(path)],
-            cwd=path.parent,
-            env=passed_on | {"HF_HUB_OFFLINE": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
-            start_new_session=True,
-        )
+        done = _in_child(path, Reach(reads=reads, writes=(str(path.parent),)))
+    except ConfinementError as error:
+        return {"": str(error)}
     except subprocess.TimeoutExpired:
         return {"": f"it took more than {SECONDS} s"}
     if done.returncode != 0:
@@ -101,6 +100,34 @@ def _run_engine(run_id: int, job: Mapping[str, Any]) -> Mapping[str, str]:
         return {"": last[:500]}
     told: Mapping[str, str] = json.loads(done.stdout.decode("utf-8").strip().rpartition("\n")[2])
     return told
+
+
+def _in_child(job: Path, reach: Reach) -> subprocess.CompletedProcess[bytes]:
+    command = command_for(settings().engine, ["adopt", str(job)], reach=reach, demand=settings().confine)
+    with TemporaryDirectory(prefix="adopt.", suffix=".part", dir=job.parent) as private:  # no backup takes it
+        return subprocess.run(  # noqa: S603 - an argument list of our own making, no shell
+            command,
+            cwd=job.parent,
+            env=_environment(private),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+            start_new_session=True,
+        )
+
+
+def _environment(private: str) -> dict[str, str]:
+    """Return what the child may know: where programs are, its language, and a home of its own."""
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return passed_on | {
+        "HOME": private,
+        "TMPDIR": private,
+        "HF_HUB_OFFLINE": "1",
+        "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",  # whatever a library asks for: nothing of a checkpoint is run
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONIOENCODING": "utf-8:replace",
+    }
 
 
 def _note_down(session: Session, run_id: int, said: Mapping[str, str]) -> Iterator[Message]:

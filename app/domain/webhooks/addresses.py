@@ -27,6 +27,10 @@ LONGEST = 2_048  # characters of a URL
 PORTS = {"http": 80, "https": 443}
 HOST = re.compile(r"[a-z0-9._-]{1,253}")
 SAFE = "/%?&=+:;,@!$'()*~[]"  # of a path and a query; what is written with % stays so
+CLOSED: Networks = (  # not public, whichever of them this Python knows
+    *(IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24")),  # the protocols' own, the relays of 6to4
+    IPv6Network("3fff::/20"),  # documentation
+)
 NAT64 = IPv6Network("64:ff9b::/96")
 LOOKS_LIKE_A_NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
 
@@ -120,7 +124,8 @@ def _inner(address: Address) -> Address:
 def _is_public(address: Address) -> bool:
     is_special = address.is_multicast or address.is_reserved or address.is_link_local or address.is_unspecified
     is_site_local = isinstance(address, IPv6Address) and address.is_site_local
-    return address.is_global and not (is_special or is_site_local)
+    is_closed = any(address in network for network in CLOSED)
+    return address.is_global and not (is_special or is_site_local or is_closed)
 
 
 def system_addresses(host: str, port: int) -> list[str]:
