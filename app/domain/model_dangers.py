@@ -37,6 +37,7 @@ PLAIN = frozenset(
         *(".png", ".jpg", ".jpeg", ".svg", ".gif", ".webp", ".metadata", ".lock", ".tag", ".cff"),
     )
 )
+GIT_FOLDER = ".git"  # of a cloned model: nothing that loads a model looks into it
 PLAIN_NAMES = frozenset(
     (
         *("license", "licence", "notice", "readme", "use_policy", "model_license", "copying", "copyright", "authors"),
@@ -91,6 +92,8 @@ def dangers_of(folder: Path, *, anew: bool = False) -> list[Danger]:
         _looked_at.cache_clear()
     found: list[Danger] = []
     for path in plain_files(folder):
+        if path.relative_to(folder).parts[0] == GIT_FOLDER:
+            continue
         facts = path.stat()
         state = (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
         found += _looked_at(path, str(path.relative_to(folder)), state)

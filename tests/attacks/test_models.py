@@ -320,6 +320,15 @@ def test_what_comes_beside_a_model_is_plain(tmp_path: Path) -> None:
     assert dangers_of(folder) == []
 
 
+def test_a_cloned_folder_needs_nobody(tmp_path: Path) -> None:
+    """29: What git keeps of a clone is never loaded; a folder of that name further in is looked at like any."""
+    for place in (tmp_path / ".git", tmp_path / "sub" / ".git"):
+        place.mkdir(parents=True)
+        (place / "index").write_bytes(b"DIRC")
+
+    assert [danger.file for danger in dangers_of(tmp_path)] == ["sub/.git/index"]
+
+
 def test_a_pickled_file_by_a_plain_name_waits_for_an_admin(tmp_path: Path) -> None:
     """29: An index of weights may name any file."""
     folder = make_model_folder(tmp_path / "model")
