@@ -1,12 +1,17 @@
 """
-How large a request may be: small, but for the written list of paths that stream to the disk.
+How large a request may be: small, but for the written list of paths that stream to the disk. And how slow.
 
-A body that says its size is refused at the door; one that does not is cut off while it is read.
+A body that says its size is refused at the door; one that does not is cut off while it is read. Does not cover:
+a body that comes byte by byte, each in time.
 """
 
+import asyncio
+from http import HTTPStatus
+
 from fastapi import Request
+from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.config import settings
 from app.domain.errors import TooLargeError
@@ -15,6 +20,7 @@ from app.domain.messages import message
 MAX_BODY_BYTES = 32 << 20  # the largest recipe there can be, and a file of the form, fit
 UPLOAD_PATHS = frozenset({"/api/v1/datasets", "/datasets"})
 """Where a POST may be as large as an upload. Whatever is not here may not."""
+PIECE_SECONDS = 30.0  # the next piece of a body comes within so long, or the request is given up
 FORM_BYTES = 1 << 20  # what a form may hold around a file
 
 
@@ -43,4 +49,21 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, its body limited."""
         most = most_body_bytes(scope.get("method", ""), scope.get("path", ""))
-        await RequestBodyLimitMiddleware(self.app, max_body_size=most)(scope, receive, send)
+        await RequestBodyLimitMiddleware(self.app, max_body_size=most)(scope, _Impatient(receive), send)
+
+
+class _Impatient:
+    """Receives a body and gives up one that stops coming; once it is whole, waits for the client's end for ever."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive, self.is_whole = receive, False
+
+    async def __call__(self) -> Message:
+        if self.is_whole:
+            return await self.receive()
+        try:
+            message = await asyncio.wait_for(self.receive(), PIECE_SECONDS)
+        except TimeoutError as error:
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, headers={"Connection": "close"}) from error
+        self.is_whole = not message.get("more_body", False)
+        return message

@@ -4,15 +4,19 @@ import gzip
 import io
 import json
 import pickle
+import socket
 import tarfile
 import zipfile
 from typing import Any
 
+import pytest
 from sqlmodel import Session, select
 
 from app.config import settings
+from app.domain import accounts
 from app.domain.datasets import lines
 from app.domain.models import Dataset
+from app.web import body_limits
 
 GOOD = b'{"question": "q", "answer": "a"}\n'
 
@@ -63,6 +67,27 @@ def test_a_body_that_is_too_large_is_cut_off(api: Any, session: Session, monkeyp
     unsaid = api.post("/api/v1/datasets", content=(row for _ in range(2_000)))
 
     assert (said.status_code, unsaid.status_code) == (413, 413)
+    check_nothing_is_left(session)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/runs", "/api/v1/datasets?filename=rows.jsonl"])
+def test_a_body_that_stops_coming_is_given_up(
+    live_server: str, session: Session, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """22: With a sentence, the connection is closed, and nothing of it stays on the disk."""
+    monkeypatch.setattr(body_limits, "PIECE_SECONDS", 0.2)
+    token = accounts.create_token(session, accounts.first_admin(session), name="slow")
+    session.commit()
+    host = live_server.removeprefix("http://")
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+
+    with socket.create_connection(host.split(":"), 30) as client:
+        client.sendall(head.encode() + GOOD)
+        answer = b"".join(iter(lambda: client.recv(65_536), b""))
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"traceback" not in answer.lower()
     check_nothing_is_left(session)
 
 
