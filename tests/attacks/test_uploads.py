@@ -82,7 +82,8 @@ def test_a_body_that_stops_coming_is_given_up(
     head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
     head += "Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
 
-    with socket.create_connection(host.split(":"), 30) as client:
+    name, _, port = host.partition(":")
+    with socket.create_connection((name, int(port)), 30) as client:
         client.sendall(head.encode() + GOOD)
         answer = b"".join(iter(lambda: client.recv(65_536), b""))
 
