@@ -146,7 +146,8 @@ def _finding_reply(finding: kinds.Finding) -> FindingReply:
     "/{dataset_id}/repair",  # noqa: FAST003 - `_dataset` takes the id
     status_code=201,
     summary="Repair a dataset",
-    responses=documented(404, 413, 422, 503),
+    responses=documented(404, 413, 422, 503)
+    | {200: {"model": DatasetReply, "description": "This version is there already."}},
 )
 @once_late
 def repair_dataset(dataset: StoredDataset, body: RepairBody, session: WriteSession, response: Response) -> DatasetReply:

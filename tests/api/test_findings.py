@@ -178,3 +178,10 @@ def test_the_files_of_a_deleted_dataset_go_too(api: "TestClient", home: Any) -> 
 
     assert api.delete(f"/api/v1/datasets/{dataset['id']}").status_code == 204
     assert [path.name for path in (home / "datasets").iterdir() if path.is_file()] == []
+
+
+def test_a_repair_that_changes_nothing_is_described(api: Any) -> None:
+    """The description says that the version which is there already comes with 200."""
+    paths = api.get("/api/v1/openapi.json").json()["paths"]
+
+    assert {"200", "201"} <= set(paths["/api/v1/datasets/{dataset_id}/repair"]["post"]["responses"])
