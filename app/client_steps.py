@@ -6,6 +6,7 @@ A call is a generator: it yields requests and pauses, and is sent the answers. `
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
@@ -149,20 +150,20 @@ def refused(reply: Answer) -> TemperError:
 # ── Clients ────────────────────────────────────────────────────────────────
 
 
-class Blocking:
+class Blocking(ABC):
     """What drives steps to their end at once."""
 
+    @abstractmethod
     def drive(self, steps: Steps[T]) -> T:
         """Return what the steps come to."""
-        raise NotImplementedError
 
 
-class Awaiting:
+class Awaiting(ABC):
     """What drives steps while others work too."""
 
+    @abstractmethod
     async def drive(self, steps: Steps[T]) -> T:
         """Return what the steps come to."""
-        raise NotImplementedError
 
 
 class Endpoint(Generic[P, T]):

@@ -5,7 +5,6 @@ A body must be JSON, but for uploads. What is read has a tag of its content (`ET
 that tag is told that nothing has changed (304). An answer that the caller does not accept is 406.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -21,9 +20,9 @@ from app.api.errors import api_error
 from app.domain.errors import AppError, NotAcceptableError, PreconditionFailedError, UnsupportedMediaError
 from app.domain.messages import message
 from app.web.body_limits import UPLOAD_PATHS
+from app.web.tags import is_named, tag_of
 
 PREFIX = "/api/"
-TAG_DIGITS = 32  # of a SHA-256: no two contents that anybody ever compares share them
 TAGGED = ("application/json", "text/")
 NO_PART = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}  # of a file, as plain text
 KEPT_AT_304 = ("cache-control", "content-location", "date", "etag", "expires", "vary")
@@ -173,17 +172,6 @@ def _is_refused(choice: str) -> bool:
 
 
 # ── Tags ───────────────────────────────────────────────────────────────────
-
-
-def tag_of(body: bytes) -> str:
-    """Return the tag of a content, before it is compressed for whoever takes that."""
-    return f'"{hashlib.sha256(body).hexdigest()[:TAG_DIGITS]}"'
-
-
-def is_named(tag: str, header: str) -> bool:
-    """Whether a header `If-Match` or `If-None-Match` names a tag, or any."""
-    named = {each.strip().removeprefix("W/") for each in header.split(",")}
-    return bool(named & {tag.removeprefix("W/"), "*"})
 
 
 def check_match(if_match: str, current: BaseModel) -> None:

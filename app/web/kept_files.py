@@ -5,7 +5,6 @@ Only names that were found in `static/` are answered here; everything else of th
 """
 
 import gzip
-import hashlib
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import cache
@@ -17,6 +16,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from app.web.assets import STATIC_FOLDER
+from app.web.tags import is_named, tag_of
 
 PREFIX = "/static/"
 YEAR_SECONDS = 365 * 24 * 3600
@@ -48,7 +48,7 @@ def _kept(path: Path, changed_at: int) -> KeptFile:
     packed = gzip.compress(body, mtime=0) if media.startswith(COMPRESSED) and len(body) >= LEAST_COMPRESSED else None
     headers = {
         "Content-Type": f"{media}; charset=utf-8" if media.startswith("text/") else media,
-        "ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+        "ETag": tag_of(body),
         "Last-Modified": formatdate(changed_at / 1e9, usegmt=True),
         "Vary": "Accept-Encoding",
     }
@@ -66,7 +66,7 @@ def at_once(request: Request) -> Response | None:
         return None
     is_versioned = "v=" in request.url.query
     headers = kept.headers | {"Cache-Control": cache_control(is_versioned=is_versioned)}
-    if kept.headers["ETag"] in request.headers.get("if-none-match", ""):
+    if is_named(kept.headers["ETag"], request.headers.get("if-none-match", "")):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     if kept.gzip is not None and "gzip" in request.headers.get("accept-encoding", ""):
         return Response(kept.gzip, headers=headers | {"Content-Encoding": "gzip"})

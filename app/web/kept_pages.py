@@ -36,7 +36,8 @@ from app.domain.reads import DataVersion, Reads, noting, own_commits
 from app.web.i18n import language
 from app.web.page_pieces import Pieces, anybody, split
 from app.web.render import is_fragment
-from app.web.workers import known_workers, live_workers
+from app.web.tags import is_named
+from app.web.workers import known_workers, live_workers, shown_facts
 
 SLACK_SECONDS = 2.0
 LATE_SECONDS = 10.0  # within its first minute an age is written by the second
@@ -78,7 +79,7 @@ class KeptPage:
         """Send it, or only say that the browser's own copy is still true."""
         name = _name_of(request)
         headers = self.headers | {"ETag": self.pieces.etag(name)}
-        if headers["ETag"] in request.headers.get("if-none-match", ""):
+        if is_named(headers["ETag"], request.headers.get("if-none-match", "")):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         if "gzip" not in request.headers.get("accept-encoding", ""):
             return Response(self.pieces.as_it_is(name), headers=headers)
@@ -267,5 +268,5 @@ def _key(request: Request, workers: Sequence[WorkerPresence], *, is_personal: bo
     caller = request.state.user
     reader = (caller.role, caller.user_id if is_personal else None, caller.name if is_personal else None)
     fragment = request.headers.get("hx-request-type"), request.headers.get("hx-request")
-    line = tuple((worker.name, worker.device, worker.slots) for worker in workers)
+    line = shown_facts(workers)
     return request.url.path, request.url.query, *fragment, reader, language(), line

@@ -34,7 +34,8 @@ from app.domain.errors import TooManyError
 from app.domain.reads import DataVersion, Reads, noting
 from app.web.i18n import language
 from app.web.limits import requests
-from app.web.workers import known_workers
+from app.web.tags import is_named
+from app.web.workers import known_workers, shown_facts
 
 LINE, LOGIN = "/workers", "/login"
 LISTED = re.compile(rf"{LINE}|{LOGIN}|/runs/\d+/metrics\.json|/api/v1/runs(/\d+(/(checkpoints|metrics))?)?")
@@ -98,7 +99,7 @@ class KeptReply:
         """Send it, or only say that what the caller has is still true."""
         headers, body, status = self.headers.mutablecopy(), self.body, HTTPStatus.OK
         headers.add_vary_header("Accept-Encoding")
-        if (tag := headers.get("etag")) and _is_named(tag, request.headers.get("if-none-match", "")):
+        if (tag := headers.get("etag")) and is_named(tag, request.headers.get("if-none-match", "")):
             body, status = b"", HTTPStatus.NOT_MODIFIED
             del headers["content-length"], headers["content-type"]
         elif len(body) >= LEAST_COMPRESSED and "gzip" in request.headers.get("accept-encoding", ""):
@@ -106,10 +107,6 @@ class KeptReply:
             headers["content-length"] = str(len(body))
         await send({"type": "http.response.start", "status": status, "headers": headers.raw})
         await send({"type": "http.response.body", "body": body})
-
-
-def _is_named(tag: str, header: str) -> bool:
-    return bool({each.strip().removeprefix("W/") for each in header.split(",")} & {tag.removeprefix("W/"), "*"})
 
 
 @dataclass
@@ -237,7 +234,7 @@ def _key(request: Request) -> _Key | None:
     workers = known_workers() if path == LINE else []
     if workers is None:
         return None
-    line = tuple((worker.name, worker.device, worker.slots) for worker in workers) if path == LINE else None
+    line = shown_facts(workers) if path == LINE else None
     htmx = request.headers.get("hx-request") == "true", request.headers.get("hx-request-type") == "partial"
     return _Key(path, query, accept, language(), *htmx, line)
 

@@ -1,6 +1,7 @@
 """The line in the top bar: who works, on what, and how much of it is in progress."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -48,6 +49,11 @@ def known_workers() -> list[WorkerPresence] | None:
     """Return the workers where they are known already; None where Redis would have to be asked."""
     is_old = time.monotonic() - _memory.looked_at > REMEMBER_SECONDS
     return None if is_old else _memory.workers
+
+
+def shown_facts(workers: Sequence[WorkerPresence]) -> tuple[tuple[str, str, int], ...]:
+    """Return what pages show of workers, which an answer that names them differs by."""
+    return tuple((worker.name, worker.device, worker.slots) for worker in workers)
 
 
 def device_of_workers() -> str:

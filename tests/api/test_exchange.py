@@ -8,10 +8,11 @@ from fastapi.testclient import TestClient
 from sqlmodel import Session
 
 from app.api.errors import ErrorKind
-from app.api.exchange import is_accepted, is_named
+from app.api.exchange import is_accepted
 from app.domain import errors
 from app.domain.messages import message
 from app.domain.models import RunState
+from app.web.tags import is_named
 from tests.factories import make_checkpoint, make_recipe_data, make_run
 
 RUNS = "/api/v1/runs"
