@@ -294,11 +294,12 @@ def report_watchers(seen: dict[str, Any], count: int) -> bool:
     """Print what the watchers saw; return whether one of them was left out."""
     spreads = seen["spreads"] or [0.0]
     print(
-        f"  streams {seen['statuses']}, {seen['broken']} broke off; {seen['events']} events, "
-        f"{seen['events_of_all']} of them to all; from the first to the last watcher "
+        f"  streams {seen['statuses']}, {seen['broken']} broke off; {seen['points']} points of the curve, "
+        f"{seen['points_left_out']} of them not to all; from the first to the last watcher "
         f"{statistics.median(spreads) * 1e3:.0f} ms, at most {max(spreads) * 1e3:.0f} ms"
     )
-    return seen["statuses"] != {"200": count} or seen["broken"] > 0 or seen["events_of_all"] == 0
+    is_left_out = not seen["points"] or seen["points_left_out"] > 0
+    return is_left_out or seen["statuses"] != {"200": count} or seen["broken"] > 0
 
 
 if __name__ == "__main__":

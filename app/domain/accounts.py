@@ -189,6 +189,8 @@ def is_renewal_due(session: Session, credential_id: int) -> bool:
     credential = session.get(Credential, credential_id)
     if credential is None:
         return False
+    if credential.kind == CredentialKind.TOKEN and credential.used_at is None:
+        return True  # made is not used: whoever waits for a script's first call looks for it
     return utc_now() - (credential.used_at or credential.created_at) > RENEW_AFTER
 
 

@@ -1,11 +1,11 @@
 """
 How large a request may be: small, but for the written list of paths that stream to the disk. And how slow.
 
-A body that says its size is refused at the door; one that does not is cut off while it is read. Does not cover:
-a body that comes byte by byte, each in time.
+A body that says its size is refused at the door; one that does not is cut off while it is read.
 """
 
 import asyncio
+import time
 from http import HTTPStatus
 
 from fastapi import Request
@@ -21,6 +21,7 @@ MAX_BODY_BYTES = 32 << 20  # the largest recipe there can be, and a file of the 
 UPLOAD_PATHS = frozenset({"/api/v1/datasets", "/datasets"})
 """Where a POST may be as large as an upload. Whatever is not here may not."""
 PIECE_SECONDS = 30.0  # the next piece of a body comes within so long, or the request is given up
+LEAST_BYTES_A_SECOND = 1_024.0  # on the whole, after the first PIECE_SECONDS; a modem's eighth
 FORM_BYTES = 1 << 20  # what a form may hold around a file
 
 
@@ -53,17 +54,29 @@ class BodyLimit:
 
 
 class _Impatient:
-    """Receives a body and gives up one that stops coming; once it is whole, waits for the client's end for ever."""
+    """
+    Receives a body and gives up one that stops coming, or trickles.
+
+    Only the time in which Temper waits for the client counts. Once the body is whole, waits for the client's end
+    for ever.
+    """
 
     def __init__(self, receive: Receive) -> None:
-        self.receive, self.is_whole = receive, False
+        self.receive, self.is_whole, self.received, self.waited = receive, False, 0, 0.0
 
     async def __call__(self) -> Message:
         if self.is_whole:
             return await self.receive()
+        began = time.monotonic()
         try:
-            message = await asyncio.wait_for(self.receive(), PIECE_SECONDS)
+            message = await asyncio.wait_for(self.receive(), self._patience())
         except TimeoutError as error:
             raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, headers={"Connection": "close"}) from error
+        self.waited += time.monotonic() - began
+        self.received += len(message.get("body", b""))
         self.is_whole = not message.get("more_body", False)
         return message
+
+    def _patience(self) -> float:
+        """Return how many seconds the next piece may take."""
+        return min(PIECE_SECONDS, PIECE_SECONDS + self.received / LEAST_BYTES_A_SECOND - self.waited)

@@ -61,6 +61,14 @@ def test_what_cannot_be_used_is_named(api: TestClient) -> None:
     assert api.get(WEBHOOKS).json()["webhooks"] == []
 
 
+@pytest.mark.parametrize(("host", "said"), [("127.0.0.1", "127.0.0.1 is not of"), ("localhost", "localhost is ")])
+def test_an_address_inside_is_said_once(api: TestClient, host: str, said: str) -> None:
+    """With the name that leads there, where it has one."""
+    reply = api.post(WEBHOOKS, json={"address": f"http://{host}:8321/"})
+
+    assert reply.json()["error"]["fields"][0]["message"].startswith(said)
+
+
 def test_a_test_says_what_became_of_it(api: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, with the status, the time and the answer; it is in the log, and not tried again."""
     allow_loopback(monkeypatch)

@@ -22,7 +22,8 @@ GUARDS = [
     Guard(21, DANGERS, "if not any(target.is_relative_to(root) for root in inside):", "if False:"),
     Guard(21, DANGERS, "if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):", "if False:"),
     Guard(22, "app/domain/datasets/incoming.py", "if size_bytes > most:", "if False:"),
-    Guard(22, "app/web/body_limits.py", "_Impatient(receive), send)", "receive, send)", tests="stops_coming"),
+    Guard(22, "app/web/body_limits.py", "_Impatient(receive), send)", "receive, send)", tests="does_not_come"),
+    Guard(22, "app/web/body_limits.py", " - self.waited)", ")", tests="does_not_come and trickles"),
     Guard(22, "app/web/uploads.py", "if self._parts > MOST_PARTS:", "if False:"),
     Guard(
         23,

@@ -7,6 +7,8 @@ import pickle
 import socket
 import tarfile
 import zipfile
+from collections.abc import Sequence
+from select import select as until_ready
 from typing import Any
 
 import pytest
@@ -70,26 +72,39 @@ def test_a_body_that_is_too_large_is_cut_off(api: Any, session: Session, monkeyp
     check_nothing_is_left(session)
 
 
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server wait less than half a second for a body."""
+    monkeypatch.setattr(body_limits, "PIECE_SECONDS", 0.4)
+
+
+@pytest.mark.usefixtures("impatience")
 @pytest.mark.parametrize("path", ["/api/v1/runs", "/api/v1/datasets?filename=rows.jsonl"])
-def test_a_body_that_stops_coming_is_given_up(
-    live_server: str, session: Session, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
+@pytest.mark.parametrize("piece", [b"", b"x"], ids=["stops", "trickles"])
+def test_a_body_that_does_not_come_is_given_up(live_server: str, session: Session, path: str, piece: bytes) -> None:
     """22: With a sentence, the connection is closed, and nothing of it stays on the disk."""
-    monkeypatch.setattr(body_limits, "PIECE_SECONDS", 0.2)
     token = accounts.create_token(session, accounts.first_admin(session), name="slow")
     session.commit()
     host = live_server.removeprefix("http://")
     head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
     head += "Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
 
-    name, _, port = host.partition(":")
-    with socket.create_connection((name, int(port)), 30) as client:
-        client.sendall(head.encode() + GOOD)
-        answer = b"".join(iter(lambda: client.recv(65_536), b""))
+    answer = answer_to(host, [head.encode() + GOOD, *[piece] * 50])
 
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"traceback" not in answer.lower()
     check_nothing_is_left(session)
+
+
+def answer_to(host: str, pieces: Sequence[bytes]) -> bytes:
+    """Send a request piece by piece, a tenth of a second apart, until something is answered; return that."""
+    name, _, port = host.partition(":")
+    with socket.create_connection((name, int(port)), 30) as client:
+        for piece in pieces:
+            client.sendall(piece)
+            if until_ready([client], [], [], 0.1)[0]:
+                return b"".join(iter(lambda: client.recv(65_536), b""))
+    return b""
 
 
 def test_a_form_of_many_parts_is_refused(api: Any, session: Session) -> None:

@@ -109,6 +109,19 @@ def test_a_login_is_renewed_seldom(session: Session) -> None:
     assert accounts.find_caller(session, CredentialKind.SESSION, secret) is not None
 
 
+def test_a_token_is_noted_at_its_first_use(session: Session) -> None:
+    """However young it is; then as seldom as a login."""
+    token = accounts.create_token(session, accounts.first_admin(session), name="script")
+    session.flush()
+    caller = accounts.find_caller(session, CredentialKind.TOKEN, token)
+    assert caller is not None
+
+    assert accounts.is_renewal_due(session, caller.credential_id)
+    accounts.note_use(session, caller.credential_id)
+    session.expire_all()
+    assert not accounts.is_renewal_due(session, caller.credential_id)
+
+
 def test_a_role_includes_those_before_it(session: Session) -> None:
     """A runner may read and run, and not what an admin may."""
     runner = accounts.add_user(session, "rita", role=Role.RUNNER)

@@ -10,7 +10,7 @@ from app.config import settings
 from app.domain import audit
 from app.domain.catalogues import LANGUAGES
 from app.domain.errors import ConflictError, FieldError, InvalidError, NotFoundError
-from app.domain.messages import message
+from app.domain.messages import Message, message
 from app.domain.webhooks.addresses import RefusedAddressError, checked_addresses, system_addresses, target_of
 from app.domain.webhooks.deliveries import give_up
 from app.domain.webhooks.models import Delivery, Webhook, WebhookEvent, WebhookKind
@@ -85,15 +85,24 @@ def _check_program_address(address: str) -> None:
     try:
         checked_addresses(target.host, target.port, allowed=settings().webhook_allow_private, resolve=system_addresses)
     except RefusedAddressError as error:
-        text = message(
-            "{host} is {address}, which is not of the public internet. An admin of this machine may open its network "
-            "in TEMPER_WEBHOOK_ALLOW_PRIVATE.",
-            host=target.host,
-            address=str(error),
-        )
-        raise InvalidError([FieldError("address", text)]) from None
+        raise InvalidError([FieldError("address", _refusal(target.host, str(error)))]) from None
     except OSError:
         return  # a name that does not answer now may do so when it is needed
+
+
+def _refusal(host: str, address: str) -> Message:
+    if host == address:
+        return message(
+            "{address} is not of the public internet. An admin of this machine may open its network in "
+            "TEMPER_WEBHOOK_ALLOW_PRIVATE.",
+            address=address,
+        )
+    return message(
+        "{host} is {address}, which is not of the public internet. An admin of this machine may open its network "
+        "in TEMPER_WEBHOOK_ALLOW_PRIVATE.",
+        host=host,
+        address=address,
+    )
 
 
 def _event_problems(events: Collection[str]) -> Sequence[FieldError]:
