@@ -60,7 +60,7 @@ def add_webhook(
     )
     session.add(webhook)
     session.flush()  # its id is shown
-    audit.note("webhook", webhook.id, name=webhook.name, address=shown_address(kind, webhook.address))
+    audit.note("webhook", webhook.id, name=name or None, address=shown_address(kind, webhook.address))
     return webhook
 
 
