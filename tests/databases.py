@@ -6,11 +6,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
+from typing import TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection, create_engine, make_url, text
+from sqlmodel import Session
 
+from app.domain import db
 from app.domain.migrate import upgrade
+
+MOMENT_SECONDS = 0.5  # until a thread waits for another one's transaction
+
+
+T = TypeVar("T")
 
 
 def migrate(url: str) -> None:
@@ -88,3 +97,23 @@ def fresh_database(server: str, *, template: str = "template1") -> Iterator[str]
     finally:
         with administration(server) as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def two_at_once(first: Callable[[Session], T], second: Callable[[Session], T]) -> tuple[T, T | Exception]:
+    """Do two things, the second while the transaction of the first is open; return what came of each."""
+    came: list[T | Exception] = []
+
+    def come() -> None:
+        try:
+            with db.unit_of_work() as work:
+                came.append(second(work))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test names it
+            came.append(error)
+
+    later = Thread(target=come)
+    with db.unit_of_work() as work:
+        done = first(work)
+        later.start()
+        later.join(MOMENT_SECONDS)
+    later.join()
+    return done, came[0]

@@ -14,6 +14,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, or_, update
 from sqlmodel import Session, col, select
 
+from app.domain import db
 from app.domain.columns import utc_now
 from app.domain.errors import FieldError, InvalidError, NotFoundError
 from app.domain.messages import message
@@ -84,20 +85,24 @@ def add_user(session: Session, name: str, *, role: Role) -> User:
     if not name.strip() or name != name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
         text = message("Take a name of 1 to {most} characters, without spaces around it.", most=LONGEST_NAME)
         raise InvalidError([FieldError("name", text)])
-    if session.exec(select(User.id).where(User.name == name)).first() is not None:
+    user = db.add_once(session, User(name=name, role=role), key=["name"])
+    if user is None:
         raise InvalidError([FieldError("name", message("There is a user named “{name}” already.", name=name))])
-    user = User(name=name, role=role)
-    session.add(user)
-    session.flush()  # credentials need the user's id
     return user
 
 
 def find_user(session: Session, name: str) -> User:
     """Return a user by name; NotFoundError when there is none."""
-    user = session.exec(select(User).where(User.name == name)).first()
+    user = _named(session, name)
     if user is None:
         raise NotFoundError(message("There is no user named “{name}”.", name=name))
     return user
+
+
+def _named(session: Session, name: str) -> User | None:
+    if not name.isprintable():  # nobody's, and Postgres takes no NUL to look for
+        return None
+    return session.exec(select(User).where(User.name == name)).first()
 
 
 # ── One-time links and logins ──────────────────────────────────────────────
@@ -227,8 +232,8 @@ def is_password_set(session: Session) -> bool:
 
 def check_password(session: Session, name: str, password: str) -> User | None:
     """Return the user of a name and password; None, after as long a time, when they do not fit."""
-    user = session.exec(select(User).where(User.name == name, col(User.disabled_at).is_(None))).first()
-    is_right = fits(password, user.password_hash if user is not None else "")
+    user = _named(session, name)
+    is_right = fits(password, user.password_hash if user is not None and user.disabled_at is None else "")
     return user if is_right else None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlmodel import Session, col, select
 
-from app.domain import audit
+from app.domain import audit, db
 from app.domain.approval_models import ModelApproval
 from app.domain.errors import ConflictError, InvalidError, NotFoundError
 from app.domain.messages import Message, message
@@ -113,10 +113,11 @@ def approve(session: Session, folder: Path, *, sha256: str, source: str, by: str
         for each in looked_at.dangers
     ]
     approval = ModelApproval(sha256=sha256, source=source, files=files, approved_by=by)
-    session.add(approval)
-    session.flush()  # whoever asks next in this unit of work finds it
-    _tell_of_approval(approval, action="approved", by=by)
-    return approval
+    stored = db.add_once(session, approval, key=["sha256"])
+    if stored is None:  # somebody else was as quick
+        return session.get_one(ModelApproval, sha256)
+    _tell_of_approval(stored, action="approved", by=by)
+    return stored
 
 
 def revoke(session: Session, sha256: str, *, by: str) -> None:

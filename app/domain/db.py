@@ -7,13 +7,13 @@ hears of a row that is not there yet.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, create_engine
 
@@ -22,6 +22,9 @@ from app.domain import queue, reads
 
 KEPT_CONNECTIONS, MORE_CONNECTIONS = 10, 70  # two for each of 32 requests and 8 other threads: see `app.web.slots`
 SQLITE_BUSY_MS = 5_000  # SQLite has one writer; a writer waits so long for the one before it
+
+
+Row = TypeVar("Row", bound=SQLModel)
 
 
 def make_engine(url: str) -> Engine:
@@ -115,6 +118,22 @@ def upsert(session: Session, table: type[SQLModel], *, key: Mapping[str, Any], v
     Args:
         key: the columns that no two rows share, with this row's values.
     """
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    made = insert(table).values(**key, **values)
+    made = _insert(session)(table).values(**key, **values)
     session.execute(made.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
+
+
+def add_once(session: Session, row: Row, *, key: Sequence[str]) -> Row | None:
+    """
+    Store a row; None where another has its key, in a transaction that ends meanwhile too.
+
+    Args:
+        key: the columns that no two rows share.
+    """
+    table = type(row)
+    made = _insert(session)(table).values(**row.model_dump(exclude={"id"})).on_conflict_do_nothing(index_elements=key)
+    stored = session.execute(made.returning(*inspect(table).primary_key)).one_or_none()
+    return None if stored is None else session.get(table, tuple(stored))
+
+
+def _insert(session: Session) -> Any:  # noqa: ANN401 - of either dialect, which share no type
+    return postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert

@@ -10,9 +10,9 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, select
 
+from app.domain import db
 from app.domain.columns import utc_now
 from app.domain.errors import ConflictError
 from app.domain.messages import message
@@ -67,8 +67,5 @@ def claim_key(session: Session, asked: KeyedRequest) -> KeptAnswer | None:
     Where the same request is under way in another transaction, this waits for its end.
     """
     session.exec(delete(KeptAnswer).where(col(KeptAnswer.created_at) <= utc_now() - KEPT_FOR))
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     row = KeptAnswer(caller_id=asked.caller_id, key_sha256=asked.key_sha256, request_sha256=asked.request_sha256)
-    made = insert(KeptAnswer).values(**row.model_dump(exclude={"id"})).on_conflict_do_nothing()
-    kept_id = session.execute(made.returning(col(KeptAnswer.id))).scalar_one_or_none()
-    return None if kept_id is None else session.get(KeptAnswer, kept_id)
+    return db.add_once(session, row, key=["caller_id", "key_sha256"])

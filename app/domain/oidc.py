@@ -16,7 +16,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from threading import Lock
 from typing import Any, cast
@@ -44,6 +44,8 @@ KEPT_SECONDS = 600.0  # of what the provider says of itself
 PATIENCE_SECONDS = 1.0  # of those who wait while another asks: they must not hold up the whole server
 FAILURE_SECONDS = 15.0  # a provider that does not answer is not asked again by everybody at once
 COOKIE_ALGORITHM = "HS256"
+LONGEST_SUBJECT = 255  # characters, by OpenID Connect Core 1.0, section 2
+LONGEST_COOKIE = 3_900  # characters: browsers drop what has more than 4,096 with its name and attributes
 
 
 class ProviderError(AppError):
@@ -144,12 +146,18 @@ UNBELIEVABLE = message(
 STALE = message("This login was not begun in this browser, or more than ten minutes ago. Begin it again.")
 
 
+UNUSABLE = (
+    *(httpx2.HTTPError, httpx2.InvalidURL, OAuthError, JoseError, ValueError, KeyError, TypeError),
+    RecursionError,  # JSON that is nested too deep
+)
+
+
 @contextmanager
 def _telling(what: str, text: Message = UNREACHABLE) -> Iterator[None]:
     """Turn whatever goes wrong with the provider into one sentence, and say in the log what it was."""
     try:
         yield
-    except (httpx2.HTTPError, httpx2.InvalidURL, OAuthError, JoseError, ValueError, KeyError, TypeError) as error:
+    except UNUSABLE as error:
         log.warning("the OpenID provider's %s cannot be used: %s: %s", what, type(error).__name__, error)
         raise ProviderError(text) from error
 
@@ -175,16 +183,20 @@ def _get(address: str, *, token: str = "") -> dict[str, Any]:
 
 
 def begin(*, redirect_uri: str, next_page: str) -> tuple[str, str]:
-    """Return the provider's address to go to, and the cookie to come back with."""
+    """Return the provider's address to go to, and the cookie to come back with, which leaves out a page too long."""
     attempt = Attempt(secrets.token_urlsafe(24), secrets.token_urlsafe(24), secrets.token_urlsafe(48), next_page)
     there = provider(settings().oidc_issuer).metadata()["authorization_endpoint"]
     with _client(redirect_uri) as client:
         address, _ = client.create_authorization_url(
             there, state=attempt.state, nonce=attempt.nonce, code_verifier=attempt.verifier
         )
-    claims = {"state": attempt.state, "nonce": attempt.nonce, "verifier": attempt.verifier, "next": attempt.next}
-    cookie = jwt.encode({"alg": COOKIE_ALGORITHM}, claims | {"exp": int(time.time()) + ATTEMPT_SECONDS}, _cookie_key())
-    return address, cookie
+    cookie = _cookie_of(attempt)
+    return address, cookie if len(cookie) <= LONGEST_COOKIE else _cookie_of(replace(attempt, next=""))
+
+
+def _cookie_of(attempt: Attempt) -> str:
+    claims = asdict(attempt) | {"exp": int(time.time()) + ATTEMPT_SECONDS}
+    return jwt.encode({"alg": COOKIE_ALGORITHM}, claims, _cookie_key())
 
 
 def _client(redirect_uri: str) -> OAuth2Client:
@@ -221,7 +233,7 @@ def read_attempt(cookie: str, *, state: str) -> Attempt:
         claims = jwt.decode(cookie, _cookie_key(), algorithms=[COOKIE_ALGORITHM]).claims
         jwt.JWTClaimsRegistry(exp={"essential": True}).validate(claims)
         attempt = Attempt(claims["state"], claims["nonce"], claims["verifier"], claims["next"])
-    except (JoseError, ValueError, KeyError) as error:
+    except (JoseError, ValueError, KeyError, TypeError) as error:  # its head is anybody's to write
         raise StaleLoginError(STALE) from error
     if not secrets.compare_digest(attempt.state.encode(), state.encode(errors="surrogateescape")):
         raise StaleLoginError(STALE)
@@ -258,7 +270,8 @@ def _checked_claims(there: Provider, token: Mapping[str, Any], *, nonce: str) ->
     known = {"nonce": nonce, "client_id": mine, "access_token": token.get("access_token")}
     claims = CodeIDToken(decoded.claims, decoded.header, wanted, known)
     claims.validate(leeway=LEEWAY_SECONDS)
-    if not isinstance(claims["sub"], str) or not claims["sub"]:
+    subject = claims["sub"]
+    if not (isinstance(subject, str) and 0 < len(subject) <= LONGEST_SUBJECT and subject.isprintable()):
         raise ValueError("it names nobody")
     return dict(claims)
 

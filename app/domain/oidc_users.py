@@ -6,7 +6,7 @@ settings give a role to what the provider says of the person. The first login bi
 the provider's own id of the person; from then on the name may change and the user stays.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func
@@ -29,7 +29,7 @@ def user_of(session: Session, identity: Identity) -> User:
         ForbiddenError: nobody has added the person, or the user is disabled.
     """
     name, role = name_in(identity.claims), role_in(identity.claims)
-    user = _find(session, identity, name) or _make(session, name, role)
+    user = _find(session, identity, name) or _make(session, identity, name, role=role)
     audit.note("user", user.id, name=user.name)
     if user.disabled_at is not None:
         raise ForbiddenError(message("{name} may not log in here any more. Ask an admin.", name=user.name))
@@ -43,12 +43,12 @@ def user_of(session: Session, identity: Identity) -> User:
 
 
 def name_in(claims: Mapping[str, Any]) -> str:
-    """Return the name that a person goes by here; empty when the provider does not vouch for it."""
+    """Return the name that a person goes by here; empty when the provider does not vouch for one that can be shown."""
     claim = settings().oidc_name_claim
     if claim == "email" and claims.get("email_verified") is not True:
         return ""
     name = claims.get(claim)
-    return name.strip() if isinstance(name, str) else ""
+    return name.strip() if isinstance(name, str) and name.strip().isprintable() else ""
 
 
 def role_in(claims: Mapping[str, Any]) -> Role | None:
@@ -62,20 +62,35 @@ def role_in(claims: Mapping[str, Any]) -> Role | None:
 
 
 def _find(session: Session, identity: Identity, name: str) -> User | None:
+    unbound = _unbound(session, name)  # first: what it waits for may bind the user to this very person
     bound = session.exec(select(User).where(User.subject == identity.subject)).first()
-    if bound is not None or not name:
+    if bound is not None:
         return bound
-    is_named = func.lower(User.name) == name.lower() if settings().oidc_name_claim == "email" else User.name == name
-    return session.exec(select(User).where(is_named, col(User.subject).is_(None))).first()
+    if len(unbound) > 1:
+        raise _unknown(name)
+    return next(iter(unbound), None)
 
 
-def _make(session: Session, name: str, role: Role | None) -> User:
+def _unbound(session: Session, name: str) -> Sequence[User]:
+    """Return the users whom a name fits and nobody is bound to; locked, as of two who come at once one is bound."""
+    if not name:
+        return ()
+    is_named = col(User.name) == name
+    if settings().oidc_name_claim == "email" and name.isascii():  # elsewhere other letters fold into the same ones
+        is_named = func.lower(User.name) == name.lower()
+    found = session.exec(select(User).where(is_named, col(User.subject).is_(None)).with_for_update()).all()
+    return [user for user in found if user.name == name or user.name.isascii()]
+
+
+def _make(session: Session, identity: Identity, name: str, *, role: Role | None) -> User:
     if role is None or not name:
         raise _unknown(name)
     try:
         user = accounts.add_user(session, name, role=role)
-    except InvalidError as error:  # somebody else has the name: another person at the provider, most likely
-        raise _unknown(name) from error
+    except InvalidError as error:
+        if made := _find(session, identity, name):  # by the same person's other login, meanwhile
+            return made
+        raise _unknown(name) from error  # somebody else has the name: another person at the provider, most likely
     user.is_provided = True
     return user
 

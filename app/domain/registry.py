@@ -17,7 +17,7 @@ from typing import cast
 from sqlmodel import Session, col, func, select
 
 from app.config import settings
-from app.domain import audit
+from app.domain import audit, db
 from app.domain.approvals import approve, needs_review, review, what_is_needed
 from app.domain.errors import ConflictError, FieldError, InvalidError, NotFoundError
 from app.domain.messages import Message, message
@@ -174,8 +174,7 @@ def register_model(
     name = name.strip() or (found.name if found else "")
     problems += _name_problems(session, name) if name else []
     if template and template not in TEMPLATES:
-        text = message("xtuner has no prompt template “{name}”.", name=template)
-        problems.append(FieldError("template", text))
+        problems.append(FieldError("template", message("xtuner has no prompt template “{name}”.", name=template)))
     if found is not None and not problems:
         problems += _unapproved(session, found, source=source.strip(), approval=approval)
     if found is None or problems:
@@ -209,44 +208,52 @@ def _name_problems(session: Session, name: str) -> list[FieldError]:
         )
         return [FieldError("name", text)]
     taken = session.exec(select(Model.id).where(func.lower(Model.name) == name.lower())).first()
-    if taken is not None:
-        return [FieldError("name", message("There is a model named “{name}” already.", name=name))]
-    return []
+    return [_taken(name)] if taken is not None else []
+
+
+def _taken(name: str) -> FieldError:
+    return FieldError("name", message("There is a model named “{name}” already.", name=name))
 
 
 def _store(session: Session, found: FoundModel, *, source: str, name: str, template: str) -> Model:
-    facts = found.facts
-    model = Model(
+    facts, link = found.facts, settings().models_folder / name
+    is_linked = not facts.must_be_laid_out_anew
+    if is_linked:
+        _check_free(link, found.folder)
+    wanted = Model(
         name=name,
-        source=str(found.folder) if facts.must_be_laid_out_anew else source,  # the worker reads a folder
+        source=source if is_linked else str(found.folder),  # the worker reads a folder
+        path=str(link) if is_linked else "",
         template=template,
         architecture=facts.architecture,
         parameters=facts.parameters,
         size_bytes=facts.size_bytes,
+        state=ModelState.READY if is_linked else ModelState.PREPARING,
     )
+    model = db.add_once(session, wanted, key=["name"])  # before the link: of two at once one links
+    if model is None:
+        raise InvalidError([_taken(name)])
     settings().models_folder.mkdir(parents=True, exist_ok=True)
-    if not facts.must_be_laid_out_anew:
-        model.path = str(_link(found.folder, name))
-        model.state = ModelState.READY
-    session.add(model)
-    session.flush()  # the message needs the model's id
     audit.note("model", model.id, name=name, source=source)
-    if model.state is ModelState.PREPARING:
+    if is_linked:
+        _link(link, found.folder.resolve())  # it may be the old link itself
+    else:
         enqueue("models.prepare", model_id=model.id or 0)
     return model
 
 
-def _link(folder: Path, name: str) -> Path:
+def _check_free(link: Path, folder: Path) -> None:
+    """Refuse a name whose folder is there and is another one than that to be linked."""
+    if not link.is_symlink() and link.exists() and link.resolve() != folder.resolve():
+        raise InvalidError([FieldError("name", message("There is a folder {folder} already.", folder=str(link)))])
+
+
+def _link(link: Path, target: Path) -> None:
     """Link a folder under the models' own; a folder that is there already, as `make demo` leaves it, stays."""
-    link, target = settings().models_folder / name, folder.resolve()
     if link.is_symlink():
         link.unlink()
-    if link.exists():
-        if link.resolve() == target:
-            return link
-        raise InvalidError([FieldError("name", message("There is a folder {folder} already.", folder=str(link)))])
-    link.symlink_to(target, target_is_directory=True)
-    return link
+    if link.resolve() != target:
+        link.symlink_to(target, target_is_directory=True)
 
 
 # ── Removing ───────────────────────────────────────────────────────────────
@@ -254,8 +261,7 @@ def _link(folder: Path, name: str) -> Path:
 
 def count_runs_of(session: Session) -> dict[int, int]:
     """Count the runs of each model that has any."""
-    statement = select(Run.model_id, func.count()).group_by(col(Run.model_id))
-    return dict(session.exec(statement).all())
+    return dict(session.exec(select(Run.model_id, func.count()).group_by(col(Run.model_id))).all())
 
 
 def remove_model(session: Session, model_id: int) -> None:
@@ -268,8 +274,7 @@ def remove_model(session: Session, model_id: int) -> None:
     model = get_model(session, model_id)
     runs = count_runs_of(session).get(model_id, 0)
     if runs:
-        text = message("{name} cannot be removed: {runs} runs use it.", name=model.name, runs=runs)
-        raise ConflictError(text)
+        raise ConflictError(message("{name} cannot be removed: {runs} runs use it.", name=model.name, runs=runs))
     if model.renewed_at is not None:
         raise ConflictError(message("{name} is being prepared now. Try again when that is done.", name=model.name))
     audit.note("model", model_id, name=model.name)

@@ -38,4 +38,11 @@ def read_ids(name: str, texts: Sequence[str]) -> tuple[int, ...]:
 
 def is_id(text: str) -> bool:
     """Whether a text is a number that may name something."""
-    return text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID)) and 0 < int(text) <= LARGEST_ID
+    return id_in(text) is not None
+
+
+def id_in(text: object) -> int | None:
+    """Return the id that a text is; None where it is none, or no text."""
+    if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))):
+        return None
+    return int(text) if 0 < int(text) <= LARGEST_ID else None

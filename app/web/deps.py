@@ -62,7 +62,7 @@ async def read_session() -> AsyncIterator[Session]:
 # "function": left before the answer is sent, so that whoever follows a redirect sees the change
 WriteSession = Annotated[Session, Depends(write_session, scope="function")]
 ReadSession = Annotated[Session, Depends(read_session, scope="function")]
-LARGEST_ID = 2**63 - 1  # what both databases can look for; a larger one is as unknown as any other
+LARGEST_ID = 2**31 - 1  # Postgres counts rows in 32 bits, and takes no larger number to look for
 
 
 def _written_plainly(value: object) -> object:

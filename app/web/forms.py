@@ -30,6 +30,7 @@ from app.web.mix_fields import (
 
 # Two texts a pair in two lists, three fields a probe, five a saved set, two a variable, the rest.
 MAX_FIELDS = 4 * MAX_PAIRS + 3 * MAX_PROBES + 5 * MAX_FILES + 2 * MAX_VARIABLES + 100
+LONGEST_KEY = 200
 MAX_REPAIRS = 3  # rounds; removing a bad value can uncover another
 TOP_NAMES = frozenset({"name", "model", "method"})
 LENGTH, LENGTH_UNIT = "length", "length_unit"
@@ -43,6 +44,12 @@ async def _read(request: Request) -> FormData:
 
 
 SentForm = Annotated[FormData, Depends(_read)]
+
+
+def request_key_of(form: FormData) -> str | None:
+    """Return the page's own key of a request, by which the same one sent twice is known; None where it has none."""
+    key = str(form.get("request_key", ""))[:LONGEST_KEY]
+    return key if key and key.isprintable() else None
 
 
 # ── From fields to data ────────────────────────────────────────────────────

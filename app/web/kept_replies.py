@@ -24,6 +24,7 @@ from weakref import WeakValueDictionary
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Request
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -68,8 +69,8 @@ class KeptReply:
     headers: Headers
     body: bytes
     reads: Reads
-    version: DataVersion
-    """Of the database that it is known to be true of."""
+    version: DataVersion | None
+    """Of the database that it is known to be true of; None where that did not say."""
     made_at: float = field(default_factory=time.monotonic)
 
     @cached_property
@@ -89,6 +90,8 @@ class KeptReply:
                 with requests.taken(asked_by, most=settings().requests_per_user) if asked_by else nullcontext():
                     is_same = await to_thread.run_sync(_hold, self.reads, version, limiter=_looking())
             except TooManyError:
+                return False
+            except _failures():
                 return False
             if not is_same:
                 return False
@@ -127,9 +130,9 @@ class KeptReplies:
             return
         caller = request.state.user
         async with _Turn(self.makers.setdefault(key, Lock())) as turn:
-            reply = self._find(key)
-            version = await _version()
-            if reply is None or not await reply.is_true(version, asked_by=caller.user_id if caller else None):
+            reply, version = self._find(key), await _version()
+            user_id = caller.user_id if caller else None
+            if reply is None or version is None or not await reply.is_true(version, asked_by=user_id):
                 held = _Held(send, turn)
                 reply = await self._make(request, receive, held, key=key, version=version)
         if reply is not None:
@@ -142,7 +145,7 @@ class KeptReplies:
         return reply
 
     async def _make(
-        self, request: Request, receive: Receive, held: "_Held", *, key: _Key, version: DataVersion
+        self, request: Request, receive: Receive, held: "_Held", *, key: _Key, version: DataVersion | None
     ) -> KeptReply | None:
         """Let the app answer, and keep that if it can be; None where it is sent already."""
         whole = [(name, value) for name, value in request.scope["headers"] if name != b"if-none-match"]
@@ -152,10 +155,9 @@ class KeptReplies:
             self._drop(key)
             return None
         reply = KeptReply(Headers(raw=held.start["headers"]), held.body, reads, version)
-        if reads.is_plain and reads.good_for == inf and not reads.files and _key(request) == key:
-            await to_thread.run_sync(_seal, reads, limiter=_looking())
-            if await _version() == version:  # else it may be of two states, or its seal of another one
-                self._keep(key, reply)
+        is_of_rows = reads.is_plain and reads.good_for == inf and not reads.files
+        if version is not None and is_of_rows and _key(request) == key and await _is_sealed(reads, version):
+            self._keep(key, reply)
         return reply
 
     def _keep(self, key: _Key, reply: KeptReply) -> None:
@@ -244,9 +246,26 @@ def _looking() -> CapacityLimiter:
     return CapacityLimiter(LOOKING_THREADS)
 
 
-async def _version() -> DataVersion:
-    """Ask where nothing waits for it: of SQLite at once, of a server in a thread."""
-    return db.data_version() if db.is_local() else await run_in_threadpool(db.data_version)
+async def _version() -> DataVersion | None:
+    """Ask where nothing waits for it: of SQLite at once, of a server in a thread; None where that does not answer."""
+    try:
+        return db.data_version() if db.is_local() else await run_in_threadpool(db.data_version)
+    except _failures():  # the app asks too, and has the words for it
+        return None
+
+
+async def _is_sealed(reads: Reads, version: DataVersion) -> bool:
+    """Seal what an answer was made of; False where it may be of two states, or its seal of another one."""
+    try:
+        await to_thread.run_sync(_seal, reads, limiter=_looking())
+    except _failures():
+        return False
+    return await _version() == version
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """Return what says that the database fails: some of it comes from the driver as it is."""
+    return SQLAlchemyError, db.engine().dialect.loaded_dbapi.Error
 
 
 def _seal(reads: Reads) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
+from pydantic import AfterValidator
 from sqlmodel import Session
 
 from app.config import settings
@@ -31,8 +32,17 @@ from app.web.render import render
 
 router = APIRouter(include_in_schema=False)
 
-Address = Annotated[str, Form(alias="next", max_length=2_000)]
 HOME = "/runs"
+LONGEST_NEXT = 2_000  # characters
+
+
+def carried(wanted: str) -> str:
+    """Return where to go on to after a login; empty, which is the start page, for an address too long to carry."""
+    return wanted if len(wanted) <= LONGEST_NEXT else ""
+
+
+Next = Annotated[str, AfterValidator(carried)]
+Address = Annotated[str, Form(alias="next"), AfterValidator(carried)]
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ def tries() -> LoginTries:
 
 
 @router.get("/login", name="login.show")
-def show_login(request: Request, session: ReadSession, next: str = "") -> Response:  # noqa: A002 - the word in the URL
+def show_login(request: Request, session: ReadSession, next: Next = "") -> Response:  # noqa: A002 - the word in the URL
     """Show the way in; who is in already goes on."""
     if request.state.user is not None:
         return go_on(next)
@@ -116,7 +126,7 @@ def _show_again(request: Request, next_page: str, name: str, *, error: Message, 
 
 
 @router.get("/login/{code}", name="login.link")
-def show_link(request: Request, session: ReadSession, code: str, next: str = "") -> Response:  # noqa: A002
+def show_link(request: Request, session: ReadSession, code: str, next: Next = "") -> Response:  # noqa: A002
     """Show the button of a one-time link, or say that the link is used up."""
     page = LinkPage(next=next, code=code, is_usable=accounts.is_link_usable(session, code))
     return render(request, "login/link.html", page, HTTPStatus.OK if page.is_usable else HTTPStatus.GONE)

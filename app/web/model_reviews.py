@@ -12,7 +12,7 @@ from app.domain.errors import ConflictError, InvalidError
 from app.domain.messages import Message
 from app.domain.models import Model
 from app.domain.registry import get_model
-from app.web.deps import Id, ReadSession, WriteSession
+from app.web.deps import LARGEST_ID, Id, ReadSession, WriteSession
 from app.web.render import render
 
 router = APIRouter(include_in_schema=False)
@@ -32,7 +32,7 @@ class ReviewPage:
 
 
 @router.get("/models/review", name="model_reviews.show")
-def show_review(request: Request, session: ReadSession, model: Annotated[int, Query(ge=1, lt=2**63)]) -> Response:
+def show_review(request: Request, session: ReadSession, model: Annotated[int, Query(ge=1, le=LARGEST_ID)]) -> Response:
     """Show what is dangerous in a registered model's folder."""
     return _show(request, session, get_model(session, model))
 

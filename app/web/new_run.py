@@ -21,11 +21,12 @@ from app.domain.presets import PRESETS, Preset
 from app.domain.recipes import GeneralSet, Pair
 from app.domain.runs import create_run, get_run, id_of, live_runs, recipe_of
 from app.web import i18n
+from app.web.addresses import id_in
 from app.web.dataset_uploads import UploadForm
-from app.web.deps import LARGEST_ID, ReadSession
+from app.web.deps import ReadSession
 from app.web.form_page import SET_TITLES, FormView, Origin, build_view, differing_settings
 from app.web.form_starts import StartQuery, start_of
-from app.web.forms import CheckedForm, SentForm, check_form, recipe_data_from_form, without_unwritten
+from app.web.forms import CheckedForm, SentForm, check_form, recipe_data_from_form, request_key_of, without_unwritten
 from app.web.proposals import ShownProposal
 from app.web.recipe_settings import Setting, setting_or_none
 from app.web.render import render
@@ -121,7 +122,7 @@ def build_page(
         set_titles=SET_TITLES,
         has_worker=bool(live_workers()),
         live_runs=live_runs(session),
-        after=_run_id(sent.get("after")) if sent else None,
+        after=id_in(sent.get("after")) if sent else None,
         request_key=secrets.token_urlsafe(16),
         proposal=proposal,
         upload=UploadForm(),
@@ -212,17 +213,11 @@ def origin_of(session: Session, kind_and_name: object, cloned_from: object, chec
     if kind != "clone":
         return Origin(kind if kind in {"preset", "xtuner", "file"} else "", name)
     try:
-        run = get_run(session, _run_id(cloned_from) or 0)
+        run = get_run(session, id_in(cloned_from) or 0)
     except NotFoundError:
         return Origin()
     differing = differing_settings(checked.recipe, recipe_of(run)) if checked.recipe else []
     return Origin("clone", run.name, id_of(run), differing)
-
-
-def _run_id(text: object) -> int | None:
-    if not isinstance(text, str) or not text.isdecimal() or len(text) >= len(str(LARGEST_ID)):
-        return None
-    return int(text)
 
 
 # ── Sending it ─────────────────────────────────────────────────────────────
@@ -239,8 +234,8 @@ def start_run(request: Request, session: ReadSession, form: SentForm) -> Respons
     origin = origin_of(session, form.get("origin"), form.get("cloned_from"), checked)
     if checked.valid is None:
         return _show_again(request, session, form, checked=checked, origin=origin, problems=checked.problems)
-    after = _run_id(form.get("after"))
-    key = str(form.get("request_key", ""))[:200] or None
+    after = id_in(form.get("after"))
+    key = request_key_of(form)
     try:
         with db.unit_of_work() as work:
             run = create_run(work, checked.valid, cloned_from_id=origin.run_id, after_run_id=after, request_key=key)

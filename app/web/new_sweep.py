@@ -23,10 +23,10 @@ from app.domain.sweep_forecasts import SweepForecast, forecast_sweep
 from app.domain.sweep_plans import SHORT_NAMES, SweepSetting, Value, count_planned_runs, value_text
 from app.domain.sweeps import create_sweep, get_sweep, plan_of, sweep_id_of
 from app.web import i18n
-from app.web.addresses import is_id
+from app.web.addresses import id_in
 from app.web.deps import LARGEST_ID, ReadSession
 from app.web.form_starts import StartQuery, start_of
-from app.web.forms import SentForm, check_form, recipe_data_from_form
+from app.web.forms import SentForm, check_form, recipe_data_from_form, request_key_of
 from app.web.mix_fields import with_table_of_variables
 from app.web.render import render
 from app.web.sweep_form import (
@@ -163,8 +163,7 @@ def take_form(request: Request, session: ReadSession, form: SentForm) -> Respons
 
 
 def _cloned_from(form: FormData) -> int | None:
-    text = str(form.get("cloned_from", ""))
-    return int(text) if is_id(text) else None
+    return id_in(form.get("cloned_from"))
 
 
 def _sent(form: FormData) -> SweepFields:
@@ -219,7 +218,7 @@ def start_sweep(request: Request, session: ReadSession, form: SentForm) -> Respo
     plan = check_sweep(session, fields).valid
     if plan is None:
         return _show(request, session, fields, preset=preset, is_typed=True, problems=())
-    key = str(form.get("request_key", ""))[:200] or None
+    key = request_key_of(form)
     try:
         with db.unit_of_work() as work:
             sweep = create_sweep(work, plan, cloned_from_id=fields.cloned_from, request_key=key)

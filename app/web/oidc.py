@@ -17,7 +17,7 @@ from app.domain.audit_models import Means
 from app.domain.errors import AppError, ForbiddenError
 from app.domain.messages import Message, message
 from app.web.addresses import path_on_this_server
-from app.web.login import let_in
+from app.web.login import Next, let_in
 from app.web.render import render
 
 router = APIRouter(prefix="/login/oidc", include_in_schema=False)
@@ -35,7 +35,7 @@ class ProviderPage:
 
 
 @router.get("", name="login.oidc_begin")
-def begin_login(request: Request, next: Annotated[str, Query(max_length=2_000)] = "") -> Response:  # noqa: A002
+def begin_login(request: Request, next: Next = "") -> Response:  # noqa: A002 - the word in the URL
     """Send the browser to the provider."""
     from app.domain import oidc  # noqa: PLC0415 - loaded where there is a provider
 

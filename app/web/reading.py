@@ -13,6 +13,7 @@ from app.domain.token_counts import RowAsRead, TokenPiece
 from app.web.dataset_pages import ShownRow, shown_row
 
 ROWS_SHOWN = 3
+MOST_DIGITS = 19  # of a row that anybody can mean
 MOST_PIECES = 400  # of a row: one of many short turns has more, each a mark of its own on the page
 TITLES = {IDENTITY: N_("Identity"), GENERAL: N_("General")}
 
@@ -89,7 +90,7 @@ def build_reading(recipe: Recipe | None, model: Model | None, wanted: str) -> Re
     key, _, number = wanted.partition(":")
     chosen = next((source for source in sources if source.key == key), sources[0])
     last = (chosen.rows - 1) // ROWS_SHOWN * ROWS_SHOWN
-    offset = min(int(number), last) if number.isdecimal() and len(number) < len(str(2**63)) else 0
+    offset = min(int(number), last) if number.isdecimal() and len(number) < MOST_DIGITS else 0
     try:
         read = source_as_read(recipe, model, chosen.key, offset=offset, limit=ROWS_SHOWN)
     except AppError as error:

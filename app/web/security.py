@@ -32,6 +32,7 @@ from app.web.callers import SAFE_METHODS, STATIC_PREFIX, find_caller, is_known
 from app.web.cookies import cookie_name, send_again
 from app.web.hardening import harden
 from app.web.kept_replies import KeptReplies
+from app.web.login import carried
 from app.web.slots import Slots
 
 # Everything that answers without a login. Whatever is not here does not.
@@ -271,7 +272,7 @@ def _ask_to_log_in(request: Request, error: UnauthorizedError) -> Response:
 
 
 def _login_path(wanted: str) -> str:
-    return "/login" if wanted in {"", "/"} else f"/login?next={quote(wanted, safe='/')}"
+    return "/login" if carried(wanted) in {"", "/"} else f"/login?next={quote(wanted, safe='/')}"
 
 
 def _explain(request: Request, error: AppError) -> Response:

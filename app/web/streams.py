@@ -23,6 +23,7 @@ from app.domain import db
 from app.domain.events import events_after, last_event_id, metrics_of
 from app.domain.models import Event
 from app.domain.runs import get_run
+from app.web.addresses import id_in
 from app.web.curves import thinned
 from app.web.deps import LARGEST_ID, Id, ReadSession
 from app.web.limits import StreamPlace
@@ -60,7 +61,7 @@ def first_event(
     last_event_id: Annotated[str, Header()] = "",  # not an int: a browser's garbage must not end the stream
 ) -> int:
     """Return the id after which to read: the browser's own count wins over the page's."""
-    return int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < len(str(LARGEST_ID)) else after
+    return id_in(last_event_id) or after
 
 
 WatchedRun = Annotated[int, Depends(watched_run)]

@@ -1,10 +1,10 @@
 """
 Ask the API for everything that its description allows, and forbids: `python -m tests.attacks.api_fuzz`.
 
-Serves the app on a port of this machine, with a database of its own that holds runs, sets and a model, and
-without a worker; then lets schemathesis loose on it, once with an admin's token and once with none. With the
-token every check counts: no 5xx, no status, header, type or body that is not described, no request taken that
-the description forbids, no authorisation ignored. Without one each answer must be a refusal that is described.
+Serves the app on a port of this machine, with a database of its own, SQLite or Postgres, that holds runs, sets and
+a model, and without a worker; then lets schemathesis loose on it, once with an admin's token and once with none.
+With the token every check counts: no 5xx, no status, header, type or body that is not described, no request taken
+that the description forbids, no authorisation ignored. Without one each answer must be a refusal that is described.
 
 `--examples 500` is what `make security` runs; the suite runs a few of them.
 """
@@ -46,6 +46,22 @@ def queue_running() -> Iterator[None]:
         end_parts([part])
 
 
+@contextmanager
+def database(kind: str) -> Iterator[None]:
+    """Give the app a database of this kind with the newest tables and nothing else."""
+    from app.domain.migrate import upgrade
+    from tests.databases import fresh_database, postgres_server
+
+    if kind == "sqlite":
+        upgrade(f"sqlite:///{os.environ['TEMPER_HOME']}/temper.db")
+        yield
+        return
+    with postgres_server() as server, fresh_database(server) as url:
+        os.environ["TEMPER_DATABASE_URL"] = url
+        upgrade(url)
+        yield
+
+
 def new_token() -> str:
     """Make a token of an admin of its own: others may have been disabled by then."""
     from sqlmodel import Session
@@ -67,10 +83,8 @@ def served() -> Iterator[str]:
     from sqlmodel import Session
 
     from app.domain import db
-    from app.domain.migrate import upgrade
     from app.main import create_app
 
-    upgrade(f"sqlite:///{os.environ['TEMPER_HOME']}/temper.db")
     with Session(db.engine()) as session:
         fill(session)
         session.commit()
@@ -135,6 +149,7 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=500)
     parser.add_argument("--phases", default=PHASES)
     parser.add_argument("--output", type=Path, help="a file for everything that schemathesis said")
+    parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--only", default="", help="a regular expression that chooses paths")
     options = parser.parse_args()
     both = ["--include-path-regex", options.only] if options.only else []
@@ -142,7 +157,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="temper-fuzz-") as home:
         os.environ |= {"TEMPER_HOME": home, "TEMPER_ASSETS": "local", "TEMPER_MIN_FREE_BYTES": "0"}
         os.environ["TEMPER_QUEUED_RUNS"] = "1000000"  # what is asked for is to be taken, however often
-        with queue_running(), served() as url:
+        with database(options.database), queue_running(), served() as url:
 
             def ask(secret: str, *more: str, without: Sequence[str] = ()) -> tuple[int, str]:
                 every = [*both, *more]

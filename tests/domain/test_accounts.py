@@ -5,11 +5,12 @@ from datetime import timedelta
 import pytest
 from sqlmodel import Session, select
 
-from app.domain import accounts, tokens
+from app.domain import accounts, db, tokens
 from app.domain.accounts import CredentialKind
 from app.domain.errors import InvalidError, NotFoundError, TooManyError
 from app.domain.login_tries import FORGET_SECONDS, MOST_COUNTS, TRIES, WINDOW_SECONDS, LoginTries
 from app.domain.models import Credential, Role
+from tests.databases import two_at_once
 
 HOUR = timedelta(hours=1)
 PAST = timedelta(seconds=-1)
@@ -18,6 +19,40 @@ PAST = timedelta(seconds=-1)
 def test_there_is_one_first_admin(session: Session) -> None:
     """Asking twice for the first admin makes one user."""
     assert accounts.first_admin(session).id == accounts.first_admin(session).id
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "\x00", "a\u202eb"])
+def test_a_name_that_cannot_be_shown_is_nobody_s(session: Session, name: str) -> None:
+    """A stranger types it: no database is asked for it."""
+    accounts.set_password(session, accounts.first_admin(session), "correct horse battery")
+    session.flush()
+
+    with pytest.raises(NotFoundError):
+        accounts.find_user(session, name)
+    assert accounts.check_password(session, name, "correct horse battery") is None
+
+
+def test_a_name_is_given_once(session: Session) -> None:
+    """The second is told so, and the unit of work goes on."""
+    with db.unit_of_work() as work:
+        accounts.add_user(work, "ada", role=Role.VIEWER)
+        with pytest.raises(InvalidError, match="name"):
+            accounts.add_user(work, "ada", role=Role.ADMIN)
+        accounts.add_user(work, "bea", role=Role.VIEWER)
+
+    assert accounts.find_user(session, "ada").role is Role.VIEWER
+    assert accounts.find_user(session, "bea").role is Role.VIEWER
+
+
+def test_a_name_is_given_once_to_two_who_ask_at_once(session: Session) -> None:
+    """Who comes while the first one's transaction is open is told that it is taken."""
+    _, refused = two_at_once(
+        lambda work: accounts.add_user(work, "ada", role=Role.VIEWER).name,
+        lambda work: accounts.add_user(work, "ada", role=Role.ADMIN).name,
+    )
+
+    assert isinstance(refused, InvalidError)
+    assert accounts.find_user(session, "ada").role is Role.VIEWER
 
 
 def test_a_link_lets_in_once(session: Session) -> None:

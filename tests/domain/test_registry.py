@@ -16,6 +16,7 @@ from app.domain.model_folders import propose_template, read_model
 from app.domain.models import Model, ModelState
 from app.domain.queue import QueueMessage
 from app.domain.registry import Approval, get_model, list_models, look_at, register_model, remove_model
+from tests.databases import two_at_once
 from tests.factories import make_model, make_run
 from tests.model_folders import INTERNLM2, LLAMA, make_model_folder
 
@@ -223,6 +224,40 @@ def test_a_name_is_given_once(session: Session, tmp_path: Path) -> None:
 
     with pytest.raises(InvalidError, match="name"):
         register_model(session, source=str(folder), name="small")
+
+
+def test_a_name_is_given_once_to_two_who_ask_at_once(session: Session, tmp_path: Path) -> None:
+    """Who comes while the first one's transaction is open is told so, and the first one's link stays what it was."""
+    first, second = (make_model_folder(tmp_path / name) for name in ("first", "second"))
+
+    _, refused = two_at_once(
+        lambda work: register_model(work, source=str(first), name="small").name,
+        lambda work: register_model(work, source=str(second), name="small").name,
+    )
+
+    assert isinstance(refused, InvalidError)
+    assert [Path(model.path).resolve() for model in list_models(session)] == [first]
+
+
+def test_a_link_that_was_left_can_be_registered_itself(session: Session, tmp_path: Path) -> None:
+    """Its target is linked, under the same name."""
+    link, folder = settings().models_folder / "small", make_model_folder(tmp_path / "elsewhere")
+    link.parent.mkdir()
+    link.symlink_to(folder)
+
+    model = register_model(session, source=str(link))
+
+    assert Path(model.path).resolve() == folder
+
+
+def test_a_folder_that_is_in_the_way_leaves_nothing_behind(session: Session, tmp_path: Path) -> None:
+    """The name is refused before anything is stored, as whoever asks may go on in the same unit of work."""
+    (settings().models_folder / "small").mkdir(parents=True)
+
+    with pytest.raises(InvalidError, match="name"):
+        register_model(session, source=str(make_model_folder(tmp_path / "small")))
+
+    assert list_models(session) == []
 
 
 def test_a_name_may_be_chinese(session: Session, tmp_path: Path) -> None:

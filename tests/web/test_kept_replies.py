@@ -1,25 +1,28 @@
 """Small answers that are kept: sent again while they would be the same, and not once after a change."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from math import inf
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, create_engine, update
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api import runs as api_runs
 from app.api.run_replies import run_detail
 from app.config import settings
-from app.domain import accounts
+from app.domain import accounts, db
 from app.domain.models import Run, RunState
 from app.domain.presence import WorkerPresence
+from app.domain.reads import Reads
 from app.domain.runs import id_of
 from app.web import limits, workers
 from app.web.kept_replies import KeptReplies
 from app.web.render import environment
-from tests.conftest import run_apart
+from tests.conftest import forget_settings, run_apart
 from tests.factories import make_checkpoint, make_metrics, make_run
 
 KEPT = (
@@ -154,6 +157,45 @@ def test_the_way_in_is_for_strangers(client: TestClient) -> None:
     assert [reply.status_code for reply in strangers] == [200, 200]
     assert "set-cookie" not in strangers[1].headers
     assert (known.status_code, known.headers["location"]) == (303, "/runs")
+
+
+def test_while_the_database_is_away_one_is_told_so(anonymous: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that may be kept says it as every other one does."""
+    monkeypatch.setenv("TEMPER_DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    forget_settings()
+
+    replies = [anonymous.get(path) for path in ("/login", "/login?next=/runs")]
+
+    assert [reply.status_code for reply in replies] == [503, 503]
+    assert "The database does not answer" in replies[0].text
+
+
+FAILURES = {
+    "no-version": (db, "data_version"),
+    "no-seal": (Reads, "seal"),
+    "no-look": (Reads, "hold"),
+}
+
+
+@pytest.mark.parametrize("failing", FAILURES)
+@pytest.mark.parametrize(
+    "error", [DBAPIError("SELECT", {}, Exception("gone")), sqlite3.OperationalError("gone")], ids=["library", "driver"]
+)
+def test_an_answer_does_not_fail_with_the_look_whether_it_is_kept(
+    anonymous: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch, *, failing: str, error: Exception
+) -> None:
+    """Where the database fails at that, the app answers as if nothing were kept."""
+    before = anonymous.get("/login")
+    accounts.set_password(session, accounts.first_admin(session), "correct horse battery")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(*FAILURES[failing], fail)
+    after = [anonymous.get("/login") for _ in range(2)]
+
+    assert "password" not in before.text
+    assert [(reply.status_code, 'type="password"' in reply.text) for reply in after] == [(200, True)] * 2
 
 
 def test_each_language_has_its_own(anonymous: TestClient) -> None:

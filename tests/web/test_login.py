@@ -118,6 +118,40 @@ def test_one_goes_on_to_this_server_only(anonymous: TestClient, session: Session
     assert reply.headers["location"] == reached
 
 
+def test_who_comes_from_a_long_address_logs_in(anonymous: TestClient, session: Session) -> None:
+    """The whole way from the page that was wanted: one that is too long to carry is the start page afterwards."""
+    set_password(session)
+    short, long = ("/compare?runs=" + ",".join(str(100_000 + number) for number in range(most)) for most in (250, 300))
+    reached = []
+
+    for wanted in (short, long):
+        page = anonymous.get(anonymous.get(wanted).headers["location"])
+        field = BeautifulSoup(page.text, "html.parser").select_one("[name=next]")
+        assert field is not None
+        data = {"name": "admin", "password": PASSWORD, "next": str(field["value"])}
+        reached.append(anonymous.post("/login", headers=HERE, data=data).headers["location"])
+        anonymous.cookies.clear()
+
+    assert reached == [short, "/runs"]
+
+
+@pytest.mark.parametrize("by_link", [True, False])
+def test_an_address_that_is_too_long_keeps_nobody_out(
+    anonymous: TestClient, session: Session, *, by_link: bool
+) -> None:
+    """Whoever has put it there, no way in is closed by it."""
+    set_password(session)
+    wanted = "/runs?q=" + "x" * 9_000
+    path = make_link(session) if by_link else "/login"
+
+    shown = anonymous.get(path, params={"next": wanted})
+    reply = anonymous.post(path, headers=HERE, data={"name": "admin", "password": PASSWORD, "next": wanted})
+
+    assert shown.status_code == 200
+    assert 'name="next" value=""' in shown.text
+    assert (reply.status_code, reply.headers["location"]) == (303, "/runs")
+
+
 def test_another_site_cannot_log_somebody_in(anonymous: TestClient, session: Session) -> None:
     """A login that another site's form asks for is refused, and the link stays good."""
     path = make_link(session)
@@ -171,6 +205,17 @@ def test_a_password_logs_in(anonymous: TestClient, session: Session) -> None:
 
     assert (reply.status_code, reply.headers["location"]) == (303, "/models")
     assert anonymous.get("/login").headers["location"] == "/runs"
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "a\u202eb"])
+def test_a_name_that_cannot_be_shown_is_wrong(anonymous: TestClient, session: Session, name: str) -> None:
+    """Like any that nobody has."""
+    set_password(session)
+
+    reply = anonymous.post("/login", headers=HERE, data={"name": name, "password": PASSWORD})
+
+    assert reply.status_code == 422
+    assert "4 tries" in reply.text
 
 
 def test_wrong_passwords_run_out(anonymous: TestClient, session: Session) -> None:

@@ -143,6 +143,9 @@ UNBELIEVABLE: tuple[tuple[dict[str, Any], int], ...] = (
     ({"sub": None}, 502),
     ({"sub": ""}, 502),
     ({"sub": 7}, 502),
+    ({"sub": "7\x00"}, 502),
+    ({"sub": "7" * 256}, 502),
+    ({"sub": "7\u202e"}, 502),
 )
 
 
@@ -252,6 +255,15 @@ def test_one_goes_on_to_this_server_only(
     add_ada(session)
 
     assert log_in(anonymous, provider, wanted).headers["location"] == "/runs"
+
+
+def test_an_address_that_is_too_long_to_carry_keeps_nobody_out(
+    anonymous: TestClient, provider: FakeProvider, session: Session
+) -> None:
+    """One goes on to the start page."""
+    add_ada(session)
+
+    assert log_in(anonymous, provider, "/compare?runs=" + "1," * 2_000).headers["location"] == "/runs"
 
 
 @pytest.mark.parametrize("broken", ["metadata", "token"])

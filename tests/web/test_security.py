@@ -75,6 +75,15 @@ def test_the_login_page_knows_where_one_wanted_to_go(anonymous: TestClient) -> N
     assert reply.headers["location"] == "/login?next=/compare%3Fruns%3D1%2C2"
 
 
+def test_an_address_that_is_too_long_to_carry_is_left_out(anonymous: TestClient) -> None:
+    """The login begins all the same, for a page and for a part of one."""
+    long = "/runs?q=" + "x" * 2_000
+    page = anonymous.get(long)
+    part = anonymous.get("/runs", headers={"HX-Request": "true", "HX-Current-URL": f"http://127.0.0.1{long}"})
+
+    assert (page.headers["location"], part.headers["hx-redirect"]) == ("/login", "/login")
+
+
 def test_htmx_is_sent_to_the_login_page(anonymous: TestClient) -> None:
     """A part of a page that finds the login gone takes the whole page to the login, and back afterwards."""
     reply = anonymous.get(
