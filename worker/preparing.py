@@ -2,6 +2,8 @@
 
 import errno
 import json
+import logging
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +16,10 @@ from app.confinement import Reach
 from app.domain import db
 from app.domain.approvals import RefusedModelError, check_approved
 from app.domain.attempts import Ending, renew_claim
+from app.domain.backups.making import time_stamp
 from app.domain.beneath import append_beneath, make_beneath, write_beneath
 from app.domain.checkpoint_plan import plan_disk
+from app.domain.disk import put_on_disk
 from app.domain.forecasts import forecast_recipe
 from app.domain.held_out import hold_out_of_rows
 from app.domain.mixes import EARLIER_NAME, MissingSetError, adopt_rows, count_rows, keep_rows, rows_file, rows_kept
@@ -29,6 +33,8 @@ from app.domain.xtuner_config import render_config
 from worker.children import Child, Place, start_child
 from worker.gpus import Device
 from worker.leases import renewing
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,25 @@ class NotStartedError(Exception):
         """Keep how it ended."""
         super().__init__(ending.detail)
         self.ending = ending
+
+
+def make_way(attempt: AttemptFolder) -> None:
+    """
+    Put aside what another run of this id left where a first attempt will write: an older database counts anew.
+
+    Raises:
+        NotStartedError: it could not be moved.
+    """
+    folder = attempt.run_folder
+    if attempt.number > 1 or not os.path.lexists(folder / "attempts"):
+        return
+    kept = folder.with_name(f"{folder.name}.before-{time_stamp()}")
+    try:
+        folder.rename(kept)
+        put_on_disk(kept.parent)
+    except OSError as error:
+        raise NotStartedError(Ending(RunState.FAILED, ReasonKind.CRASHED, str(error))) from error
+    log.warning("run %s: what another run had left in its folder is in %s", attempt.run_id, kept)
 
 
 @dataclass(frozen=True)

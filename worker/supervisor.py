@@ -27,7 +27,7 @@ from worker.endings import judge_end, oom_kills
 from worker.gpus import Device, lend_device
 from worker.leases import Renewal
 from worker.leaving import is_leaving
-from worker.preparing import AttemptFolder, NotStartedError, prepare, start_trainer
+from worker.preparing import AttemptFolder, NotStartedError, make_way, prepare, start_trainer
 from worker.recording import Recording, settle_files, store_leftovers, wanted_of
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,10 @@ def _claim(worker: str, device: Device) -> AttemptFolder | None:
         attempt = claim_next(session, worker=worker, supervisor=processes.own_name(), device=device.hardware)
         if attempt is None:
             return None
-        return AttemptFolder(attempt.run_id, attempt.id or 0, attempt.number)
+        claimed = AttemptFolder(attempt.run_id, attempt.id or 0, attempt.number)
+        with suppress(NotStartedError):  # tried again, and told, once the run is claimed for good
+            make_way(claimed)  # before that: after a crash the next attempt looks for what the first one left
+        return claimed
 
 
 def _train(attempt: AttemptFolder, device: Device) -> None:
@@ -80,6 +83,7 @@ def _train(attempt: AttemptFolder, device: Device) -> None:
 
 
 def _start(attempt: AttemptFolder, device: Device) -> Child:
+    make_way(attempt)
     _store_leftovers(attempt)
     if wanted_of(attempt).stop:  # what was left may say that the run has come far enough
         raise NotStartedError(Ending(RunState.CANCELLED))

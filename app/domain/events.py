@@ -18,7 +18,6 @@ from app.domain.models import Answer, Attempt, Checkpoint, Event, Run, RunProbe
 from app.domain.retention import forget_files
 from app.domain.runs import id_of
 from app.domain.stored_scores import renew_scores
-from app.domain.texts import storable
 from app.domain.trainer_events import (
     AnswersGiven,
     AnyTrainerEvent,
@@ -158,9 +157,9 @@ def _(event: AnswersGiven, session: Session, run: Run) -> None:
     checkpoint.answered_seconds, checkpoint.dtype, checkpoint.quantised = event.seconds, event.dtype, event.quantised
     checkpoint.identity_nll, checkpoint.general_nll = event.identity_nll, event.general_nll
     probes = {probe.position: id_of(probe) for probe in session.exec(select(RunProbe).where(RunProbe.run_id == run.id))}
-    for answer in event.answers:
-        if answer.probe not in probes:
-            log.warning("run %s has no probe %s to answer", run.id, answer.probe)
+    given = {answer.probe: answer for answer in event.answers}  # of two to one probe the last: there is room for one
+    for probe in given.keys() - probes.keys():
+        log.warning("run %s has no probe %s to answer", run.id, probe)
     replace_answers(
         session,
         id_of(checkpoint),
@@ -168,17 +167,17 @@ def _(event: AnswersGiven, session: Session, run: Run) -> None:
             Answer(
                 checkpoint_id=id_of(checkpoint),
                 probe_id=probes[answer.probe],
-                text=storable(answer.text),
+                text=answer.text,
                 tokens=answer.tokens,
                 ended=answer.ended,
             )
-            for answer in event.answers
+            for answer in given.values()
             if answer.probe in probes
         ],
     )
     renew_scores(session, run, checkpoint)
     if event.answers:
-        run.newest_answer = storable(event.answers[0].text)[:FIRST_WORDS]
+        run.newest_answer = event.answers[0].text[:FIRST_WORDS]
 
 
 def _updates(run: Run) -> int:

@@ -263,6 +263,27 @@ def test_a_backup_of_the_database_alone_leaves_the_runs(move: Move, tmp_path: Pa
     assert rows_of(settings().database) == rows
 
 
+def test_runs_that_a_database_alone_does_not_know_are_put_aside(full: Path, session: Session, tmp_path: Path) -> None:
+    """Their ids are given to new runs, which must not find what was trained under them; all else stays."""
+    made = make_backup(tmp_path / "backup", with_runs=False)
+    known = hashes_of(full / "runs")
+    later = make_run(session, name="later")
+    write_run_files(full / "runs" / str(later.id))
+    later_hashes = hashes_of(full / "runs" / str(later.id))
+    write(full / "runs" / "notes" / "mine.txt", "stays")
+    let_go(session)
+
+    restored = restore_backup(made.folder, replace=True)
+
+    aside = Path(restored.kept[0])
+    assert {path.name for path in aside.iterdir()} == {str(later.id)}
+    assert hashes_of(aside / str(later.id)) == later_hashes
+    assert aside.name.startswith("runs.before-restore-")
+    assert {name for name in hashes_of(full / "runs") if name not in known} == {"notes/mine.txt"}
+    with db.unit_of_work() as work:
+        assert make_run(work).id == later.id
+
+
 # ── While Temper works ─────────────────────────────────────────────────────
 
 
@@ -554,12 +575,13 @@ def test_what_is_replaced_is_kept_aside(full: Path, session: Session, database_u
     assert rows_of(f"{database_url}&options=-csearch_path%3D{schema}") == later_rows
 
 
+@pytest.mark.parametrize("with_runs", [True, False])
 def test_a_restore_that_fails_at_the_last_step_is_undone(
-    full: Path, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    full: Path, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, with_runs: bool
 ) -> None:
     """When the database cannot change places, the folders go back to theirs."""
-    made = make_backup(tmp_path / "backup")
-    (full / "runs" / "later.txt").write_text("later")
+    made = make_backup(tmp_path / "backup", with_runs=with_runs)
+    write(full / "runs" / "3" / "later.txt", "later")
     let_go(session)
     rows, hashes = rows_of(settings().database), hashes_of(full / "runs")
 

@@ -27,6 +27,35 @@ BAD_LINES = [
 ]
 
 
+def of_metric(**fields: Any) -> dict[str, Any]:
+    """Return the fields of an iteration of which some are others."""
+    return {"iteration": 2, "loss": 1, "learning_rate": 1, "seconds": 1, "memory_bytes": 1} | fields
+
+
+def of_checkpoint(**fields: Any) -> dict[str, Any]:
+    """Return the fields of a checkpoint of which some are others."""
+    return {"iteration": 2, "updates": 2, "file": "iter_2.pth", "adapter": None, "size_bytes": 1} | fields
+
+
+UNSTORABLE = [
+    ("metric", of_metric(iteration=3_000_000_000)),
+    ("metric", of_metric(iteration=1 << 70)),
+    ("metric", of_metric(iteration=-1)),
+    ("metric", of_metric(memory_bytes=1 << 63)),
+    *(("metric", of_metric(**{name: float("nan")})) for name in ("time", "loss", "grad_norm", "seconds")),
+    ("metric", of_metric(learning_rate=float("inf"))),
+    ("phase", {"phase": "saving", "iteration": 1 << 31}),
+    ("plan", {"iterations": 1 << 31, "updates": 1, "samples": 1, "trainable_parameters": 1, "parameters": 1}),
+    ("resumed", {"iteration": 0, "damaged": [{"iteration": 1 << 31, "problem": "gone"}]}),
+    ("checkpoint", of_checkpoint(updates=1 << 31)),
+    ("checkpoint", of_checkpoint(size_bytes=1 << 63)),
+    *(("checkpoint", of_checkpoint(**{name: "a\0b"})) for name in ("file", "adapter", "state_file", "sha256")),
+    ("answers", {"iteration": 2, "answers": [], "seconds": 1, "dtype": "float\0", "quantised": False}),
+    ("passed-over", {"iteration": 1 << 31, "problem": "gone"}),
+]
+"""What is JSON to Python, and what one of the databases cannot store."""
+
+
 def line(kind: str, **fields: Any) -> bytes:
     """Write one event as a trainer does."""
     return json.dumps({"kind": kind, "time": 1.0} | fields).encode() + b"\n"
@@ -138,6 +167,43 @@ def test_a_bad_line_is_skipped(session: Session, run: Run, bad: bytes) -> None:
 
     assert [point.iteration for point in metrics_of(session, id_of(run))] == [1, 2]
     assert attempt_of(session, run).event_offset == len(lines)
+
+
+@pytest.mark.parametrize(("kind", "fields"), UNSTORABLE, ids=range(len(UNSTORABLE)))
+def test_a_line_that_no_database_can_store_is_skipped(
+    session: Session, run: Run, kind: str, fields: dict[str, Any]
+) -> None:
+    """It costs itself, as a bad line does: not the lines around it, nor the run its supervisor."""
+    lines = metric(1) + line(kind, **fields) + metric(3)
+
+    hear(session, run, lines)
+
+    told = session.exec(select(Event.kind, Event.iteration).where(Event.kind != "state").order_by(col(Event.id))).all()
+    assert list(told) == [("metric", 1), ("metric", 3)]
+    assert attempt_of(session, run).event_offset == len(lines)
+
+
+def test_words_with_a_zero_byte_are_told_without_it(session: Session, run: Run) -> None:
+    """What went wrong is not lost for the byte that no database stores."""
+    end = hear(session, run, line("end", outcome="failed", reason="crashed\0", detail="a\0b") + metric(1))
+    hear(session, run, line("resumed", iteration=0, damaged=[{"iteration": 5, "problem": "c\0d"}]))
+    hear(session, run, line("passed-over", iteration=5, problem="e\0f"))
+
+    told = {event.kind: event.data for event in session.exec(select(Event))}
+    assert end is not None
+    assert (end.reason, end.detail) == ("crashed", told["end"]["detail"]) == ("crashed", "ab")
+    assert told["resumed"]["damaged"] == [{"iteration": 5, "problem": "cd"}]
+    assert told["passed-over"]["problem"] == "ef"
+
+
+def test_two_answers_to_one_probe_are_the_last_one(session: Session, run: Run) -> None:
+    """A checkpoint has one answer to a probe: a trainer that gives two cannot stop its supervisor."""
+    said = [{"probe": 0, "text": text, "tokens": 3, "ended": "stop"} for text in ("first", "last")]
+
+    hear(session, run, line("answers", iteration=5, answers=said, seconds=2, dtype="x", quantised=False) + metric(7))
+
+    assert session.exec(select(Answer.text)).all() == ["last"]
+    assert [point.iteration for point in metrics_of(session, id_of(run))] == [7]
 
 
 def test_an_answer_to_no_probe_is_skipped(session: Session, run: Run) -> None:

@@ -247,6 +247,87 @@ def test_an_older_attempt_stores_nothing(session: Session) -> None:
     assert metrics_of(session, id_of(run)) == []
 
 
+# ── A folder that is there already ─────────────────────────────────────────
+
+
+def left_by_another(run: Run) -> Path:
+    """Leave what another run of this id wrote before the database was put back; return what its folder holds."""
+    folder = settings().run_folder(id_of(run))
+    (folder / "attempts" / "1").mkdir(parents=True)
+    (folder / "attempts" / "1" / "events.jsonl").write_bytes(METRIC.replace(b'"iteration": 1', b'"iteration": 300'))
+    (folder / "iter_300.pth").write_bytes(b"of another run")
+    return folder
+
+
+def test_a_run_takes_nothing_from_another_of_its_id(session: Session) -> None:
+    """What another run left under its number is put aside whole, and none of it is stored as its own."""
+    run = make_run(session, recipe=make_recipe(name="plain"))
+    folder = left_by_another(run)
+
+    train_waiting(worker="test")
+
+    assert (last(session, run).state, run.attempt) == (RunState.FINISHED, 1)
+    assert [metric.iteration for metric in metrics_of(session, id_of(run))] == list(range(1, 21))
+    (aside,) = folder.parent.glob(f"{run.id}.before-*")
+    assert (aside / "iter_300.pth").read_bytes() == b"of another run"
+    assert b"300" in (aside / "attempts" / "1" / "events.jsonl").read_bytes()
+    assert not (folder / "iter_300.pth").exists()
+
+
+def test_a_run_that_was_lost_before_it_began_takes_nothing_either(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker died once it had claimed it: the next attempt finds no leftovers of an attempt that wrote none."""
+    run = make_run(session, recipe=make_recipe(name="plain"))
+    left_by_another(run)
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.supervisor._train", lambda *_: leaving.leave())
+        train_waiting(worker="died")
+    leaving._flag[0] = 0
+    with db.unit_of_work() as work:
+        end_attempt(work, id_of(run), attempt=1, ending=Ending(RunState.QUEUED))
+
+    train_waiting(worker="test")
+
+    assert (last(session, run).state, run.attempt) == (RunState.FINISHED, 2)
+    assert max(session.exec(select(Event.iteration).where(Event.run_id == run.id))) == 20
+
+
+def test_a_claim_that_was_not_stored_is_made_again(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder was put aside before the database failed; the first attempt is still the first."""
+    run = make_run(session, recipe=make_recipe(name="plain"))
+    folder = left_by_another(run)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("COMMIT", {}, Exception("the server closed the connection"))
+
+    with monkeypatch.context() as patch, pytest.raises(OperationalError):
+        patch.setattr(Session, "commit", fail)
+        train_waiting(worker="test")
+    train_waiting(worker="test")
+
+    assert (last(session, run).state, run.attempt) == (RunState.FINISHED, 1)
+    assert len(list(folder.parent.glob(f"{run.id}.before-*"))) == 1
+
+
+def test_a_folder_that_cannot_be_put_aside_ends_its_run(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run says why, takes nothing from it, and holds no other run up."""
+    runs = [make_run(session, recipe=make_recipe(name="plain")) for _ in range(2)]
+    folder, real_rename = left_by_another(runs[0]), Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    train_waiting(worker="test")
+
+    assert [last(session, run).state for run in runs] == [RunState.FAILED, RunState.FINISHED]
+    assert "Permission denied" in runs[0].reason_detail
+    assert metrics_of(session, id_of(runs[0])) == []
+
+
 # ── Going on ───────────────────────────────────────────────────────────────
 
 

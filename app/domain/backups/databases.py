@@ -29,6 +29,9 @@ class Database(Protocol):
     def stage(self, files: Sequence[Path], revision: str) -> None:
         """Make a database of saved files beside the one in force, brought up to date."""
 
+    def staged_runs(self) -> set[int]:
+        """Return the ids of the runs in the staged database."""
+
     def swap(self, stamp: str, undo: ExitStack) -> str | None:
         """Put the staged database in force; return where the one before is kept, if there was one."""
 

@@ -76,6 +76,11 @@ class PostgresDatabase:
             _fill(connection, {path.stem: path for path in files})
         upgrade(url)
 
+    def staged_runs(self) -> set[int]:
+        """Return the ids of the runs in the staged database."""
+        with _transaction(_in_schema(self._url, STAGING)) as connection:
+            return set(connection.scalars(select(column("id", Integer)).select_from(table("run"))))
+
     def swap(self, stamp: str, undo: ExitStack) -> str | None:  # noqa: ARG002 - one transaction undoes itself
         """Put the staged tables in force; return where those before are kept."""
         kept = f"before_restore_{stamp.lower()}"

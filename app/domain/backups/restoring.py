@@ -177,7 +177,10 @@ def _swap(staged_runs: Path | None, database: Database) -> tuple[str, ...]:
     """Put what is ready in force, all or nothing; return where is now what was there before."""
     stamp = time_stamp()
     with ExitStack() as undo:
-        kept_runs = _swap_runs(staged_runs, stamp, undo) if staged_runs else None
+        if staged_runs:
+            kept_runs = _swap_runs(staged_runs, stamp, undo)
+        else:
+            kept_runs = _put_unknown_aside(database.staged_runs(), stamp, undo)
         kept_database = database.swap(stamp, undo)  # last: it says which runs there are
         undo.pop_all()
     return tuple(place for place in (kept_runs, kept_database) if place)
@@ -185,12 +188,33 @@ def _swap(staged_runs: Path | None, database: Database) -> tuple[str, ...]:
 
 def _swap_runs(staged: Path, stamp: str, undo: ExitStack) -> str | None:
     runs = _runs_folder()
-    kept = runs.with_name(f"{runs.name}.before-restore-{stamp}") if _has_files(runs) else None
+    kept = _aside(runs, stamp) if _has_files(runs) else None
     if kept:
         _rename(runs, kept, undo)
     _rename(staged, runs, undo)
     put_on_disk(runs.parent)
     return str(kept) if kept else None
+
+
+def _put_unknown_aside(known: set[int], stamp: str, undo: ExitStack) -> str | None:
+    """Move away the folders of runs that the database will not know: it gives their ids to other runs."""
+    runs = _runs_folder()
+    there = [path for path in runs.iterdir() if path.name.isdecimal()] if runs.exists() else []
+    unknown = [path for path in there if int(path.name) not in known]
+    if not unknown:
+        return None
+    kept = _aside(runs, stamp)
+    kept.mkdir()
+    undo.callback(kept.rmdir)
+    for path in unknown:
+        _rename(path, kept / path.name, undo)
+    for folder in (kept, runs, runs.parent):
+        put_on_disk(folder)
+    return str(kept)
+
+
+def _aside(runs: Path, stamp: str) -> Path:
+    return runs.with_name(f"{runs.name}.before-restore-{stamp}")
 
 
 def _rename(source: Path, target: Path, undo: ExitStack) -> None:

@@ -56,6 +56,11 @@ class SqliteDatabase:
         upgrade(f"sqlite:///{self._staged}")
         _close(self._staged)
 
+    def staged_runs(self) -> set[int]:
+        """Return the ids of the runs in the staged database."""
+        with closing(_connect(self._staged)) as connection:
+            return {run_id for (run_id,) in connection.execute("SELECT id FROM run")}
+
     def swap(self, stamp: str, undo: ExitStack) -> str | None:
         """Put the staged database in force; return where the one before is kept."""
         kept = self._path.with_name(f"{self._path.name}.before-restore-{stamp}")

@@ -37,7 +37,7 @@ def incoming_folder() -> Iterator[Path]:
 
 
 def remove_leftovers(place: Path) -> None:
-    """Remove the folders of uploads that a crash broke off."""
+    """Remove the folders of uploads that a crash broke off; what else is there is nobody's here, and stays."""
     for folder in place.iterdir():
         if not _is_alive(folder / LOCK):
             shutil.rmtree(folder, ignore_errors=True)
@@ -47,9 +47,7 @@ def _is_alive(lock: Path) -> bool:
     try:
         with lock.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:  # being made, or being removed
-        return True
-    except BlockingIOError:
+    except OSError:  # locked; or just being made or removed; or no upload's folder, or not this account's
         return True
     return False
 

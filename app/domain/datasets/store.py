@@ -2,20 +2,24 @@
 The sets that are kept: a row in the database for each version, a file for each content.
 
 A file is named by its hash and never changed. It is put in its place before its row is
-committed, and removed after the row that named it last is gone for good.
+committed, and removed after the row that named it last is gone for good. Until it is known which
+rows are there, a mark lies beside it: what a failed transaction or a crash left is found by it.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, func, select
 
 from app.config import settings
-from app.domain import audit
+from app.domain import audit, db
 from app.domain.datasets.incoming import ROWS, incoming_folder
 from app.domain.datasets.intake import Intake
 from app.domain.datasets.isolation import read_apart
@@ -28,6 +32,9 @@ from app.domain.messages import message
 from app.domain.models import Dataset
 from app.domain.recipes import Pair
 
+log = logging.getLogger(__name__)
+
+UNSETTLED = ".unsettled"  # how the mark of a file is called whose row comes or goes
 MOST_NAME = 120  # characters; a recipe names a set, and has room for these
 
 
@@ -173,6 +180,7 @@ def keep_version(session: Session, *, name: str, intake: Intake, rows: Path, sou
     same = select(Dataset).where(Dataset.name == name, Dataset.sha256 == intake.sha256)
     known = session.exec(same).first()
     if known is None or not dataset_file(intake.sha256).exists():
+        _leave_unsettled(session, intake.sha256)
         _put_in_place(rows, dataset_file(intake.sha256))
     if known is not None:
         return StoredVersion(known, is_new=False)
@@ -234,20 +242,42 @@ def delete_dataset(session: Session, dataset_id: int) -> None:
             message("“{name}” stays: runs were made from these rows ({count}).", name=dataset.name, count=runs)
         )
     session.delete(dataset)
-    session.flush()  # the next question is whether another one is left
-    if find_version(session, sha256=dataset.sha256) is None:
-        _remove_after_commit(session, dataset_file(dataset.sha256))
+    _leave_unsettled(session, dataset.sha256)
 
 
-def _remove_after_commit(session: Session, path: Path) -> None:
-    """Remove a file once its row is gone for good, unless an upload of the same content has put a new one there."""
-    if not path.exists():
+# ── Rows that come and go ──────────────────────────────────────────────────
+
+
+def _leave_unsettled(session: Session, sha256: str) -> None:
+    """Let a file be settled after the commit; where that never comes, with the next file that is."""
+    with suppress(OSError):  # a full disk is no reason to keep what is deleted to make room
+        _mark_of(sha256).touch()
+    session.info.setdefault(UNSETTLED, set()).add(sha256)
+    if not event.contains(session, "after_commit", _settle):
+        event.listen(session, "after_commit", _settle)
+
+
+def _mark_of(sha256: str) -> Path:
+    return dataset_file(sha256).with_suffix(UNSETTLED)
+
+
+def _settle(committed: Session) -> None:
+    """Remove files that are unsettled, unless a row names them; whoever uploads one of them again waits."""
+    if committed.in_nested_transaction() or not (hashes := committed.info.pop(UNSETTLED, None)):
         return
-    inode = path.stat().st_ino
+    try:
+        with db.unit_of_work() as session:
+            take_turns(session)
+            for sha256 in hashes.union(mark.stem for mark in settings().datasets_folder.glob(f"*{UNSETTLED}")):
+                if find_version(session, sha256=sha256) is None:
+                    _remove(sha256)
+                _mark_of(sha256).unlink(missing_ok=True)
+    except (OSError, SQLAlchemyError) as error:
+        log.warning("the files of sets are settled with the next one: %s", error)
 
-    def remove(_session: object) -> None:
-        if path.exists() and path.stat().st_ino == inode:
-            for each in path.parent.glob(f"{path.stem}.*"):  # the index, and what was found in the rows
-                each.unlink(missing_ok=True)
 
-    event.listen(session, "after_commit", remove, once=True)
+def _remove(sha256: str) -> None:
+    """Remove a file, its index, and what was found in the rows."""
+    for path in settings().datasets_folder.glob(f"{sha256}.*"):
+        if path.suffix != UNSETTLED:  # last, when nothing else is left
+            path.unlink(missing_ok=True)
