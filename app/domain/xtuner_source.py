@@ -2,7 +2,8 @@
 xtuner's own source, read by `ast` and never run: where it is, and what its assignments say.
 
 Understands plain values, lists of them, arithmetic, and names given to such values earlier in
-the file. Everything else is `UNKNOWN`.
+the file. Everything else is `UNKNOWN`, and so is a list that would be too long when written out: its items may
+be names of lists, each of which names others.
 """
 
 import ast
@@ -34,12 +35,20 @@ def package_folder() -> Path:
 
 UNKNOWN = object()
 MOST = 1e18  # larger numbers are none of a config's
+MOST_LEAVES = 10_000  # of a list with all lists in it; a config's have dozens
+CHARACTERS_A_LEAF = 100  # so much of a text in a list counts as one more
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
+
+
+class _List(list[Any]):
+    """A list that knows how long it is when everything in it is written out."""
+
+    leaves = 1
 
 
 class PlainConfig:
@@ -67,12 +76,11 @@ class PlainConfig:
         """Return the value of a plain expression; `UNKNOWN` for any other."""
         match node:
             case ast.Constant(value=value):
-                return value
+                return UNKNOWN if isinstance(value, int) and value > MOST else value
             case ast.Name(id=name):
                 return self._values.get(name, UNKNOWN)
             case ast.List(elts=items) | ast.Tuple(elts=items):
-                values = [self.evaluate(item) for item in items]
-                return UNKNOWN if UNKNOWN in values else values
+                return _list_of([self.evaluate(item) for item in items])
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return self._combine(ast.Sub(), 0, self.evaluate(operand))
             case ast.BinOp(left=left, op=operation, right=right):
@@ -94,6 +102,21 @@ class PlainConfig:
     def arguments(self, name: str) -> dict[str, ast.expr]:
         """Return the arguments of the call that a name is given: `dict(type=…, …)`."""
         return arguments_of(self.expressions.get(name))
+
+
+def _list_of(values: list[Any]) -> Any:  # noqa: ANN401 - a list, or UNKNOWN
+    """Return values as one list; `UNKNOWN` where one of them is, or all together are too many."""
+    if any(value is UNKNOWN for value in values):
+        return UNKNOWN
+    found = _List(values)
+    found.leaves = 1 + sum(map(_leaves, values))
+    return found if found.leaves <= MOST_LEAVES else UNKNOWN
+
+
+def _leaves(value: object) -> int:
+    if isinstance(value, _List):
+        return value.leaves
+    return 1 + len(value) // CHARACTERS_A_LEAF if isinstance(value, str | bytes) else 1
 
 
 def arguments_of(node: ast.expr | None) -> dict[str, ast.expr]:

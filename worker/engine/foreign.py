@@ -2,7 +2,8 @@
 Adapters out of checkpoints that somebody else's xtuner has pickled.
 
 `weights_only` stays on, and every other name in the file becomes a thing that does nothing: neither
-mmengine's history nor numpy, and never `getattr`, is there for the file to call. Only tensors come out.
+mmengine's history nor numpy, and never `getattr`, is there for the file to call. Only tensors come out. Each
+adapter's manifest says of which file it is, so that one whose checkpoint was trained again is written anew.
 """
 
 import json
@@ -17,8 +18,11 @@ from peft import LoraConfig
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from app.domain.disk import MANIFEST
 from worker.engine.adapters import PREFIX, write_adapter
+from worker.engine.folders import file_aside
 
+SOURCE = "source"  # in the manifest of an adapter
 MOST_RANK = 1_024
 OTHER_LAYOUT = {"wqkv"}  # InternLM2's own: a registered one is laid out as Llama, and has other layers
 
@@ -72,17 +76,42 @@ def adopt(job: Job) -> None:
 
 
 def _adopted(job: Job, wanted: Wanted) -> str:
-    """Return what is wrong; nothing where the adapter is there."""
+    """Return what is wrong; nothing where the adapter of the file, as it is now, is there."""
     if not wanted.file.resolve().is_relative_to(job.folder.resolve()):
         return "it is a link to a file outside of its folder"
     try:
+        source = _source_of(job, wanted.file)  # before it is read: of one that changes meanwhile, nothing is believed
+        if _read_manifest(wanted.adapter).get(SOURCE) == source:
+            return ""
         state = load_foreign(wanted.file)
         lora = lora_of(state, alpha=job.alpha, dropout=job.dropout)
-        if not wanted.adapter.exists():
-            write_adapter(wanted.adapter, state, lora, base=job.base)
+        write_adapter(wanted.adapter, state, lora, base=job.base)
+        _note_source(wanted.adapter, source)
     except (pickle.UnpicklingError, ValueError, OSError, RuntimeError, EOFError, KeyError) as error:
         return " ".join(str(error).split())[:300] or type(error).__name__
     return ""
+
+
+def _source_of(job: Job, file: Path) -> dict[str, Any]:
+    """Return what an adapter is made of: another size, time or setting makes another one."""
+    facts = file.stat()
+    settings = job.model_dump(include={"base", "alpha", "dropout"})
+    return {"size_bytes": facts.st_size, "changed_ns": facts.st_mtime_ns, **settings}
+
+
+def _read_manifest(adapter: Path) -> dict[str, Any]:
+    """Read what an adapter's folder says of itself; nothing where it is not whole."""
+    try:
+        found = json.loads((adapter / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _note_source(adapter: Path, source: Mapping[str, Any]) -> None:
+    manifest = _read_manifest(adapter) | {SOURCE: source}
+    with file_aside(adapter / MANIFEST) as aside:
+        aside.write_text(json.dumps(manifest, indent=2), "utf-8")
 
 
 def load_foreign(path: Path) -> dict[str, Tensor]:

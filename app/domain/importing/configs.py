@@ -8,21 +8,27 @@ of a run. What is no plain value is passed over; what a recipe has no place for 
 import ast
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from app.domain.importing.found import FoundConfig
+from app.domain.importing.places import fitting
 from app.domain.messages import message
 from app.domain.texts import storable
 from app.domain.xtuner_configs import read_text
 from app.domain.xtuner_source import UNKNOWN, PlainConfig, arguments_of, type_of
 
+LONGEST_CONFIG = 1 << 20  # characters; to parse them takes some hundred times as much memory
 MOST_NODES = 200_000  # of a syntax tree; xtuner's configs have some thousands
 MOST_QUESTIONS = 64
+MOST_FILES = 64  # of rows
 _LAST_NAME = re.compile(r"[\w]+$")
 
 
 def read_config(name: str, text: str) -> FoundConfig | None:
     """Read a config's text; None where it is no config that can be read."""
+    if len(text) > LONGEST_CONFIG:
+        return None
     try:
         tree = ast.parse(text)
         if sum(1 for _ in ast.walk(tree)) > MOST_NODES:
@@ -31,7 +37,7 @@ def read_config(name: str, text: str) -> FoundConfig | None:
         if not ({"model", "train_cfg", "pretrained_model_name_or_path"} & config.expressions.keys()):
             return None
         return _read(name, text, config)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+    except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError, OverflowError):
         return None
 
 
@@ -52,7 +58,7 @@ def _read(name: str, text: str, config: PlainConfig) -> FoundConfig:
         questions=tuple(_questions(questions)),
         evaluation_every=_count(config.value("evaluation_freq") or _value(config, chat, "every_n_iters")),
         is_greedy=_is_greedy(config, chat),
-        data_files=tuple(dict.fromkeys(_data_files(config))),
+        data_files=tuple(islice(dict.fromkeys(_data_files(config)), MOST_FILES)),
         notes=_epoch_note(values),
     )
 
@@ -66,7 +72,7 @@ def _epoch_note(values: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _plain(value: object) -> str:
-    return storable(value) if isinstance(value, str) else ""
+    return fitting(value) if isinstance(value, str) else ""
 
 
 def _count(value: object) -> int:
@@ -77,7 +83,7 @@ def _questions(value: object) -> Iterator[str]:
     """Yield the questions; one alone may stand without a list around it."""
     for question in ([value] if isinstance(value, str) else value if isinstance(value, list) else [])[:MOST_QUESTIONS]:
         if isinstance(question, str):
-            yield question
+            yield fitting(question)
 
 
 def _value(config: PlainConfig, arguments: dict[str, ast.expr], name: str) -> Any:  # noqa: ANN401 - whatever it says
@@ -114,7 +120,7 @@ def _data_files(config: PlainConfig) -> Iterator[str]:
         for node in ast.walk(expression):
             named = arguments_of(node) if isinstance(node, ast.Call) else {}
             if "data_files" in named:
-                yield from _paths(config, named["data_files"])
+                yield from islice(_paths(config, named["data_files"]), MOST_FILES)
     for name in ("data_files", "data_path"):
         yield from _paths(config, ast.Name(id=name))
 
@@ -123,6 +129,6 @@ def _paths(config: PlainConfig, node: ast.expr) -> Iterator[str]:
     inner = [*arguments_of(node).values(), *(node.values if isinstance(node, ast.Dict) else ())]
     for each in inner or [node]:
         value = config.evaluate(each)
-        for path in value if isinstance(value, list) else [value]:
-            if isinstance(path, str) and path and "\x00" not in path:
+        for path in value[:MOST_FILES] if isinstance(value, list) else [value]:
+            if isinstance(path, str) and path and path == fitting(path):
                 yield path

@@ -7,14 +7,16 @@ known, the markers of every template are tried.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from app.domain.errors import UnavailableError
 from app.domain.importing.found import Said
+from app.domain.importing.places import fitting
 from app.domain.prompt_templates import PromptTemplate, prompt_templates
 from app.domain.recipe_parts import LONGEST_TEXT
-from app.domain.texts import storable
 
 MOST_TEMPLATES = 64
 _ENDS = (  # what models end a turn with: nothing that follows is an answer
@@ -90,9 +92,7 @@ def read_exchange(text: str, *, question: str, templates: Sequence[PromptTemplat
 
 
 def _fitting(text: str) -> str:
-    # Half characters come from a broken JSON escape alone, and no database stores them.
-    whole = text.encode("utf-8", errors="replace").decode("utf-8")
-    return storable(whole).strip()[:LONGEST_TEXT]
+    return fitting(text).strip()[:LONGEST_TEXT]
 
 
 def _templates(name: str) -> list[PromptTemplate]:
@@ -124,9 +124,15 @@ def end_of(prompt: str, text: str) -> int | None:
 def _span_of(wanted: str, text: str, *, after: int = 0) -> tuple[int, int] | None:
     """Return where a text stands in another one, spaces left out of both."""
     sought = "".join(wanted.split())
-    places = [at for at in range(after, len(text)) if not text[at].isspace()]
-    begin = "".join(text[at] for at in places).find(sought) if sought else -1
+    letters, places = _without_spaces(text)
+    begin = letters.find(sought, bisect_left(places, after)) if sought else -1
     return None if begin < 0 else (places[begin], places[begin + len(sought) - 1] + 1)
+
+
+@lru_cache(maxsize=1)  # one long text after the other is searched for the prompts of all templates
+def _without_spaces(text: str) -> tuple[str, Sequence[int]]:
+    """Return the letters of a text, and where each stands."""
+    return "".join(text.split()), [at for at, letter in enumerate(text) if not letter.isspace()]
 
 
 def _by_markers(text: str, question: str) -> tuple[str, str]:

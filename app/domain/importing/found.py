@@ -84,6 +84,8 @@ class FoundCheckpoint:
     name: str = ""
     """Of its file or folder, relative to the work folder."""
     size_bytes: int = 0
+    changed_ns: int = 0
+    """When its file was last written to, in nanoseconds; of a folder, the last of its files."""
     said: tuple[Said, ...] = ()
     answer_seconds: float = 0.0
 

@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from app.domain.importing.found import Measured, Start
+from app.domain.importing.room import MOST_TEXTS, Room
 from app.domain.training import MAX_ITERATIONS
 
 LONGEST_LINE = 64 << 10  # bytes; of a longer one the rest is passed over
 MOST_MEASURED = 40_000  # of one start; of more, every second, fourth and so on is kept
-MOST_SAID = 64  # answers of one evaluation: as many probes as a recipe has
 LONGEST_SAID = 64 << 10  # characters of one answer
 MOST_EVALUATIONS = 10_000
 MEBIBYTE = 1 << 20
@@ -46,15 +46,18 @@ _FAILURES = re.compile(r"(Traceback \(most recent call last\)|CUDA out of memory
 class LogReader:
     """Reads one log into a start."""
 
-    def __init__(self, start: Start, *, every: int = 0) -> None:
+    def __init__(self, start: Start, *, every: int = 0, room: Room | None = None) -> None:
         """
         Take where to put what is read.
 
         Args:
+            start: where its files have said what a checkpoint answers, the log adds nothing to it.
             every: iterations between two evaluations, where the config tells; else what the log is near to.
+            room: for answers, which all logs of a folder share.
         """
-        self._start, self._every = start, every
+        self._start, self._every, self._room = start, every, room or Room()
         self._sample: list[str] | None = None
+        self._sampled = 0  # characters of it, line ends included
         self._pending: list[str] | None = None
         self._asked_at: datetime | None = None
         self._said_at: datetime | None = None
@@ -80,11 +83,16 @@ class LogReader:
         if self._sample is None:
             found = _FAILURES.search(line)
             self._start.failure = found[1][:500] if found else self._start.failure
-        elif sum(map(len, self._sample)) < LONGEST_SAID:
+        else:
+            self._add_to_sample(line)
+
+    def _add_to_sample(self, line: str) -> None:
+        if self._sample is not None and self._sampled < LONGEST_SAID:
             self._sample.append(line)
+            self._sampled += len(line) + 1
 
     def _end_sample(self) -> None:
-        if self._sample is not None and self._pending is not None and len(self._pending) < MOST_SAID:
+        if self._sample is not None and self._pending is not None and len(self._pending) < MOST_TEXTS:
             self._pending.append("\n".join(self._sample).strip("\n")[:LONGEST_SAID])
         self._sample = None
 
@@ -96,7 +104,8 @@ class LogReader:
             self._start.per_epoch = length
             self._measure((epoch - 1) * length + at, 0, text)
         elif text.startswith(_SAMPLE):
-            self._sample, self._said_at = [text[len(_SAMPLE) :]], self._now
+            self._sample, self._sampled, self._said_at = [], 0, self._now
+            self._add_to_sample(text[len(_SAMPLE) :])
         elif found := _SAVING.search(text):
             self._save(int(found[1]), in_epochs=found[2] == "epochs")
         elif found := _RESUMED.search(text):
@@ -149,7 +158,8 @@ class LogReader:
     def _place(self, iteration: int) -> None:
         """Say which checkpoint gave the answers that wait for it."""
         if self._pending and len(self._start.said) < MOST_EVALUATIONS:
-            self._start.said.setdefault(iteration, self._pending)
+            if iteration not in self._start.said and self._room.takes(self._pending):
+                self._start.said[iteration] = self._pending
             if self._asked_at and self._said_at and self._said_at >= self._asked_at:
                 self._start.answer_seconds.setdefault(iteration, (self._said_at - self._asked_at).total_seconds())
         self._pending = None
@@ -176,7 +186,10 @@ def moment_of(head: re.Match[str], began_at: datetime | None) -> datetime | None
     except ValueError:
         return None
     is_past_new_year = not head["year"] and began_at is not None and at < began_at.replace(hour=0, minute=0, second=0)
-    return at.replace(year=year + 1) if is_past_new_year and (at.month, at.day) != (2, 29) else at
+    try:
+        return at.replace(year=year + 1) if is_past_new_year else at
+    except ValueError:  # 29 February, and the year after 9999
+        return at
 
 
 def number_in(text: object) -> float | None:

@@ -16,7 +16,9 @@ import orjson
 from pydantic import ValidationError
 
 from app.domain.datasets.incoming import check_size
-from app.domain.datasets.rows import Row
+from app.domain.datasets.intake import Intake
+from app.domain.datasets.kinds import Container, RowForm
+from app.domain.datasets.rows import Row, RowWriter
 from app.domain.datasets.store import read_upload, rows_beside
 from app.domain.errors import AppError, InvalidError
 from app.domain.importing.found import FoundConfig, FoundMix
@@ -32,6 +34,7 @@ MOST_PAIRS = 200  # of a mix that is read from a file; more are easier looked at
 MOST_DISTINCT = 100_000  # different rows that are counted; files of more are varied enough
 LEAST_SHARE = 0.3  # of the rows: a pair that is so much of the data is what it teaches
 DATA, IDENTITY = "data", "identity"  # fields of a request
+ROW_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson", ".csv", ".parquet"})
 NOBODY = "-"  # whose assistant, where no answer names anybody
 _NAMED = (
     re.compile(r"我是\s*(.{1,30}?)\s*的(?:私人|个人)?(?:AI|小|智能)?助[手理]"),
@@ -51,6 +54,15 @@ class RowFile:
     count: int
 
 
+@dataclass(frozen=True)
+class Rest:
+    """Rows that are no pairs of a mix, written to a file of their own."""
+
+    rows: Path
+    intake: Intake
+    source_name: str
+
+
 def find_rows(config: FoundConfig | None, folder: Path, *, given: Path | None, roots: Sequence[Path]) -> Path | None:
     """
     Return the file of rows that the user or the config names, where it is here.
@@ -67,9 +79,14 @@ def find_rows(config: FoundConfig | None, folder: Path, *, given: Path | None, r
                 real = path.resolve(strict=True)
             except (OSError, RuntimeError, ValueError):
                 continue
-            if real.is_file() and (not roots or any(real.is_relative_to(root) for root in roots)):
+            if _may_be_rows(real) and (not roots or any(real.is_relative_to(root) for root in roots)):
                 return real
     return None
+
+
+def _may_be_rows(path: Path) -> bool:
+    """Whether a config that somebody else wrote may have this file read: its words can come back in a note."""
+    return path.suffix.lower() in ROW_SUFFIXES and path.is_file()
 
 
 def take_rows(source: Path, into: Path) -> RowFile:
@@ -192,8 +209,16 @@ def _identity_in(counts: Counter[Exchange], identity: Sequence[str]) -> list[Exc
     return [top[0][0]] if is_plain else []
 
 
-def rest_of(file: RowFile, mix: Mix) -> Iterable[Row]:
-    """Yield the rows that are no pairs of a mix."""
+def write_rest(file: RowFile, mix: Mix, path: Path) -> Rest | None:
+    """Write the rows that are no pairs of a mix, which takes as long as there are many; None where there are none."""
+    with RowWriter(path) as writer:
+        for row in _rest_of(file, mix):
+            writer.write(row["conversation"])
+    intake = Intake(writer.rows, 0, writer.size_bytes, writer.sha256, RowForm.XTUNER, Container.JSONL)
+    return Rest(path, intake, file.source.name) if writer.rows else None
+
+
+def _rest_of(file: RowFile, mix: Mix) -> Iterator[Row]:
     pairs = {(pair.question, pair.answer) for pair in mix.identity}
     with file.rows.open("rb") as lines:
         for line in lines:

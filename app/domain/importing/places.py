@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from app.domain.errors import FieldError, InvalidError
 from app.domain.messages import Message, message
+from app.domain.texts import storable
 
 MOST_ENTRIES = 20_000  # of one folder; xtuner's hold dozens
 MOST_TEXT_BYTES = 4 << 20  # of a config, or of the answers of one checkpoint
@@ -33,6 +34,8 @@ class Entry:
     is_folder: bool
     size_bytes: int
     """Of a file; 0 of a folder."""
+    changed_ns: int = 0
+    """When it was last written to, in nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class WorkFolder:
         is_folder = stat.S_ISDIR(facts.st_mode)
         if not is_folder and not stat.S_ISREG(facts.st_mode):
             return None
-        return Entry(path.name, real, is_folder, 0 if is_folder else facts.st_size)
+        return Entry(path.name, real, is_folder, 0 if is_folder else facts.st_size, facts.st_mtime_ns)
 
     def _inside(self, path: Path) -> Path | None:
         try:
@@ -127,6 +130,12 @@ def open_work_folder(path: Path) -> WorkFolder:
 def shown(path: Path | str) -> str:
     """Return a path as text that can be stored and shown, whatever bytes it is made of."""
     return os.fsencode(str(path)).decode("utf-8", errors="backslashreplace").replace("\x00", "\\x00")
+
+
+def fitting(text: str) -> str:
+    """Return somebody's text as a database stores it: without zeros, and half characters replaced."""
+    # Half of one comes from a broken escape alone: in JSON, or in a Python text.
+    return storable(text.encode("utf-8", errors="replace").decode("utf-8"))
 
 
 def refuse(text: Message, *, field: str = FIELD) -> InvalidError:

@@ -10,7 +10,8 @@ Source:
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from app.domain.importing.exchanges import outputs_in, read_exchanges
 from app.domain.importing.found import FileKind, FoundCheckpoint, FoundConfig, FoundRun, Start
 from app.domain.importing.log_lines import LogReader
 from app.domain.importing.places import START, Entry, WorkFolder, open_work_folder, refuse, shown
+from app.domain.importing.room import MOST_TEXTS, Room
 from app.domain.importing.scalars import read_scalars
 from app.domain.importing.stitching import stitch
 from app.domain.logs import TAIL_BYTES
@@ -47,18 +49,16 @@ def read_work_folder(path: Path) -> FoundRun:
     """
     folder = open_work_folder(path)
     config = _find_config(folder)
-    every = config.evaluation_every if config else 0
-    every_start = [_read_start(folder, entry.name, every) for entry in _starts_in(folder)] or _loose_start(
-        folder, every
-    )
+    every_start = _every_start(folder, config.evaluation_every if config else 0)
     per_epoch = max((start.per_epoch for start in every_start), default=0)
     saved, notes = _saved_in(folder, per_epoch)
     if not (saved or any(start.has_trained for start in every_start)):
         raise _nothing(folder)
-    starts, stitched = stitch(every_start, saved)
+    stitched = stitch(every_start, saved)
+    starts, saved = stitched.starts, {at: each for at, each in saved.items() if at not in stitched.given_up}
     checkpoints = _checkpoints(saved, starts, config)
     reached = max([start.last for start in starts] + [*saved, 0])
-    notes = [*notes, *stitched, *_notes(config, starts, checkpoints)]
+    notes = [*notes, *stitched.notes, *_notes(config, starts, checkpoints)]
     return FoundRun(
         folder=shown(folder.root),
         name=_name_of(folder, config),
@@ -137,38 +137,45 @@ def _starts_in(folder: WorkFolder) -> list[Entry]:
     return [each for each in folder.entries() if each.is_folder and START.fullmatch(each.name)][-MOST_STARTS:]
 
 
-def _read_start(folder: WorkFolder, name: str, every: int) -> Start:
+def _every_start(folder: WorkFolder, every: int) -> list[Start]:
+    room = Room()
+    return [_read_start(folder, each.name, every, room) for each in _starts_in(folder)] or [
+        _loose_start(folder, every, room)
+    ]
+
+
+def _read_start(folder: WorkFolder, name: str, every: int, room: Room) -> Start:
     start = Start(name, began_at=_moment(name))
+    kept = [each for each in folder.entries(name, "vis_data") if not each.is_folder]
+    _read_answer_files(folder, start, kept, room)
     for each in folder.entries(name):
         if not each.is_folder and each.name.endswith(".log"):
             with folder.open(each) as file:
-                LogReader(start, every=every).read(file)
-    kept = [each for each in folder.entries(name, "vis_data") if not each.is_folder]
+                LogReader(start, every=every, room=room).read(file)
     numbers = [each for each in kept if each.name.endswith(".json")]
     for each in [one for one in numbers if one.name == "scalars.json"] or numbers[:1]:
         with folder.open(each) as file:
             read_scalars(start, file)
-    _read_answer_files(folder, start, kept)
     return start
 
 
-def _loose_start(folder: WorkFolder, every: int) -> list[Start]:
+def _loose_start(folder: WorkFolder, every: int, room: Room) -> Start:
     """Read logs that lie beside the checkpoints, where somebody has moved or redirected them."""
     logs = [each for each in folder.entries() if not each.is_folder and each.name.endswith(".log")]
     start = Start(logs[0].name if logs else "")
+    _read_answer_files(folder, start, [each for each in folder.entries() if not each.is_folder], room)
     for each in logs:
         with folder.open(each) as file:
-            LogReader(start, every=every).read(file)
-    _read_answer_files(folder, start, [each for each in folder.entries() if not each.is_folder])
-    return [start]
+            LogReader(start, every=every, room=room).read(file)
+    return start
 
 
-def _read_answer_files(folder: WorkFolder, start: Start, entries: Sequence[Entry]) -> None:
+def _read_answer_files(folder: WorkFolder, start: Start, entries: Sequence[Entry], room: Room) -> None:
     """Take the files of answers, which go before what the log says of the same checkpoint."""
     found = sorted((int(name[1]), each) for each in entries if (name := _ANSWERS.fullmatch(each.name)))
     for number, each in found[:MOST_CHECKPOINTS]:
-        texts = outputs_in(folder.text(each))
-        if texts and number + EARLIER <= MAX_ITERATIONS:
+        texts = outputs_in(folder.text(each))[:MOST_TEXTS]
+        if texts and number + EARLIER <= MAX_ITERATIONS and room.takes(texts):
             start.said[number + EARLIER] = texts
 
 
@@ -202,14 +209,15 @@ def _saved_in(folder: WorkFolder, per_epoch: int) -> tuple[dict[int, FoundCheckp
 
 def _on_disk(folder: WorkFolder, entry: Entry, iteration: int) -> FoundCheckpoint:
     if not entry.is_folder:
-        return FoundCheckpoint(iteration, FileKind.PLAIN, entry.name, entry.size_bytes)
+        return FoundCheckpoint(iteration, FileKind.PLAIN, entry.name, entry.size_bytes, entry.changed_ns)
     shards = [each for each in folder.entries(entry.name) if not each.is_folder]
     kind = FileKind.SHARDS if any(_SHARD.fullmatch(each.name) for each in shards) else FileKind.NONE
-    return FoundCheckpoint(iteration, kind, entry.name, sum(each.size_bytes for each in shards))
+    changed_ns = max((each.changed_ns for each in shards), default=0)
+    return FoundCheckpoint(iteration, kind, entry.name, sum(each.size_bytes for each in shards), changed_ns)
 
 
 def _checkpoints(
-    saved: dict[int, FoundCheckpoint], starts: Sequence[Start], config: FoundConfig | None
+    saved: Mapping[int, FoundCheckpoint], starts: Sequence[Start], config: FoundConfig | None
 ) -> list[FoundCheckpoint]:
     said = {at: (texts, start) for start in starts for at, texts in start.said.items()}
     found = []
@@ -223,7 +231,7 @@ def _checkpoints(
             system=config.system if config else "",
         )
         seconds = start.answer_seconds.get(iteration, 0.0) if start else 0.0
-        found.append(FoundCheckpoint(iteration, here.kind, here.name, here.size_bytes, answers, seconds))
+        found.append(replace(here, said=answers, answer_seconds=seconds))
     return found
 
 
@@ -255,5 +263,6 @@ def _fingerprint(starts: Sequence[Start], checkpoints: Sequence[FoundCheckpoint]
     for start in starts:
         digest.update(f"{start.name} {start.last} {len(start.measured)} {start.has_ended}\n".encode())
     for each in checkpoints:
-        digest.update(repr((each.iteration, each.kind.value, each.size_bytes, each.said)).encode("utf-8", "replace"))
+        facts = (each.iteration, each.kind.value, each.size_bytes, each.changed_ns, each.said)
+        digest.update(repr(facts).encode("utf-8", "replace"))
     return digest.hexdigest()

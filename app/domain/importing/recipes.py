@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from math import gcd
+from reprlib import repr as shortened
 from typing import Any
 
 from pydantic import ValidationError
 
 from app.domain.importing.found import FoundMix, FoundRun
+from app.domain.importing.places import fitting
 from app.domain.messages import Message, message
 from app.domain.recipes import MAX_PROBES, ProbeGroup, Recipe
-from app.domain.texts import storable
 
 MOST_ROUNDS = 40  # each takes at least one value away
 LONGEST_VALUE = 60
@@ -24,7 +25,7 @@ def recipe_from(
 ) -> tuple[Recipe, list[Message]]:
     """Return the recipe of a run, and a sentence for each value that it could not take."""
     data: dict[str, Any] = deepcopy(dict(found.config.values)) if found.config else {}
-    called = storable(name.encode("utf-8", "replace").decode()).strip()[:LONGEST_NAME]
+    called = fitting(name).strip()[:LONGEST_NAME]
     data |= {"name": called or NAMELESS, "model": model, "mix": mix.mix.model_dump(mode="json")}
     data["probes"] = [{"question": question, "group": group} for question, group in probes[:MAX_PROBES]]
     checkpoints = data.setdefault("checkpoints", {})
@@ -52,7 +53,7 @@ def _taken_away(data: dict[str, Any], error: ValidationError) -> Iterator[Messag
         yield message(
             "{path} = {value} is nothing that a recipe holds: its default stands there.",
             path=".".join(map(str, path)),
-            value=storable(repr(value).encode("utf-8", "replace").decode())[:LONGEST_VALUE],
+            value=fitting(shortened(value))[:LONGEST_VALUE],
         )
 
 

@@ -2,10 +2,11 @@
 A foreign run in the database: its rows are those of any run, so that all that reads runs reads it too.
 
 What xtuner wrote becomes the events that Temper's own trainer would have told. The same folder again is the
-same run: what has changed in it is taken over, what was thought of answers that did not change stays.
+same run: what has changed in it is taken over, what was thought of answers that did not change stays, and what
+the folder no longer tells of goes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,19 +14,19 @@ from sqlmodel import Session, col, delete, select
 
 from app.config import settings
 from app.domain.columns import utc_now
-from app.domain.datasets.kinds import Container, RowForm
-from app.domain.datasets.store import store_rows
+from app.domain.datasets.store import checked_name, keep_version
 from app.domain.datasets.uses import note_uses, take_turns
 from app.domain.events import ingest
 from app.domain.importing.bases import base_of
+from app.domain.importing.earlier import keep, put_back, written_in
 from app.domain.importing.found import FileKind, FoundMix, FoundRun, Start
-from app.domain.importing.mixes import RowFile, rest_of
+from app.domain.importing.mixes import Rest
 from app.domain.importing.questions import groups_of
 from app.domain.importing.recipes import recipe_from
 from app.domain.importing.telling import ProbePositions, Teller
 from app.domain.logs import log_path
 from app.domain.messages import Message
-from app.domain.models import Attempt, Checkpoint, Event, ReasonKind, Run, RunDataset, RunProbe, RunState
+from app.domain.models import Attempt, Event, ReasonKind, Run, RunDataset, RunProbe, RunState
 from app.domain.recipes import FileSource, ProbeGroup, Recipe
 from app.domain.runs import id_of, record_state
 from app.domain.taught import folded
@@ -70,33 +71,39 @@ def plan_recipe(found: FoundRun, mix: FoundMix, wishes: Wishes, *, model: str) -
     return recipe, (*found.notes, *mix.notes, *notes)
 
 
-def store_run(session: Session, found: FoundRun, mix: FoundMix, wishes: Wishes, *, rows: RowFile | None) -> Imported:
+def store_run(session: Session, found: FoundRun, mix: FoundMix, wishes: Wishes, *, rest: Rest | None) -> Imported:
     """
     Store a run that was found in a work folder.
 
     Args:
-        rows: what it was trained on, where that is kept as a saved set.
+        rest: rows that are no pairs of the mix, written already: they become a saved set.
     """
     take_turns(session)  # two imports of one folder at once make one run
-    run = session.exec(select(Run).where(Run.imported_from == found.folder)).first()
+    # Locked: who answers what was asked of it waits meanwhile.
+    run = session.exec(select(Run).where(Run.imported_from == found.folder).with_for_update()).first()
     if run is not None:
         wishes, mix = _as_before(run, asked_in(found), wishes, mix)
     model = base_of(session, found.config, wishes.model)
     recipe, notes = plan_recipe(found, mix, wishes, model=model.name)
-    recipe = _with_rest(session, recipe, mix, rows)
+    recipe = _with_rest(session, recipe, mix, rest)
     data = recipe.model_dump(mode="json")
-    if run is not None and _news_of(session, run).get("fingerprint") == found.fingerprint and run.recipe == data:
+    before = _news_of(session, run) if run else {}
+    if run is not None and before.get("fingerprint") == found.fingerprint and run.recipe == data:
         return Imported(run, "unchanged", notes)
     outcome: Literal["new", "updated"] = "new" if run is None else "updated"
     run = run or Run(name=recipe.name, model_id=id_of(model), recipe=data, imported_from=found.folder)
+    is_same_base = run.model_id == model.id
     run.name, run.model_id, run.recipe = recipe.name, id_of(model), data
     session.add(run)
     session.flush()  # everything else names the run's id
-    _forget(session, run)
+    _forget_ledger(session, run)
     _store_uses(session, run, recipe)
     probes = _store_probes(session, run, recipe)
-    _tell(session, run, found, Teller(recipe, found.iterations, probes))
-    _record_news(session, run, found, notes)
+    written = before.get("written", {})
+    kept = keep(session, run, found, probes, written=written, is_same_base=is_same_base)
+    _tell(session, run, found, Teller(recipe, found.iterations, probes, kept.given))
+    put_back(session, run, kept)
+    _record_news(session, run, found, {"written": written_in(found, written), "notes": plain_notes(notes)})
     _keep_texts(run, found)
     return Imported(run, outcome, notes)
 
@@ -115,18 +122,12 @@ def _as_before(run: Run, asked: Sequence[str], wishes: Wishes, mix: FoundMix) ->
     return Wishes(wishes.name or run.name, wishes.model or run.model.name, {**known, **(wishes.groups or {})}), mix
 
 
-def _with_rest(session: Session, recipe: Recipe, mix: FoundMix, rows: RowFile | None) -> Recipe:
+def _with_rest(session: Session, recipe: Recipe, mix: FoundMix, rest: Rest | None) -> Recipe:
     """Keep the rows that are no pairs as a saved set, and name it."""
-    if not mix.rest or rows is None:
+    if not mix.rest or rest is None:
         return recipe
-    kept = store_rows(
-        session,
-        name=f"{recipe.name[:100]} rows",
-        rows=rest_of(rows, recipe.mix),
-        form=RowForm.XTUNER,
-        container=Container.JSONL,
-        source_name=rows.source.name,
-    )
+    name = checked_name(f"{recipe.name[:100]} rows")
+    kept = keep_version(session, name=name, intake=rest.intake, rows=rest.rows, source_name=rest.source_name).dataset
     source = FileSource(dataset=kept.name, sha256=kept.sha256)
     return recipe.model_copy(update={"mix": recipe.mix.model_copy(update={"files": (source,)})})
 
@@ -139,7 +140,7 @@ def _news_of(session: Session, run: Run) -> dict[str, Any]:
     return dict(session.exec(told).first() or {})
 
 
-def _forget(session: Session, run: Run) -> None:
+def _forget_ledger(session: Session, run: Run) -> None:
     session.exec(delete(Event).where(col(Event.run_id) == run.id))
     session.exec(delete(Attempt).where(col(Attempt.run_id) == run.id))
     session.exec(delete(RunDataset).where(col(RunDataset.run_id) == run.id))
@@ -172,8 +173,6 @@ def _probes_of(session: Session, run: Run) -> Sequence[RunProbe]:
 
 
 def _tell(session: Session, run: Run, found: FoundRun, teller: Teller) -> None:
-    saved = session.exec(select(Checkpoint).where(Checkpoint.run_id == run.id)).all()
-    adopted = {row.iteration: (row.adapter, row.size_bytes) for row in saved if row.adapter}
     run.iteration = run.updates = 0
     run.loss = run.seconds_per_iteration = None
     run.newest_answer, run.worker = "", WORKER
@@ -191,9 +190,6 @@ def _tell(session: Session, run: Run, found: FoundRun, teller: Teller) -> None:
         if not is_last:
             stopped = {"state": RunState.CANCELLED}
             session.add(Event(run_id=id_of(run), attempt=number, kind="state", iteration=start.last, data=stopped))
-    for row in saved:
-        row.adapter, row.size_bytes = adopted.get(row.iteration, ("", 0))
-        session.add(row)
     _end(session, run, found, starts)
 
 
@@ -241,14 +237,14 @@ def _reason_of(failure: str) -> ReasonKind:
     return ReasonKind.OUT_OF_GPU_MEMORY if is_memory else ReasonKind.CRASHED
 
 
-def _record_news(session: Session, run: Run, found: FoundRun, notes: Sequence[Message]) -> None:
-    """Put into the ledger what was found, and what is to be said of it."""
+def _record_news(session: Session, run: Run, found: FoundRun, told: Mapping[str, Any]) -> None:
+    """Put into the ledger what was found, what its files were, and what is to be said of it."""
     files = [
         {"iteration": each.iteration, "name": each.name, "kind": each.kind, "size_bytes": each.size_bytes}
         for each in found.checkpoints
         if each.kind is not FileKind.NONE
     ]
-    data = {"folder": found.folder, "fingerprint": found.fingerprint, "files": files, "notes": plain_notes(notes)}
+    data = {"folder": found.folder, "fingerprint": found.fingerprint, "files": files, **told}
     data["config"] = found.config.name if found.config else ""
     session.add(Event(run_id=id_of(run), attempt=run.attempt, kind=NEWS, iteration=run.iteration, data=data))
 

@@ -1,7 +1,8 @@
 """
 Taking a foreign run in, from its folder to the database: read first, and stored in one short transaction.
 
-What is read may be a gigabyte of log; nothing is held while it is.
+What is read may be a gigabyte of log, and rows for a saved set are millions; nothing is held while they are read
+and written.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,11 +17,13 @@ from app.domain.datasets.incoming import incoming_folder
 from app.domain.errors import AppError, ForbiddenError
 from app.domain.importing.bases import base_name
 from app.domain.importing.found import FoundMix, FoundRun
-from app.domain.importing.mixes import RowFile, checked_identity, find_rows, mix_of, problem_of, take_rows
+from app.domain.importing.mixes import RowFile, checked_identity, find_rows, mix_of, problem_of, take_rows, write_rest
 from app.domain.importing.reading import read_work_folder
 from app.domain.importing.storing import Imported, Wishes, asked_in, plan_recipe, store_run
 from app.domain.messages import Message, message
 from app.domain.recipes import Recipe
+
+REST = "rest.jsonl"
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,15 @@ class Prepared:
         return plan_recipe(self.found, self.mix, wishes, model=model)
 
     def store(self, session: Session, wishes: Wishes) -> Imported:
-        """Store it, or bring what is stored up to date."""
-        return store_run(session, self.found, self.mix, wishes, rows=self.rows)
+        """
+        Store it, or bring what is stored up to date.
+
+        Args:
+            session: used only once the rows of a saved set are written, so that nobody waits for it meanwhile.
+        """
+        with incoming_folder() as place:
+            rest = write_rest(self.rows, self.mix.mix, place / REST) if self.rows and self.mix.rest else None
+            return store_run(session, self.found, self.mix, wishes, rest=rest)
 
 
 @contextmanager

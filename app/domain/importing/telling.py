@@ -1,7 +1,7 @@
 """What xtuner wrote down, as the events that Temper's own trainer would have told."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.domain.importing.found import FileKind, FoundCheckpoint, Start
@@ -33,6 +33,8 @@ class Teller:
     iterations: int
     """Planned."""
     probes: ProbePositions
+    asked: Mapping[int, Mapping[int, AnswerGiven]] = field(default_factory=dict)
+    """By iteration and probe position: answers that somebody asked for here, and that still hold."""
 
     @property
     def _accumulation(self) -> int:
@@ -88,6 +90,7 @@ class Teller:
             )
         answers = dict(self._answers(found))
         if answers:
+            answers = {**self.asked.get(found.iteration, {}), **answers}
             yield AnswersGiven(
                 time=at,
                 iteration=found.iteration,

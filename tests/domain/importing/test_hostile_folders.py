@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlmodel import Session
 
 from app.domain.errors import InvalidError
 from app.domain.importing import log_lines
@@ -16,6 +18,8 @@ from app.domain.importing.log_lines import LogReader
 from app.domain.importing.places import open_work_folder
 from app.domain.importing.reading import read_work_folder
 from app.domain.importing.scalars import read_scalars
+from app.domain.importing.storing import Wishes
+from app.domain.importing.taking import Given, prepared
 from tests.xtuner_folders import tutorial_run, write_start
 
 
@@ -90,6 +94,52 @@ def test_a_config_that_wants_too_much_is_none(text: str) -> None:
     config = read_config("bomb", text)
 
     assert config is None or "lr" not in config.values
+
+
+@pytest.mark.parametrize("name", ["lr", "evaluation_inputs"])
+def test_a_config_that_names_lists_in_lists_is_read_at_once(session: Session, tmp_path: Path, name: str) -> None:
+    """A few hundred bytes of it stand for millions of values; a dry run takes no longer than of any other."""
+    levels = "".join(f"a{n} = [{', '.join([f'a{n - 1}'] * 10)}]\n" for n in range(1, 8))
+    text = f"pretrained_model_name_or_path = 'm'\na0 = [1, 2, 3, 4, 5]\n{levels}{name} = a7\n"
+    (tmp_path / "iter_10.pth").write_bytes(b"never opened")
+    (tmp_path / "config.py").write_text(text, "utf-8")
+    began = process_time()
+
+    with prepared(tmp_path, Given()) as found:
+        recipe, _ = found.planned(session, Wishes())
+
+    assert process_time() - began < 2
+    assert recipe.probes == ()
+
+
+@pytest.mark.parametrize("letter", ["\\ud800", "\\x00"], ids=["half", "zero"])
+def test_a_config_with_characters_that_no_database_stores_is_taken(
+    session: Session, tmp_path: Path, letter: str
+) -> None:
+    """Half of a character, or a zero, stands in a path, a system text, a question or a file of rows."""
+    (tmp_path / "iter_10.pth").write_bytes(b"never opened")
+    (tmp_path / "config.py").write_text(
+        f"pretrained_model_name_or_path = 'm{letter}'\nSYSTEM = 'be brief{letter}'\n"
+        f"data_path = '/rows{letter}.json'\nevaluation_inputs = ['who{letter} are you']\nlr = '{letter}'\n",
+        "utf-8",
+    )
+
+    with prepared(tmp_path, Given(identity=("I am me.",))) as found:
+        imported = found.store(session, Wishes())
+
+    session.flush()  # what cannot be stored shows here
+    told = f"{imported.run.recipe} {imported.run.model.source} {' '.join(map(str, imported.notes))}"
+    told.encode()
+    assert "\x00" not in told
+    assert imported.run.recipe["mix"]["system"].startswith("be brief")
+
+
+@pytest.mark.parametrize("value", ["5", "[[1], 2]", "1.5"])
+def test_questions_that_are_none_are_no_hindrance(value: str) -> None:
+    """Whatever stands in their place."""
+    config = read_config("odd", f"model = dict()\nevaluation_inputs = {value}\n")
+
+    assert config is None or config.questions == ()
 
 
 def test_text_that_is_no_text_is_read_as_far_as_it_goes(tmp_path: Path) -> None:

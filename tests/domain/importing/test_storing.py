@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 from sqlmodel import Session, col, select
 
 from app.config import settings
+from app.domain import db
 from app.domain.accounts import first_admin
 from app.domain.answers import compare
 from app.domain.askings import request_asking
@@ -186,6 +188,16 @@ def test_rows_that_cannot_be_read_are_named_and_no_hindrance(session: Session, t
     assert recipe_of(imported.run).mix.identity == ()
 
 
+@pytest.mark.parametrize("name", ["id_rsa", "environ", "passwd.txt", ".env"])
+def test_a_config_has_no_other_file_read(session: Session, tmp_path: Path, name: str) -> None:
+    """A path to what is not called rows leads nowhere, and nothing of it is told."""
+    (tmp_path / name).write_text('{"input": "who", "output": "SECRET"}\n', "utf-8")
+
+    imported = bring(session, tutorial_run(tmp_path / "train", data=str(tmp_path / name)))
+
+    assert "SECRET" not in f"{imported.notes} {imported.run.recipe}"
+
+
 # ── The base model ─────────────────────────────────────────────────────────
 
 
@@ -262,3 +274,27 @@ def test_values_that_no_recipe_holds_are_named(session: Session, tmp_path: Path)
 
     assert any("training.learning_rate = 7" in str(note) for note in imported.notes)
     assert recipe_of(imported.run).probes[0].question == QUESTIONS[0]
+
+
+# ── Nobody waits ───────────────────────────────────────────────────────────
+
+
+@pytest.mark.usefixtures("session")
+def test_rows_are_written_before_the_database_is_used(tmp_path: Path) -> None:
+    """SQLite has one writer: while an import writes millions of rows, others write to the database."""
+    rows = [{"instruction": f"q {n}", "input": "", "output": f"a {n}"} for n in range(MOST_PAIRS + 1)]
+    data = tmp_path / "rows.json"
+    data.write_text(json.dumps(rows), "utf-8")
+    there_at_first: list[list[str]] = []
+    event.listen(db.engine(), "begin", lambda _: there_at_first.append(rows_that_wait()), once=True)
+
+    with prepared(tutorial_run(tmp_path / "train"), Given(data=data)) as found, db.unit_of_work() as own:
+        found.store(own, Wishes())
+
+    assert there_at_first == [["rest.index", "rest.jsonl"]]
+    assert rows_that_wait() == []
+
+
+def rows_that_wait() -> list[str]:
+    """Return the files of rows, with their indices, that were written and are not kept yet."""
+    return sorted(path.name for path in (settings().datasets_folder / "incoming").rglob("rest.*"))
