@@ -43,7 +43,7 @@ def test_an_address_that_is_refused_is_told() -> None:
     told = temper("webhook", "add", "http://127.0.0.1/")
 
     assert (told.exit_code, told.stdout) == (1, "")
-    assert "address: 127.0.0.1 is 127.0.0.1" in told.stderr
+    assert "address: 127.0.0.1 is not of the public internet" in told.stderr
 
 
 @pytest.mark.usefixtures("server")

@@ -11,6 +11,7 @@ curve is drawn anew since the run went on from there, `status` says that the pag
 fetch itself anew, `end` says that nothing more will come.
 """
 
+import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class Look:
     """What one look at the ledger found."""
 
     events: Sequence[Event]
+    points: Sequence[ServerSentEvent]
+    """What they say of the curve, as it is sent to everybody who watches."""
     has_more: bool
     """There are events beyond these already."""
     is_over: bool
@@ -78,12 +81,9 @@ async def stream_events(
         while time.monotonic() < ends_at and await permit.holds():
             turn = watch.turn
             look = await watch.look(after)
-            for event in look.events:
-                after = event.id or after
-                if event.kind == "metric":
-                    yield ServerSentEvent(event="metric", data=_point(event.data), id=str(after))
-                elif event.kind == "resumed":
-                    yield ServerSentEvent(event="cut", data=event.data["iteration"], id=str(after))
+            for point in look.points:
+                yield point
+            after = look.events[-1].id or after if look.events else after
             is_cue_due = is_cue_due or bool(look.events)
             if look.is_over:
                 yield ServerSentEvent(event="status", data=after, id=str(after))
@@ -102,11 +102,18 @@ def look_at(run_id: int, after: int) -> Look:
         is_final = get_run(session, run_id).state.is_final  # before the events: none can follow it then
         events = events_after(session, run_id, after)
         has_more = bool(events) and events[-1].id != last_event_id(session, run_id)
-        return Look(events, has_more, is_over=is_final and not has_more)
+        points = [point for event in events if (point := _point(event)) is not None]
+        return Look(events, points, has_more, is_over=is_final and not has_more)
 
 
-def _point(data: dict[str, Any]) -> list[float | None]:
-    return [data["iteration"], data["loss"], data["learning_rate"]]
+def _point(event: Event) -> ServerSentEvent | None:
+    """Return what an event says of the curve, written out once for everybody; None of one that says nothing."""
+    if event.kind == "metric":
+        numbers = [event.data["iteration"], event.data["loss"], event.data["learning_rate"]]
+        return ServerSentEvent(event="metric", raw_data=json.dumps(numbers), id=str(event.id))
+    if event.kind == "resumed":
+        return ServerSentEvent(event="cut", raw_data=json.dumps(event.data["iteration"]), id=str(event.id))
+    return None
 
 
 @router.get("/runs/{run_id}/metrics.json", name="runs.metrics")
