@@ -36,6 +36,11 @@ def test_a_token_has_a_scope(session: Session) -> None:
     assert "scope:" in wider.stderr
 
 
+def test_a_token_ends_within_ten_years(session: Session) -> None:
+    """Or when it is revoked; more days than any calendar has are a mistake of the command's user."""
+    assert temper("token", "create", "script", "--days", "99999999").exit_code == 2
+
+
 def test_every_changing_command_is_entered(session: Session) -> None:
     """Each by its action, with who ran it; what was refused too, and no secret."""
     made = read("token", "create", "script")

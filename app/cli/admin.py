@@ -29,7 +29,9 @@ def register(app: typer.Typer) -> None:
 @token_commands.command("create")
 def create_token(
     name: Annotated[str, typer.Argument(help="What it is for, so that you know it again.")],
-    days: Annotated[int, typer.Option(min=0, help="Ends after so many days; 0 lasts until revoked.")] = 0,
+    days: Annotated[
+        int, typer.Option(min=0, max=tokens.MOST_DAYS, help="Ends after so many days; 0 lasts until revoked.")
+    ] = 0,
     user: Annotated[str, typer.Option(help="Whose it is; the first admin's when left out.")] = "",
     *,
     scope: Annotated[Role | None, typer.Option(help="What it may at most; what its user may when left out.")] = None,

@@ -9,7 +9,7 @@ import typer
 from app.cli.listings import Listing
 from app.cli.output import AsJson, console, write_json
 from app.domain import db
-from app.domain.audit_models import AuditEntry, Outcome
+from app.domain.audit_models import AuditEntry, Means, Outcome
 from app.domain.audit_search import AuditQuery, list_entries
 
 DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -62,7 +62,8 @@ def _cells(entry: AuditEntry) -> tuple[object, ...]:
     about = f"{entry.object_kind} {entry.object_id}".strip()
     details = ", ".join(f"{name}: {_words(value)}" for name, value in entry.details.items())
     who = entry.user_name or "a stranger"
-    return (entry.id, when, who, entry.means.value, entry.action, about, entry.outcome.value, details)
+    means = f"{entry.means} {entry.credential_id}" if entry.means is Means.TOKEN else entry.means.value
+    return (entry.id, when, who, means, entry.action, about, entry.outcome.value, details)
 
 
 def _words(value: Any) -> str:  # noqa: ANN401 - whatever an entry holds

@@ -23,6 +23,11 @@ class NewPassword:
     after: str
 
 
+def has_password(session: Session, caller: Caller) -> bool:
+    """Whether the caller has a password already."""
+    return bool(session.get_one(User, caller.user_id).password_hash)
+
+
 def check_new_password(session: Session, caller: Caller, *, old: str, new: str) -> NewPassword:
     """
     Check and hash another password of the caller's, which takes its time and writes nothing.

@@ -97,7 +97,8 @@ def change_password(
     """Give the user another password; or show what is wrong with it."""
     caller: Caller = request.state.user
     try:
-        tries().take(address_of(request), caller.name)  # never forgotten here: the right one costs as much
+        if logins.has_password(session, caller):  # a first one is no guess
+            tries().take(address_of(request), caller.name)  # never forgotten here: the right one costs as much
         checked = logins.check_new_password(session, caller, old=old, new=password)
         with db.unit_of_work() as writing:
             logins.put_password(writing, caller, checked)

@@ -215,3 +215,11 @@ MOZILLA = "Mozilla/5.0"
 def test_a_browser_is_told_in_two_words(agent: str, words: str) -> None:
     """What it descends from, and whatever else it says, is left out."""
     assert agent_words(agent) == words
+
+
+def test_a_first_password_is_no_guess(client: TestClient) -> None:
+    """Whoever is told six times that it is too simple can set a good one."""
+    answers = [client.post("/account/password", data={"password": "short"}).status_code for _ in range(6)]
+    answers.append(client.post("/account/password", data={"password": "heron wicket lantern"}).status_code)
+
+    assert answers == [422] * 6 + [303]

@@ -110,6 +110,17 @@ def test_an_entry_says_who_did_what_to_what_and_from_where(client: TestClient, s
     assert entry.credential_id is not None
 
 
+def test_the_page_says_which_token_it_was(client: TestClient, api: TestClient, session: Session) -> None:
+    """By its number, under which its making is entered too."""
+    run = make_run(session)
+
+    api.post(f"/api/v1/runs/{run.id}/stop")
+
+    used = f"token {last(session).credential_id}, testclient"
+    del api.headers["Authorization"]
+    assert used in " ".join(client.get("/audit").text.split())
+
+
 def test_a_page_and_the_api_call_a_change_the_same(client: TestClient, api: TestClient, session: Session) -> None:
     """Whoever looks for `run.stop` finds both."""
     run = make_run(session)
