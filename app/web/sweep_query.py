@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import Depends
 
 from app.domain.sweep_plans import SweepSetting
-from app.web.addresses import is_id
+from app.web.addresses import id_in
 from app.web.deps import Id
 
 
@@ -75,7 +75,7 @@ def sweep_query(
         along=Along(along) if along in set(Along) else None,
         shade=Shade(shade) if shade in set(Shade) else Shade.VERDICT,
         sort=sort[:60],
-        cell=int(cell) if is_id(cell) else None,
+        cell=id_in(cell),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlmodel import Session, func, select
 
+from app.domain import db
 from app.domain.importing.found import FoundConfig
 from app.domain.models import Model, ModelState
 from app.domain.registry import MAX_NAME, list_models
@@ -42,9 +43,8 @@ def base_of(session: Session, config: FoundConfig | None, wanted: str) -> Model:
         state=ModelState.FAILED,
         reason=NOT_HERE,
     )
-    session.add(model)
-    session.flush()  # the run names its id
-    return model
+    stored = db.add_once(session, model, key=["name"])
+    return stored or session.exec(select(Model).where(Model.name == model.name)).one()  # an admin was as quick
 
 
 def _registered(session: Session, config: FoundConfig | None, wanted: str) -> Model | None:
