@@ -38,8 +38,8 @@ def queries_of(dependant: Dependant) -> Iterator[str]:
 def looks(app: Any) -> Iterator[tuple[str, set[str]]]:
     """Return the path of everything that can be looked at, and what it takes from a query; no streams."""
     for context in iter_route_contexts(app.routes):
-        route, path = context.original_route, context.path
-        if isinstance(route, APIRoute) and "GET" in route.methods and not path.endswith("/events"):
+        route, path = context.original_route, context.path or ""
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()) and not path.endswith("/events"):
             by_hand = READ_BY_HAND if path.startswith(("/runs", "/compare")) else set()
             yield path, {*queries_of(context.dependant), *by_hand}
 
@@ -67,11 +67,11 @@ def test_nothing_in_an_address_is_too_much_for_a_database(client: Any, session: 
 def forms(app: Any) -> Iterator[tuple[str, dict[str, str]]]:
     """Return every form that a page sends, its fields at their worst: one after the other, and all of them."""
     for context in iter_route_contexts(app.routes):
-        route = context.original_route
-        if not isinstance(route, APIRoute) or "POST" not in route.methods or context.path.startswith("/api"):
+        route, path = context.original_route, context.path or ""
+        if not isinstance(route, APIRoute) or "POST" not in (route.methods or ()) or path.startswith("/api"):
             continue
-        names = {*fields_of(context.dependant), *(SENT_BY_HAND if "/new" in context.path else ())}
-        here = "/".join("1" if part.startswith("{") else part for part in context.path.split("/"))
+        names = {*fields_of(context.dependant), *(SENT_BY_HAND if "/new" in path else ())}
+        here = "/".join("1" if part.startswith("{") else part for part in path.split("/"))
         yield from ((here, {name: value}) for name in sorted(names) for value in (LARGE, NUL))
         yield here, dict.fromkeys(names, NUL)
 
