@@ -282,9 +282,53 @@ def test_a_name_is_one_user_s() -> None:
     assert "name: There is a user named “bob” already." in again.stderr
 
 
+@pytest.mark.usefixtures("session")
+def test_a_token_ends_by_itself_unless_it_is_told_not_to() -> None:
+    """What a script reads is the token alone; when it ends is said beside it."""
+    made, lasting = temper("token", "create", "ci"), temper("token", "create", "ci", "--days", "0")
+
+    assert [made.stdout.count("\n"), lasting.stdout.count("\n")] == [1, 1]
+    assert "ends in 30 days" in made.stderr
+    assert "lasts until it is revoked" in lasting.stderr
+    ends = [token["expires_at"] for token in read("token", "list")]
+    assert [end is None for end in ends] == [False, True]
+
+
+LOCAL = ("user bob --role viewer", "token create ci", "token list", "token revoke 1", "audit", "password", "login-link",
+         "migrate", "backup", "restore /x", "import /x")  # fmt: skip
+
+
+@pytest.mark.parametrize("command", LOCAL)
+@pytest.mark.usefixtures("home")
+def test_what_works_on_the_database_is_not_taken_for_what_a_server_obeys(
+    monkeypatch: pytest.MonkeyPatch, home: Path, command: str
+) -> None:
+    """Whoever names a server elsewhere and a token is told whose database this would have been."""
+    monkeypatch.setenv("TEMPER_URL", "https://temper.example")
+    monkeypatch.setenv("TEMPER_TOKEN", "temper_x")
+    forget_settings()
+
+    result = temper(*command.split(), text="correct horse battery\n")
+
+    assert result.exit_code == 1
+    assert "name the server at https://temper.example" in result.stderr
+    assert str(home) in result.stderr
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.usefixtures("session")
+def test_the_server_of_this_home_is_no_other_one(server: str, home: Path) -> None:
+    """Its address may be set by hand as well."""
+    (home / "url").write_text(f"{server}\n", "utf-8")
+
+    assert temper("user", "bob", "--role", "viewer").exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value", "command", "sentence"),
     [
+        ("TEMPER_HOME", "/nowhere/at/all", "token list", "Is TEMPER_HOME right?"),
+        ("TEMPER_OIDC_ISSUER", "https://id.example.org", "token list", "TEMPER_OIDC_…: TEMPER_OIDC_ISSUER takes"),
         ("TEMPER_PORT", "abc", "runs", "TEMPER_PORT: Input should be a valid integer"),
         ("TEMPER_DATABASE_URL", "postgresql+psycopg://u:p@127.0.0.1:9/x", "migrate", "The database refuses"),
         ("TEMPER_DATABASE_URL", "nonsense", "migrate", "TEMPER_DATABASE_URL cannot be used"),
@@ -299,7 +343,7 @@ def test_what_does_not_work_is_said_in_a_sentence(
     monkeypatch.setenv(name, value)
     forget_settings()
 
-    result = temper(command)
+    result = temper(*command.split())
 
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)

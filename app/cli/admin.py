@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import checkup
+from app.cli.here import here
 from app.cli.listings import Listing, plain
-from app.cli.output import AsJson, ago, console, fail, shown, write_json
+from app.cli.output import AsJson, ago, console, fail, left_in_home, shown, write_json
 from app.config import settings
 from app.domain import accounts, audit, db, tokens
 from app.domain.models import Role
@@ -19,19 +20,20 @@ token_commands = typer.Typer(help="Make, list and revoke API tokens.", no_args_i
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(token_commands, name="token")
-    app.command("user")(add_user)
-    app.command("password")(set_password)
-    app.command("login-link")(make_link)
-    app.command("migrate")(migrate)
+    app.command("user")(here(add_user))
+    app.command("password")(here(set_password))
+    app.command("login-link")(here(make_link))
+    app.command("migrate")(here(migrate))
     app.command("doctor")(examine)
 
 
 @token_commands.command("create")
+@here
 def create_token(
     name: Annotated[str, typer.Argument(help="What it is for, so that you know it again.")],
     days: Annotated[
         int, typer.Option(min=0, max=tokens.MOST_DAYS, help="Ends after so many days; 0 lasts until revoked.")
-    ] = 0,
+    ] = tokens.USUAL_DAYS,
     user: Annotated[str, typer.Option(help="Whose it is; the first admin's when left out.")] = "",
     *,
     scope: Annotated[Role | None, typer.Option(help="What it may at most; what its user may when left out.")] = None,
@@ -44,12 +46,17 @@ def create_token(
         made = tokens.issue_token(session, owner, name=name, scope=scope, lifetime=lifetime)
     if as_json:
         role = tokens.role_of(made.credential, owner)
-        write_json({"id": made.credential.id, "name": name, "user": owner.name, "role": role, "token": made.secret})
+        ends = made.credential.expires_at.isoformat() if made.credential.expires_at else None
+        facts = {"id": made.credential.id, "name": name, "user": owner.name, "role": role, "expires_at": ends}
+        write_json(facts | {"token": made.secret})
     else:
         typer.echo(made.secret)
+        ends = f"ends in {days} days" if days else "lasts until it is revoked"
+        typer.echo(f"It is shown this once, and {ends}.", err=True)  # a script keeps the other line alone
 
 
 @token_commands.command("list")
+@here
 def list_tokens(*, as_json: AsJson = False) -> None:
     """List the tokens that are good; none is shown."""
     with db.reading() as session:
@@ -76,6 +83,7 @@ def list_tokens(*, as_json: AsJson = False) -> None:
 
 
 @token_commands.command("revoke")
+@here
 def revoke_token(token_id: int, *, as_json: AsJson = False) -> None:
     """End a token."""
     with audit.changing("token.revoke") as session:
@@ -130,8 +138,7 @@ def make_link(
     """Print an address that lets you in once."""
     from app.server import make_login_url  # noqa: PLC0415 - only this command needs it
 
-    address = settings().home / "url"
-    url = settings().url or (address.read_text("utf-8") if address.exists() else f"http://127.0.0.1:{settings().port}")
+    url = settings().url or left_in_home("url") or f"http://127.0.0.1:{settings().port}"
     link = make_login_url(url.rstrip("/"), user=user)
     if as_json:
         write_json({"url": link, "minutes": settings().login_link_minutes})

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.here import here
 from app.cli.listings import Listing
 from app.cli.output import AsJson, console, write_json
 from app.domain import db
@@ -17,7 +18,7 @@ DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("audit")(show_audit_log)
+    app.command("audit")(here(show_audit_log))
 
 
 def show_audit_log(  # noqa: PLR0913 - what can be asked for

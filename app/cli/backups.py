@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.here import here
 from app.cli.listings import plain
 from app.cli.output import AsJson, console, fail, size, write_json
 from app.config import settings
@@ -17,8 +18,8 @@ from app.domain.migrate import SchemaError
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("backup")(backup)
-    app.command("restore")(restore)
+    app.command("backup")(here(backup))
+    app.command("restore")(here(restore))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, ProgrammingError
 
 from app.client import TemperError
+from app.config import settings
 from app.domain.errors import AppError, InvalidError
 
 
@@ -29,7 +30,10 @@ def failure_of(error: Exception) -> Failure | None:
         problems = error.fields if isinstance(error, InvalidError) else ()
         return Failure(str(error), {each.field: str(each.message) for each in problems})
     if isinstance(error, ValidationError) and error.title == "Settings":
-        fields = {f"TEMPER_{str((*each['loc'], 'OIDC_…')[0]).upper()}": each["msg"] for each in error.errors()}
+        fields = {
+            f"TEMPER_{str((*each['loc'], 'OIDC_…')[0]).upper()}": each["msg"].removeprefix("Value error, ")
+            for each in error.errors()
+        }
         return Failure("These settings need another value.", fields)
     if isinstance(error, OperationalError | ProgrammingError):
         return Failure(_database_text(error), {})
@@ -40,5 +44,8 @@ def failure_of(error: Exception) -> Failure | None:
 
 def _database_text(error: DBAPIError) -> str:
     text = str(error.orig).strip()
+    if "unable to open database file" in text:
+        path = settings().database.removeprefix("sqlite:///")
+        return f"The database {path} cannot be opened. Is TEMPER_HOME right? `temper up` makes one where there is none."
     is_empty = "no such table" in text or ("relation" in text and "does not exist" in text)
     return "The database has no tables yet. Run `temper migrate`." if is_empty else f"The database refuses: {text}"

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.here import here
 from app.cli.listings import Listing, plain
 from app.cli.output import AsJson, console, fail, shown, write_json
 from app.domain import audit, db
@@ -19,7 +20,7 @@ OUTCOMES = {"new": "is new", "updated": "is brought up to date", "unchanged": "i
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("import")(import_run)
+    app.command("import")(here(import_run))
 
 
 def import_run(  # noqa: PLR0913 - one option for each thing that a folder may not tell

@@ -53,15 +53,16 @@ def fail(text: str, fields: Mapping[str, str] | None = None) -> NoReturn:
 
 
 def _address() -> str:
-    return settings().url or _left_in_home("url") or f"http://127.0.0.1:{settings().port}"
+    return settings().url or left_in_home("url") or f"http://127.0.0.1:{settings().port}"
 
 
 def _token() -> str:
     given = settings().token
-    return given.get_secret_value() if given is not None else _left_in_home("token")
+    return given.get_secret_value() if given is not None else left_in_home("token")
 
 
-def _left_in_home(name: str) -> str:
+def left_in_home(name: str) -> str:
+    """Return what the server of this home has left there for its commands; empty where none runs."""
     path: Path = settings().home / name
     return path.read_text("utf-8").strip() if path.exists() else ""
 

@@ -85,14 +85,16 @@ def add_user(session: Session, name: str, *, role: Role) -> User:
     if not name.strip() or name != name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
         text = message("Take a name of 1 to {most} characters, without spaces around it.", most=LONGEST_NAME)
         raise InvalidError([FieldError("name", text)])
-    user = db.add_once(session, User(name=name, role=role), key=["name"])
+    alike = _alike(session, name)
+    user = None if alike else db.add_once(session, User(name=name, role=role), key=["name"])
     if user is None:
-        raise InvalidError([FieldError("name", message("There is a user named “{name}” already.", name=name))])
+        taken = next(iter(alike), name)
+        raise InvalidError([FieldError("name", message("There is a user named “{name}” already.", name=taken))])
     return user
 
 
 def find_user(session: Session, name: str) -> User:
-    """Return a user by name; NotFoundError when there is none."""
+    """Return a user by name, in which capitals do not count; NotFoundError when there is none."""
     user = _named(session, name)
     if user is None:
         raise NotFoundError(message("There is no user named “{name}”.", name=name))
@@ -100,9 +102,16 @@ def find_user(session: Session, name: str) -> User:
 
 
 def _named(session: Session, name: str) -> User | None:
-    if not name.isprintable():  # nobody's, and Postgres takes no NUL to look for
-        return None
-    return session.exec(select(User).where(User.name == name)).first()
+    alike = _alike(session, name)
+    user_id = alike.get(name) or (next(iter(alike.values())) if len(alike) == 1 else None)
+    return session.get(User, user_id) if user_id else None
+
+
+def _alike(session: Session, name: str) -> dict[str, int]:
+    """Return the users whose names differ from a name in capitals at most: two did in older versions."""
+    known = session.exec(select(User.name, User.id).order_by(col(User.id)))
+    folded = name.casefold()  # by Python: SQLite folds ASCII alone, and Postgres takes no NUL to compare with
+    return {each: user_id for each, user_id in known if user_id and each.casefold() == folded}
 
 
 # ── One-time links and logins ──────────────────────────────────────────────
@@ -180,6 +189,12 @@ def find_caller(session: Session, kind: CredentialKind, secret: str) -> Caller |
     credential, user = found
     role = lesser(user.role, credential.scope)  # at each request: the user's role may have been lowered since
     return Caller(user.id or 0, user.name, role, kind, credential.id or 0)
+
+
+def find_credential(session: Session, kind: CredentialKind, secret: str) -> Credential | None:
+    """Return the credential of a secret, one that has ended too; None when there never was one."""
+    here = (col(Credential.kind) == kind, col(Credential.secret_sha256) == _sha256(secret))
+    return session.exec(select(Credential).where(*here)).first()
 
 
 def is_still_good(session: Session, credential_id: int) -> bool:

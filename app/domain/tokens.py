@@ -16,10 +16,11 @@ from app.domain import accounts, audit
 from app.domain.accounts import LONGEST_NAME, Caller, CredentialKind, includes, lesser
 from app.domain.columns import utc_now
 from app.domain.errors import FieldError, ForbiddenError, InvalidError, NotFoundError
-from app.domain.messages import message
+from app.domain.messages import Message, message
 from app.domain.models import Credential, Role, User
 
 MOST_DAYS = 3_650
+USUAL_DAYS = 30  # what a form and the command propose: a forgotten token ends by itself
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,18 @@ def role_of(token: Credential, user: User) -> Role:
 def is_expired(token: Credential) -> bool:
     """Whether a token's time is over."""
     return token.expires_at is not None and token.expires_at <= utc_now()
+
+
+def why_refused(session: Session, secret: str) -> Message:
+    """Return why a token lets nobody in; whoever holds it may know that it was one."""
+    token = accounts.find_credential(session, CredentialKind.TOKEN, secret)
+    if token is None:
+        return message("This is no API token of this server. Make one under Account, or by: temper token create NAME")
+    if token.revoked_at is not None:
+        return message("This API token was revoked. Make another under Account.")
+    if is_expired(token):
+        return message("This API token has ended. Make another under Account.")
+    return message("The user of this API token is disabled. Ask an admin.")
 
 
 def revoke_token(session: Session, token_id: int, *, user_id: int | None = None) -> None:

@@ -4,12 +4,12 @@ Users as an admin sees them: roles, who is let in, and every way in of somebody 
 There is always an admin who can log in: the last one can be neither lowered nor disabled.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, case, func
 from sqlmodel import Session, col, select
 
 from app.domain import accounts, audit
@@ -38,7 +38,8 @@ def list_users(session: Session) -> list[UserFacts]:
     credentials: dict[int, list[Credential]] = defaultdict(list)
     for credential in session.exec(select(Credential).where(*in_force())):
         credentials[credential.user_id].append(credential)
-    return [_facts(user, credentials[user_id_of(user)]) for user in users]
+    seen = _seen(session)
+    return [_facts(user, credentials[user_id_of(user)], seen) for user in users]
 
 
 def get_user(session: Session, user_id: int) -> User:
@@ -52,7 +53,8 @@ def get_user(session: Session, user_id: int) -> User:
 def facts_of(session: Session, user_id: int) -> UserFacts:
     """Return one user with what there is to let them in."""
     user = get_user(session, user_id)
-    return _facts(user, session.exec(select(Credential).where(Credential.user_id == user_id, *in_force())).all())
+    credentials = session.exec(select(Credential).where(Credential.user_id == user_id, *in_force())).all()
+    return _facts(user, credentials, _seen(session, col(Credential.user_id) == user_id))
 
 
 def user_id_of(user: User) -> int:
@@ -62,11 +64,18 @@ def user_id_of(user: User) -> int:
     return user.id
 
 
-def _facts(user: User, credentials: Sequence[Credential]) -> UserFacts:
-    logins = [each for each in credentials if each.kind == CredentialKind.SESSION]
-    tokens = [each for each in credentials if each.kind == CredentialKind.TOKEN]
-    seen = [each.used_at or each.created_at for each in logins] + [each.used_at for each in tokens if each.used_at]
-    return UserFacts(user, len(logins), len(tokens), max(seen, default=None))
+def _facts(user: User, credentials: Sequence[Credential], seen: Mapping[int, datetime]) -> UserFacts:
+    kinds = Counter(each.kind for each in credentials)
+    return UserFacts(user, kinds[CredentialKind.SESSION], kinds[CredentialKind.TOKEN], seen.get(user_id_of(user)))
+
+
+def _seen(session: Session, *which: ColumnElement[bool]) -> dict[int, datetime]:
+    """Return when users last used a login or a token, one that has ended since too."""
+    came = case((col(Credential.kind) == CredentialKind.SESSION, col(Credential.created_at)))
+    last = func.max(func.coalesce(col(Credential.used_at), came))
+    is_way_in = col(Credential.kind) != CredentialKind.LINK
+    found = session.exec(select(Credential.user_id, last).where(is_way_in, *which).group_by(col(Credential.user_id)))
+    return {user_id: moment for user_id, moment in found if moment is not None}
 
 
 # ── Changing ───────────────────────────────────────────────────────────────

@@ -17,7 +17,7 @@ from app.domain.errors import InvalidError, TooManyError
 from app.domain.messages import Message
 from app.domain.models import Credential, Role, User
 from app.domain.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
-from app.domain.tokens import MOST_DAYS, NewToken
+from app.domain.tokens import MOST_DAYS, USUAL_DAYS, NewToken
 from app.web.agents import agent_words
 from app.web.callers import address_of
 from app.web.deps import Id, ReadSession, WriteSession
@@ -27,7 +27,7 @@ from app.web.secrets_shown import origin_of, shown_once
 
 router = APIRouter(prefix="/account", include_in_schema=False)
 
-LIFETIMES = (30, 90, 365, 0)  # days; the first is proposed, and 0 lasts until it is revoked
+LIFETIMES = (USUAL_DAYS, 90, 365, 0)  # days; the first is proposed, and 0 lasts until it is revoked
 PASSWORD_SET, LOGINS_ENDED = "password", "logins"
 
 

@@ -2,8 +2,9 @@
 
 from fastapi import Request
 
-from app.domain import accounts, db
+from app.domain import accounts, db, tokens
 from app.domain.accounts import Caller, CredentialKind
+from app.domain.messages import Message, message
 from app.web.cookies import cookie_name, login_lifetime
 from app.web.known_callers import known_callers
 
@@ -25,6 +26,15 @@ def find_caller(request: Request) -> Caller | None:
     caller, is_renewed = known_callers().find(*held, _known)
     request.state.is_login_renewed = is_renewed and held[0] is CredentialKind.SESSION
     return caller
+
+
+def why_unknown(request: Request) -> Message:
+    """Return what to tell whom nobody knows."""
+    kind, secret = _secret_of(request) or (CredentialKind.SESSION, "")
+    if kind is not CredentialKind.TOKEN:
+        return message("Log in, or send an API token: Authorization: Bearer …")
+    with db.reading() as session:
+        return tokens.why_refused(session, secret)
 
 
 def is_known(request: Request) -> bool:

@@ -28,7 +28,7 @@ from app.domain.models import Role
 from app.web import audit_trail, errors, kept_files, kept_pages
 from app.web.addresses import split_address
 from app.web.body_limits import BodyLimit, check_size
-from app.web.callers import SAFE_METHODS, STATIC_PREFIX, find_caller, is_known
+from app.web.callers import SAFE_METHODS, STATIC_PREFIX, find_caller, is_known, why_unknown
 from app.web.cookies import cookie_name, send_again
 from app.web.hardening import harden
 from app.web.kept_replies import KeptReplies
@@ -231,7 +231,7 @@ def check_role(request: Request, caller: Caller | None) -> None:
         ForbiddenError: the caller's role does not include this.
     """
     if caller is None:
-        raise UnauthorizedError(message("Log in, or send an API token: Authorization: Bearer …"))
+        raise UnauthorizedError(why_unknown(request))
     role = needed_role(request.method, request.url.path)
     if not caller.may(role):
         raise ForbiddenError(message("Your role, {role}, does not allow this; it takes {needed}.",
@@ -253,7 +253,7 @@ def _role_below(roles: Sequence[tuple[str, Role]], path: str) -> Role | None:
 
 
 def _ask_to_log_in(request: Request, error: UnauthorizedError) -> Response:
-    audit.note_reason("nobody known is calling")
+    audit.note_reason(str(error) if is_api(request) else "nobody known is calling")
     if is_api(request):
         reply = api_error(request, error)
         reply.headers["WWW-Authenticate"] = "Bearer"

@@ -70,8 +70,8 @@ def test_beyond_ascii_a_name_is_what_it_is(session: Session) -> None:
 def test_two_whom_a_name_fits_are_nobody(session: Session) -> None:
     """Nobody guesses which of them is meant, and no third one is made."""
     names = {"Ada@x.org", "ada@x.org"}
-    for name in names:
-        accounts.add_user(session, name, role=Role.VIEWER)
+    session.add_all([User(name=name, role=Role.VIEWER) for name in names])  # as older versions let an admin do
+    session.flush()
 
     for email in ("ada@x.org", "ADA@x.org"):
         with pytest.raises(ForbiddenError):

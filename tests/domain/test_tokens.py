@@ -8,6 +8,7 @@ from sqlmodel import Session
 
 from app.domain import accounts, tokens
 from app.domain.accounts import Caller, CredentialKind
+from app.domain.columns import utc_now
 from app.domain.errors import ForbiddenError, InvalidError, NotFoundError
 from app.domain.models import Role, User
 from app.domain.users import change_role, user_id_of
@@ -135,3 +136,19 @@ def test_a_token_ends_with_its_time(session: Session) -> None:
     assert not is_good(session, made.secret)
     assert tokens.is_expired(made.credential)
     assert [token.name for token, _ in tokens.list_tokens(session)] == ["t"]
+
+
+def test_a_token_that_lets_nobody_in_says_why(session: Session) -> None:
+    """To whoever holds it: each of four reasons has its own cure."""
+    rita = runner(session)
+    ended = tokens.issue_token(session, rita, name="t", lifetime=-HOUR)
+    revoked, good = tokens.issue_token(session, rita, name="t"), tokens.issue_token(session, rita, name="t")
+    session.flush()
+    tokens.revoke_token(session, revoked.credential.id or 0)
+    rita.disabled_at = utc_now()
+    session.flush()
+
+    why = [str(tokens.why_refused(session, secret)) for secret in ("no", ended.secret, revoked.secret, good.secret)]
+
+    words = ("no API token of this server", "has ended", "was revoked", "is disabled")
+    assert [word in text for word, text in zip(words, why, strict=True)] == [True] * 4

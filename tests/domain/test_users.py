@@ -8,7 +8,7 @@ from sqlmodel import Session
 from app.domain import accounts, logins, users
 from app.domain.accounts import Caller, CredentialKind
 from app.domain.errors import ConflictError, InvalidError, NotFoundError
-from app.domain.models import Role, User
+from app.domain.models import Credential, Role, User
 from app.domain.users import user_id_of
 
 HOUR = timedelta(hours=1)
@@ -153,3 +153,19 @@ def test_one_ends_one_s_own_logins_only(session: Session, ada: User) -> None:
     assert logins.end_other_logins(session, here) == 1
     assert [each.id for each in logins.list_logins(session, here.user_id)] == [here.credential_id]
     assert accounts.is_still_good(session, stranger.credential_id)
+
+
+def test_when_a_user_was_seen_outlasts_what_let_them_in(session: Session, ada: User) -> None:
+    """A login that has ended since was one; a link that nobody has opened, and a token that nobody uses, are not."""
+    accounts.make_login_link(session, ada, lifetime=HOUR)
+    accounts.create_token(session, ada, name="t")
+    session.flush()
+    assert users.facts_of(session, user_id_of(ada)).seen_at is None
+
+    caller = caller_of(session, ada)
+    users.disable_user(session, user_id_of(ada))
+    session.flush()
+
+    came = session.get_one(Credential, caller.credential_id).created_at
+    assert users.facts_of(session, user_id_of(ada)).seen_at == came
+    assert {facts.user.name: facts.seen_at for facts in users.list_users(session)} == {"admin": None, "ada": came}

@@ -198,7 +198,10 @@ def test_a_token_opens_no_page(api: TestClient) -> None:
 
 def test_a_bad_token_is_not_made_good_by_a_cookie(client: TestClient) -> None:
     """Whoever sends a token is judged by it."""
-    assert client.get("/api/v1/runs", headers={"Authorization": "Bearer temper_wrong"}).status_code == 401
+    reply = client.get("/api/v1/runs", headers={"Authorization": "Bearer temper_wrong"})
+
+    assert reply.status_code == 401
+    assert "no API token of this server" in reply.text
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Bearer \xff", "Bearer " + "x" * 5_000])

@@ -1,0 +1,27 @@
+"""Commands that work on a database itself, and must not be taken for those that a server elsewhere obeys."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from app.cli.output import fail, left_in_home
+from app.config import settings
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def here(command: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Refuse a command while the settings name a server, with a token for it, that is not the one of this home."""
+
+    @wraps(command)
+    def checked(*arguments: Given.args, **options: Given.kwargs) -> Result:
+        url = settings().url.rstrip("/")
+        if url and settings().token is not None and url != left_in_home("url"):
+            fail(
+                f"TEMPER_URL and TEMPER_TOKEN name the server at {url}, and this command works on the database itself, "
+                f"here that of {settings().home}. Type it on that server's machine, or unset TEMPER_TOKEN first."
+            )
+        return command(*arguments, **options)
+
+    return checked
