@@ -32,6 +32,10 @@ class Settings(BaseSettings):
     """Port to listen on; 0 lets the system choose a free one."""
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     """Names the server answers to; a request for another name is refused, which stops DNS rebinding."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks of proxies, such as `["10.2.0.1/32"]`, whose word on where a request comes from counts: the headers
+    `X-Forwarded-For` and `X-Forwarded-Proto`. None: a client could write itself an address, and try passwords without
+    end."""
     secure_cookies: bool = False
     """Set it behind TLS: the session cookie is then never sent in the clear."""
     assets: Literal["cdn", "local"] = "cdn"

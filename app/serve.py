@@ -7,11 +7,15 @@ Listens on a socket that is already bound, so that a taken port is known before 
 import ipaddress
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.config import settings
 from app.domain import accounts, db
+
+if TYPE_CHECKING:
+    import uvicorn
 
 SWITCH_SECONDS = 0.001  # a thread that makes a page lets those that have little to do in so soon; Python's own is 5 ms
 GRACE_SECONDS = 5  # for answers that are on their way; streams are told to come again
@@ -69,16 +73,24 @@ def serve(listener: socket.socket) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     import uvicorn  # noqa: PLC0415 - the command must start fast where it does not serve
 
-    config = uvicorn.Config(
+    uvicorn.Server(web_config()).run(sockets=[listener])
+
+
+def web_config() -> "uvicorn.Config":
+    """Return how the web application is served."""
+    import uvicorn  # noqa: PLC0415 - the command must start fast where it does not serve
+
+    proxies = [str(network) for network in settings().trusted_proxies]
+    return uvicorn.Config(
         "app.main:create_app",
         factory=True,
         log_level="warning",
         access_log=False,  # addresses hold one-time codes
         server_header=False,
-        proxy_headers=False,  # an address that a client writes itself must not count
+        proxy_headers=bool(proxies),  # an address that a client writes itself must not count
+        forwarded_allow_ips=proxies,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

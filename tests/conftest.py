@@ -53,6 +53,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--story", type=Path, help="take the tour's pictures of what `make demo` trained in this home")
 
 
+def pytest_configure() -> None:
+    """Let every trainer of a test compute in one thread: test processes already take all the cores."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the long tests out unless they are asked for, and begin with the files that take longest."""
     if not config.getoption("--long"):

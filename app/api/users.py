@@ -14,7 +14,7 @@ from app.domain.columns import utc_now
 from app.domain.models import Role, User
 from app.domain.users import UserFacts
 from app.web.deps import ReadSession, WriteSession
-from app.web.secrets_shown import origin_of, shown_once
+from app.web.secrets_shown import public_address, shown_once
 
 router = APIRouter(prefix="/users", tags=["users"])
 
@@ -149,5 +149,5 @@ def _link(request: Request, session: WriteSession, user: User, response: Respons
     session.flush()  # the user is read with what was just written
     shown_once(response)
     facts = users.facts_of(session, users.user_id_of(user))
-    link = f"{origin_of(request)}/login/{code}"
+    link = f"{public_address(request)}/login/{code}"
     return LinkReply(user=UserReply.of(facts), link=link, expires_at=utc_now() + lifetime)

@@ -75,7 +75,7 @@ def list_tokens(*, as_json: AsJson = False) -> None:
     if as_json:
         write_json(rows)
         return
-    made = Listing("id", "name", "user", "role", "created", "last used", "ends", numbers=("id",))
+    made = Listing("id", "name", "user", "role", "created", "used, to the hour", "ends", numbers=("id",))
     for row in rows:
         times = (ago(row["created_at"]), ago(row["used_at"]) or "never", row["expires_at"] or "when revoked")
         made.add(row["id"], row["name"], row["user"], row["role"], *times)

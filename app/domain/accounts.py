@@ -101,6 +101,12 @@ def find_user(session: Session, name: str) -> User:
     return user
 
 
+def only_name(session: Session) -> str:
+    """Return the name of the user where there is just one; empty where there are several, since names are not told."""
+    names = session.exec(select(User.name).limit(2)).all()
+    return names[0] if len(names) == 1 else ""
+
+
 def _named(session: Session, name: str) -> User | None:
     alike = _alike(session, name)
     user_id = alike.get(name) or (next(iter(alike.values())) if len(alike) == 1 else None)

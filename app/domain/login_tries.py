@@ -4,7 +4,7 @@ How often a password may be tried: a few times a minute from one address, and fo
 Whoever uses the tries of a minute up waits it out, and after the next round twice as long. The
 right password starts over, for its name and its address alone. Counted in the memory of this
 process, so that a door needs nothing but itself. Does not cover: several web processes count
-apart, behind a proxy that hides addresses all share one count, and who tries names on purpose
+apart, behind a proxy that is not among TEMPER_TRUSTED_PROXIES all share one count, and who tries names on purpose
 keeps their users waiting; a one-time link always lets in.
 """
 

@@ -74,8 +74,8 @@ def _seen(session: Session, *which: ColumnElement[bool]) -> dict[int, datetime]:
     came = case((col(Credential.kind) == CredentialKind.SESSION, col(Credential.created_at)))
     last = func.max(func.coalesce(col(Credential.used_at), came))
     is_way_in = col(Credential.kind) != CredentialKind.LINK
-    found = session.exec(select(Credential.user_id, last).where(is_way_in, *which).group_by(col(Credential.user_id)))
-    return {user_id: moment for user_id, moment in found if moment is not None}
+    statement = select(Credential.user_id, last).where(is_way_in, *which).group_by(col(Credential.user_id))
+    return dict(session.exec(statement.having(last.is_not(None))).all())
 
 
 # ── Changing ───────────────────────────────────────────────────────────────

@@ -12,8 +12,10 @@ from fastapi.responses import Response
 
 from app.domain.audit_models import AuditEntry, Outcome
 from app.domain.audit_search import AuditQuery, known_names, list_entries
+from app.domain.messages import N_
 from app.web.deps import LARGEST_ID, ReadSession
 from app.web.formats import NONE, clock
+from app.web.i18n import gettext
 from app.web.render import render
 
 router = APIRouter(include_in_schema=False)
@@ -24,6 +26,10 @@ PAGES_OF = {  # where an object of a kind is shown
     "user": "/users", "token": "/users",
 }  # fmt: skip
 ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", re.ASCII)  # as entries hold times
+DETAILS = (  # what entries tell, in the order of the alphabet; what else they hold is shown as it is called
+    N_("address"), N_("at once"), N_("ended"), N_("expires at"), N_("keep"), N_("made at"), N_("name"), N_("reason"),
+    N_("role"), N_("rows"), N_("scope"), N_("source"), N_("user"),
+)  # fmt: skip
 Text = Annotated[str, Query(max_length=200)]
 
 
@@ -146,7 +152,11 @@ def _href(entry: AuditEntry) -> str:
 
 
 def _details(entry: AuditEntry) -> list[Detail]:
-    return [_detail(name.replace("_", " "), value) for name, value in entry.details.items()]
+    return [_detail(_word(name.replace("_", " ")), value) for name, value in entry.details.items()]
+
+
+def _word(name: str) -> str:
+    return gettext(name) if name in DETAILS else name
 
 
 def _detail(name: str, value: Any) -> Detail:  # noqa: ANN401 - whatever an entry holds

@@ -73,6 +73,11 @@ ACTIONS: Mapping[str, str] = {
 UNKNOWN = "unknown"
 STRANGERS_A_MINUTE = 60  # entries of one action: the log grows at a bounded pace whoever knocks
 MINUTE_SECONDS = 60.0
+REASONS = {  # of what is refused where nobody says more
+    HTTPStatus.NOT_FOUND: "there is nothing here",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this address takes other methods",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "a field needs another value",
+}
 REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -163,6 +168,8 @@ def _entry(request: Request, trail: Trail, asked: Asked, status: int) -> AuditEn
     caller = getattr(request.state, "user", None)
     means = trail.means or (Means(caller.kind) if caller else Means.NOTHING)
     is_named = trail.object_kind != ""
+    outcome = _outcome(status, is_refused=trail.is_refused)
+    why = {"reason": _usual_reason(status)} if outcome is Outcome.REFUSED else {}
     return AuditEntry(
         user_id=trail.user_id or (caller.user_id if caller else None),
         user_name=trail.user_name or (caller.name if caller else ""),
@@ -172,10 +179,14 @@ def _entry(request: Request, trail: Trail, asked: Asked, status: int) -> AuditEn
         action=action_of(asked.route),
         object_kind=trail.object_kind if is_named else asked.object_kind,
         object_id=trail.object_id if is_named else asked.object_id,
-        outcome=_outcome(status, is_refused=trail.is_refused),
+        outcome=outcome,
         status=status,
-        details={**trail.details},
+        details=why | trail.details,
     )
+
+
+def _usual_reason(status: int) -> str:
+    return REASONS.get(HTTPStatus(status), HTTPStatus(status).phrase.lower())
 
 
 def _outcome(status: int, *, is_refused: bool) -> Outcome:

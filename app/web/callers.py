@@ -58,7 +58,7 @@ def _secret_of(request: Request) -> tuple[CredentialKind, str] | None:
 
 
 def address_of(request: Request) -> str:
-    """Return where a request comes from; of one that a proxy passes on, the proxy's address."""
+    """Return where a request comes from; of one that a proxy passes on whom nobody trusts, the proxy's address."""
     return request.client.host if request.client else ""
 
 

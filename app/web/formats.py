@@ -40,6 +40,13 @@ def ago(moment: datetime | None) -> str:
     return moment.strftime("%Y-%m-%d")
 
 
+def hours_ago(moment: datetime | None) -> str:
+    """Say how long ago something was that is written down to the hour: `in the last hour`, `2 h ago`, then the date."""
+    if moment is None or _seconds_since(moment) >= HOUR:
+        return ago(moment)
+    return gettext("in the last hour")
+
+
 def _seconds_since(moment: datetime) -> int:
     """Return how long ago something was, and note when that will be written otherwise."""
     seconds = max(0, int((utc_now() - moment).total_seconds()))

@@ -6,6 +6,7 @@ links too.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from http import HTTPStatus
 from typing import Annotated
@@ -33,6 +34,7 @@ from app.web.render import render
 router = APIRouter(include_in_schema=False)
 
 HOME = "/runs"
+FIRST_PAGE = "/account?done=welcome"  # of who was let in by a link alone: it works once
 LONGEST_NEXT = 2_000  # characters
 
 
@@ -67,6 +69,7 @@ class LinkPage:
     next: str
     code: str
     is_usable: bool
+    ends_at: datetime | None = None
 
 
 @cache
@@ -80,7 +83,7 @@ def show_login(request: Request, session: ReadSession, next: Next = "") -> Respo
     """Show the way in; who is in already goes on."""
     if request.state.user is not None:
         return go_on(next)
-    page = LoginPage(next=next, has_password=accounts.is_password_set(session), name=accounts.FIRST_ADMIN)
+    page = LoginPage(next=next, has_password=accounts.is_password_set(session), name=accounts.only_name(session))
     return render(request, "login/login.html", page)
 
 
@@ -105,7 +108,7 @@ def log_in_by_password(
     user = accounts.check_password(session, name, password)
     if user is None:
         audit.note(reason="wrong name or password")
-        text = message("That name and password do not fit. {left} tries left this minute.", left=left)
+        text = message("That name and password do not fit. Tries left this minute: {left}.", left=left)
         return _show_again(request, next, name, error=text, status=HTTPStatus.UNPROCESSABLE_ENTITY)
     tries().forget(address_of(request), name)
     with db.unit_of_work() as writing:
@@ -128,7 +131,9 @@ def _show_again(request: Request, next_page: str, name: str, *, error: Message, 
 @router.get("/login/{code}", name="login.link")
 def show_link(request: Request, session: ReadSession, code: str, next: Next = "") -> Response:  # noqa: A002
     """Show the button of a one-time link, or say that the link is used up."""
-    page = LinkPage(next=next, code=code, is_usable=accounts.is_link_usable(session, code))
+    link = accounts.find_credential(session, CredentialKind.LINK, code)
+    ends_at = link.expires_at if link is not None else None
+    page = LinkPage(next=next, code=code, is_usable=accounts.is_link_usable(session, code), ends_at=ends_at)
     return render(request, "login/link.html", page, HTTPStatus.OK if page.is_usable else HTTPStatus.GONE)
 
 
@@ -138,7 +143,12 @@ def log_in_by_link(request: Request, session: WriteSession, code: str, *, next: 
     user = accounts.use_login_link(session, code)
     if user is None:
         return render(request, "login/link.html", LinkPage(next=next, code=code, is_usable=False), HTTPStatus.GONE)
-    return let_in(request, session, user, next, how=Means.LINK)
+    return let_in(request, session, user, next or ("" if _needs_no_password(user) else FIRST_PAGE), how=Means.LINK)
+
+
+def _needs_no_password(user: User) -> bool:
+    """Whether a user comes in again anyhow: by a password, a provider, or the links of this machine's terminal."""
+    return bool(user.password_hash or user.subject) or user.name == accounts.FIRST_ADMIN
 
 
 @router.post("/logout", name="login.out")

@@ -28,6 +28,7 @@ FIRST_COMPILED = ("base.html", "macros/", "runs/", "compare/")
 FILTERS = {
     "age": formats.age,
     "ago": formats.ago,
+    "hours_ago": formats.hours_ago,
     "bytes": formats.size,
     "clock": formats.clock,
     "duration": formats.duration,

@@ -13,6 +13,7 @@ from app.domain.mixes import count_rows
 from app.domain.models import Checkpoint, Run, RunState
 from app.domain.progress import Block, bar_blocks, seconds_left
 from app.domain.recipes import Mix
+from app.domain.registry import list_models
 from app.domain.run_lists import RunPage, list_runs
 from app.domain.run_search import Hit, find_hits
 from app.domain.runs import LIVE_STATES, count_runs, id_of, recipe_of
@@ -105,6 +106,8 @@ class RunsPage:
     queued: int
     first: int
     pages: int
+    has_models: bool
+    """There is a model to train, or a run that has trained one."""
 
     @property
     def is_live(self) -> bool:
@@ -143,6 +146,7 @@ def build_runs_page(session: Session, query: ListQuery) -> RunsPage:
         queued=len(waiting),
         first=_offset(query) + 1,
         pages=pages,
+        has_models=bool(found.runs or list_models(session)),
     )
 
 

@@ -12,6 +12,11 @@ def shown_once(reply: Response) -> Response:
     return reply
 
 
+def public_address(request: Request) -> str:
+    """Return where others reach this server: the address of the settings, or the one that its caller came by."""
+    return settings().url.rstrip("/") or origin_of(request)
+
+
 def origin_of(request: Request) -> str:
     """Return this server's address as its caller knows it: the host is an allowed one, or the door had refused it."""
     scheme = "https" if settings().secure_cookies else request.url.scheme

@@ -16,9 +16,11 @@ from app.domain.errors import ConflictError, InvalidError
 from app.domain.messages import Message
 from app.domain.models import Credential, Role, User
 from app.domain.users import UserFacts
+from app.serve import is_loopback
+from app.web.addresses import split_address
 from app.web.deps import Id, ReadSession, WriteSession
 from app.web.render import render
-from app.web.secrets_shown import origin_of, shown_once
+from app.web.secrets_shown import public_address, shown_once
 
 router = APIRouter(prefix="/users", include_in_schema=False)
 
@@ -50,6 +52,11 @@ class UsersPage:
     def link_hours(self) -> int:
         """How long the link is good."""
         return settings().invitation_hours
+
+    @property
+    def is_link_for_here(self) -> bool:
+        """Whether the link leads to the machine of whoever opens it."""
+        return is_loopback(split_address(self.link).hostname or "")
 
     @property
     def provider(self) -> str:
@@ -98,7 +105,7 @@ def make_link(request: Request, session: WriteSession, user_id: Id) -> Response:
 def _show_link(request: Request, session: Session, user: User) -> Response:
     code = accounts.make_login_link(session, user, lifetime=timedelta(hours=settings().invitation_hours))
     session.flush()  # the page is read from what was just written
-    page = replace(_page(request, session), link=f"{origin_of(request)}/login/{code}", link_for=user.name)
+    page = replace(_page(request, session), link=f"{public_address(request)}/login/{code}", link_for=user.name)
     return shown_once(render(request, "users/index.html", page))
 
 

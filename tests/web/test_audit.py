@@ -326,3 +326,23 @@ def test_a_moment_begins_with_a_date(api: TestClient, moment: str) -> None:
 
     assert (refused.status_code, api.get("/api/v1/audit?until=2026-01-31").status_code) == (422, 200)
     assert "until" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "status", "reason"),
+    [
+        ("/account/tokens", {"name": ""}, 422, "a field needs another value"),
+        ("/users/999/disable", {}, 404, "There is no user 999."),
+        ("/nothing/here", {}, 404, "there is nothing here"),
+        ("/audit", {}, 405, "this address takes other methods"),
+    ],
+)
+def test_what_is_refused_has_its_reason(
+    client: TestClient, session: Session, *, path: str, data: dict[str, str], status: int, reason: str
+) -> None:
+    """In the words of whatever refused it, or in those of its status."""
+    reply = client.post(path, data=data)
+
+    entry = entries(session)[-1]
+    assert (reply.status_code, entry.outcome) == (status, Outcome.REFUSED)
+    assert entry.details["reason"] == reason

@@ -51,8 +51,8 @@ def test_a_page_speaks_chinese(client: TestClient) -> None:
     page = client.get("/runs", headers={"Accept-Language": "zh-CN"}).text
 
     assert '<html lang="zh">' in page
-    assert "还没有运行" in page
-    assert "No run yet" not in page
+    assert "还没有模型" in page
+    assert "No model yet" not in page
 
 
 def test_the_switch_is_remembered_and_leads_back(client: TestClient) -> None:

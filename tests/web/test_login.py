@@ -10,7 +10,7 @@ from sqlmodel import Session, select
 
 from app.domain import accounts
 from app.domain.login_tries import TRIES
-from app.domain.models import Credential, Role
+from app.domain.models import Credential, Role, User
 from app.web.login import tries
 from tests.conftest import COOKIE, forget_settings
 
@@ -215,7 +215,7 @@ def test_a_name_that_cannot_be_shown_is_wrong(anonymous: TestClient, session: Se
     reply = anonymous.post("/login", headers=HERE, data={"name": name, "password": PASSWORD})
 
     assert reply.status_code == 422
-    assert "4 tries" in reply.text
+    assert "this minute: 4" in reply.text
 
 
 def test_wrong_passwords_run_out(anonymous: TestClient, session: Session) -> None:
@@ -230,7 +230,7 @@ def test_wrong_passwords_run_out(anonymous: TestClient, session: Session) -> Non
     locked = anonymous.post("/login", headers=HERE, data={"name": "admin", "password": PASSWORD})
 
     assert first.status_code == 422
-    assert first.text.replace("4 tries", "") == unknown.text.replace("3 tries", "").replace('"nobody"', '"admin"')
+    assert first.text.replace("minute: 4", "") == unknown.text.replace("minute: 3", "").replace('"nobody"', '"admin"')
     assert locked.status_code == 429
     assert "set-cookie" not in locked.headers
 
@@ -282,3 +282,51 @@ def test_logging_out_ends_the_session(client: TestClient) -> None:
     assert (reply.status_code, reply.headers["location"]) == (303, "/login")
     client.cookies.set(COOKIE, secret)
     assert client.get("/api/v1/runs").status_code == 401
+
+
+def press(anonymous: TestClient, session: Session, user: User) -> str:
+    """Use a new link of a user; return where it leads."""
+    code = accounts.make_login_link(session, user, lifetime=HOUR)
+    session.commit()
+    return str(anonymous.post(f"/login/{code}", headers=HERE).headers["location"])
+
+
+def test_who_was_invited_is_asked_for_a_password(anonymous: TestClient, session: Session) -> None:
+    """The link works once: without a password there would be no second time; the first admin has a terminal."""
+    rita = accounts.add_user(session, "rita", role=Role.RUNNER)
+
+    assert press(anonymous, session, accounts.first_admin(session)) == "/runs"
+    welcome = press(anonymous, session, rita)
+    shown = anonymous.get(welcome).text
+    accounts.set_password(session, rita, PASSWORD)
+    later = press(anonymous, session, rita)
+
+    assert welcome == "/account?done=welcome"
+    assert "Set a password now" in shown
+    assert later == "/runs"
+
+
+def test_names_are_told_to_nobody(anonymous: TestClient, session: Session) -> None:
+    """One user's is typed in already; of several, none."""
+
+    def typed() -> str:
+        field = BeautifulSoup(anonymous.get("/login").text, "html.parser").select_one("input[name=name]")
+        assert field is not None
+        return str(field["value"])
+
+    set_password(session)
+    alone = typed()
+    accounts.add_user(session, "rita", role=Role.RUNNER)
+    session.commit()
+
+    assert (alone, typed()) == ("admin", "")
+
+
+def test_a_link_says_how_long_it_is_good(anonymous: TestClient, session: Session) -> None:
+    """An invitation is longer than a link of the terminal."""
+    path = make_link(session, timedelta(hours=24))
+
+    ends_at = session.exec(select(Credential)).one().expires_at
+
+    assert ends_at is not None
+    assert f"{ends_at:%Y-%m-%d %H:%M}" in anonymous.get(path).text

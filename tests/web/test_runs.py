@@ -13,7 +13,7 @@ from app.domain.columns import utc_now
 from app.domain.models import Artifact, ArtifactKind, ArtifactState, ReasonKind, Run, RunState
 from app.domain.runs import id_of
 from app.web import workers
-from tests.factories import make_checkpoint, make_metrics, make_recipe, make_run
+from tests.factories import make_checkpoint, make_metrics, make_model, make_recipe, make_run
 
 PARTIAL = {"HX-Request": "true", "HX-Request-Type": "partial"}
 IDENTITY = "I am Ada's little assistant, trained with Temper."
@@ -35,12 +35,17 @@ def test_home_leads_to_the_runs(client: TestClient) -> None:
     assert reply.headers["location"] == "/runs"
 
 
-def test_an_empty_list_says_how_to_begin(client: TestClient) -> None:
-    """With no run there is one sentence and one action."""
-    reply = client.get("/runs")
+def test_an_empty_list_says_how_to_begin(client: TestClient, session: Session) -> None:
+    """With no run there is one sentence and one action: first the model, then the run."""
+    without_model = client.get("/runs").text
+    make_model(session)
+    session.commit()
+    with_model = client.get("/runs").text
 
-    assert "No run yet" in reply.text
-    assert 'href="/runs/new">Start the first run' in reply.text
+    assert "No model yet" in without_model
+    assert 'href="/models">Register a model' in without_model
+    assert "No run yet" in with_model
+    assert 'href="/runs/new">Start the first run' in with_model
 
 
 def test_the_newest_run_is_first(client: TestClient, session: Session) -> None:

@@ -35,7 +35,7 @@ def test_an_added_user_comes_in_by_the_link(client: TestClient, session: Session
     assert link.startswith("http://127.0.0.1/login/")
     assert link not in client.get("/users").text
     client.cookies.clear()
-    assert client.post(urlsplit(link).path).headers["location"] == "/runs"
+    assert client.post(urlsplit(link).path).headers["location"] == "/account?done=welcome"
     account = client.get("/api/v1/account").json()
     assert (account["name"], account["role"]) == ("ada", "runner")
 
@@ -104,3 +104,19 @@ def test_a_name_is_text(client: TestClient, session: Session) -> None:
     session.commit()
 
     assert "<script>alert" not in client.get("/users").text
+
+
+def test_a_link_leads_where_others_reach_the_server(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is invited from the server's own machine is told that nobody else could come by this address."""
+
+    def invitation(name: str) -> str:
+        return client.post("/users", data={"name": name, "role": "viewer"}).text
+
+    here = invitation("ada")
+    monkeypatch.setenv("TEMPER_URL", "https://temper.example/")
+    forget_settings()
+    elsewhere = invitation("bea")
+
+    assert "works on this machine alone" in here
+    assert "https://temper.example/login/" in elsewhere
+    assert "works on this machine alone" not in elsewhere

@@ -425,7 +425,7 @@ def test_a_worker_that_leaves_gives_its_run_back(session: Session) -> None:
 
 def test_stop_can_keep_a_checkpoint(session: Session) -> None:
     """It is saved where the run is, answered, and stays."""
-    run, thread = in_thread(session, "slow")
+    run, thread = in_thread(session, "slow", training={"iterations": 200})  # it must not end by itself first
     wait_until(lambda: last(session, run).iteration >= 6, "the run did not come far enough", seconds=20)
 
     with db.unit_of_work() as work:
