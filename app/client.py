@@ -64,7 +64,8 @@ class _Calls(RunCalls, ResultCalls, DatasetCalls, SweepCalls, AskingCalls, Webho
         try:
             yield
         except httpx.HTTPError as error:
-            raise TemperError(0, "unreachable", f"No Temper answers at {self.url}: {error}") from error
+            why = str(error).partition("] ")[2] or str(error)  # without the system's number
+            raise TemperError(0, "unreachable", f"No Temper answers at {self.url}: {why}. Is it running?") from error
 
 
 class TemperClient(_Calls, Blocking):

@@ -332,7 +332,18 @@ def test_the_server_of_this_home_is_no_other_one(server: str, home: Path) -> Non
         ("TEMPER_PORT", "abc", "runs", "TEMPER_PORT: Input should be a valid integer"),
         ("TEMPER_DATABASE_URL", "postgresql+psycopg://u:p@127.0.0.1:9/x", "migrate", "The database refuses"),
         ("TEMPER_DATABASE_URL", "nonsense", "migrate", "TEMPER_DATABASE_URL cannot be used"),
-        ("TEMPER_URL", "http://127.0.0.1:9", "runs", "Error: "),
+        (
+            "TEMPER_URL",
+            "http://127.0.0.1:9",
+            "runs",
+            "No Temper answers at http://127.0.0.1:9: Connection refused. Is it",
+        ),
+        (
+            "TEMPER_URL",
+            "http://127.0.0.1:9",
+            "run /nowhere.yaml",
+            "/nowhere.yaml cannot be read: No such file or directory.",
+        ),
     ],
 )
 @pytest.mark.usefixtures("home")

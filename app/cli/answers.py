@@ -112,7 +112,7 @@ def card(
     try:
         path.write_text(text, "utf-8")
     except OSError as error:
-        fail(f"{path} cannot be written: {error}")
+        fail(f"{path} cannot be written: {error.strerror}.")
     if as_json:
         write_json({"run_id": run_id, "file": str(path), "size_bytes": path.stat().st_size})
     else:

@@ -29,7 +29,9 @@ def read_recipe(path: Path) -> dict[str, Any]:
         read = _reader_of(path, text)(text)
     except RecursionError:
         fail(f"{path} cannot be read: it is nested too deeply.")
-    except (OSError, ValueError, YAMLError) as error:
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}.")
+    except (ValueError, YAMLError) as error:
         fail(f"{path} cannot be read: {error}")
     if not isinstance(read, dict):
         fail(f"{path} holds no recipe: an object with named settings is needed.")
