@@ -1,12 +1,12 @@
 """Every knob of Temper: `TEMPER_` in the environment, or a `.env` file in the working directory."""
 
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -34,8 +34,8 @@ class Settings(BaseSettings):
     """Names the server answers to; a request for another name is refused, which stops DNS rebinding."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Networks of proxies, such as `["10.2.0.1/32"]`, whose word on where a request comes from counts: the headers
-    `X-Forwarded-For` and `X-Forwarded-Proto`. None: a client could write itself an address, and try passwords without
-    end."""
+    `X-Forwarded-For` and `X-Forwarded-Proto`. No client may come from them. None: whoever is believed could write
+    itself an address each time, and try passwords without end."""
     secure_cookies: bool = False
     """Set it behind TLS: the session cookie is then never sent in the clear."""
     assets: Literal["cdn", "local"] = "cdn"
@@ -123,6 +123,23 @@ class Settings(BaseSettings):
     import_roots: tuple[Path, ...] = ()
     """Folders that an admin may import xtuner's runs from over the API. Empty: by the command on this machine alone."""
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, networks: tuple[IPv4Network | IPv6Network, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Refuse to believe everybody."""
+        if any(network.prefixlen == 0 for network in networks):
+            raise ValueError("a network of all addresses has every client in it; name the proxy's own")
+        return networks
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        """Refuse what no link can begin with."""
+        parts = urlsplit(url)
+        if url and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment):
+            raise ValueError("it must be an address such as https://temper.example")
+        return url
+
     @model_validator(mode="after")
     def _check_provider(self) -> Self:
         """Refuse half a provider: a login that cannot work must not look as if it could."""
@@ -186,7 +203,9 @@ class Settings(BaseSettings):
         return self.home / "locks"
 
     url: str = ""
-    """Address of the server that the `temper` command talks to. Empty: the one that `temper up` left in `home`."""
+    """Address of the server, such as `https://temper.example`: what the `temper` command talks to and, on the server
+    itself, where its links to runs, logins and invitations lead. Empty: the one that `temper up` left in `home`; an
+    invitation leads to where the admin who makes it came by."""
     token: SecretStr | None = None
     """API token of the `temper` command. Empty: the one that `temper up` left in `home`, readable by its owner."""
 
@@ -197,8 +216,17 @@ def is_safe_address(address: str) -> bool:
         parts = urlsplit(address)
     except ValueError:
         return False
-    is_here = parts.hostname in {"127.0.0.1", "::1", "localhost"}
-    return parts.hostname is not None and (parts.scheme == "https" or (parts.scheme == "http" and is_here))
+    if parts.hostname is None:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app.config import settings
+from app.config import is_loopback, settings
 from app.domain import accounts, db
 
 if TYPE_CHECKING:
@@ -43,14 +43,6 @@ def check_host() -> None:
         is_set = False
     if not is_set:
         raise OpenDoorError(host)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def listen() -> socket.socket:

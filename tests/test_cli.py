@@ -1,6 +1,7 @@
 """The `temper` command against a live server."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -316,10 +317,11 @@ def test_what_works_on_the_database_is_not_taken_for_what_a_server_obeys(
     assert list(home.iterdir()) == []
 
 
-@pytest.mark.usefixtures("session")
-def test_the_server_of_this_home_is_no_other_one(server: str, home: Path) -> None:
-    """Its address may be set by hand as well."""
-    (home / "url").write_text(f"{server}\n", "utf-8")
+@pytest.mark.parametrize(("name", "setting"), [("url", "TEMPER_URL"), ("token", "TEMPER_TOKEN")])
+@pytest.mark.usefixtures("server", "session")
+def test_the_server_of_this_home_is_no_other_one(home: Path, name: str, setting: str) -> None:
+    """Its address or its token may be set by hand as well."""
+    (home / name).write_text(f"{os.environ[setting]}\n", "utf-8")
 
     assert temper("user", "bob", "--role", "viewer").exit_code == 0
 
@@ -329,6 +331,11 @@ def test_the_server_of_this_home_is_no_other_one(server: str, home: Path) -> Non
     [
         ("TEMPER_HOME", "/nowhere/at/all", "token list", "Is TEMPER_HOME right?"),
         ("TEMPER_OIDC_ISSUER", "https://id.example.org", "token list", "TEMPER_OIDC_…: TEMPER_OIDC_ISSUER takes"),
+        ("TEMPER_TRUSTED_PROXIES", '["0.0.0.0/0"]', "token list", "TEMPER_TRUSTED_PROXIES: a network of all addresses"),
+        ("TEMPER_TRUSTED_PROXIES", '["10.2.0.1/8"]', "token list", "is not a valid IPv4 network"),
+        ("TEMPER_TRUSTED_PROXIES", "10.2.0.1", "token list", "trusted_proxies"),
+        ("TEMPER_URL", "javascript:alert(1)", "token list", "TEMPER_URL: it must be an address such as"),
+        ("TEMPER_URL", "temper.example", "token list", "TEMPER_URL: it must be an address such as"),
         ("TEMPER_PORT", "abc", "runs", "TEMPER_PORT: Input should be a valid integer"),
         ("TEMPER_DATABASE_URL", "postgresql+psycopg://u:p@127.0.0.1:9/x", "migrate", "The database refuses"),
         ("TEMPER_DATABASE_URL", "nonsense", "migrate", "TEMPER_DATABASE_URL cannot be used"),

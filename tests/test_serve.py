@@ -71,6 +71,19 @@ def test_nobody_else_says_where_a_request_comes_from(session: Session) -> None:
     assert set(session.exec(select(AuditEntry.address)).all()) == {ELSEWHERE}
 
 
+@pytest.mark.usefixtures("redis_server", "proxies")
+def test_a_proxy_that_speaks_tls_is_what_links_begin_with(session: Session) -> None:
+    """Whoever is invited comes by it as well."""
+    token = accounts.create_token(session, accounts.first_admin(session), name="t")
+    session.commit()
+    headers = {"X-Forwarded-For": ADA, "X-Forwarded-Proto": "https", "Authorization": f"Bearer {token}"}
+
+    with served_to(PROXY) as client:
+        made = client.post("/api/v1/users", json={"name": "ada", "role": "viewer"}, headers=headers).json()
+
+    assert made["link"].startswith("https://127.0.0.1/login/")
+
+
 @pytest.mark.usefixtures("home")
 def test_without_the_setting_no_proxy_is_trusted() -> None:
     """Not even one on this machine."""

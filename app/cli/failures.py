@@ -8,6 +8,7 @@ longer than most commands.
 from typing import NamedTuple
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, ProgrammingError
 
 from app.client import TemperError
@@ -29,17 +30,23 @@ def failure_of(error: Exception) -> Failure | None:
     if isinstance(error, AppError):
         problems = error.fields if isinstance(error, InvalidError) else ()
         return Failure(str(error), {each.field: str(each.message) for each in problems})
-    if isinstance(error, ValidationError) and error.title == "Settings":
-        fields = {
-            f"TEMPER_{str((*each['loc'], 'OIDC_…')[0]).upper()}": each["msg"].removeprefix("Value error, ")
-            for each in error.errors()
-        }
-        return Failure("These settings need another value.", fields)
+    if isinstance(error, SettingsError) or (isinstance(error, ValidationError) and error.title == "Settings"):
+        return _of_settings(error)
     if isinstance(error, OperationalError | ProgrammingError):
         return Failure(_database_text(error), {})
     if isinstance(error, ArgumentError | NoSuchModuleError):
         return Failure(f"TEMPER_DATABASE_URL cannot be used: {error}", {})
     return None
+
+
+def _of_settings(error: SettingsError | ValidationError) -> Failure:
+    if isinstance(error, SettingsError):
+        return Failure(f'A setting that holds several values is no JSON, such as ["a", "b"]: {error}.', {})
+    fields = {
+        f"TEMPER_{str((*each['loc'], 'OIDC_…')[0]).upper()}": each["msg"].removeprefix("Value error, ")
+        for each in reversed(error.errors())  # the first of a setting says most
+    }
+    return Failure("These settings need another value.", fields)
 
 
 def _database_text(error: DBAPIError) -> str:

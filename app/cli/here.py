@@ -12,12 +12,13 @@ Result = TypeVar("Result")
 
 
 def here(command: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Refuse a command while the settings name a server, with a token for it, that is not the one of this home."""
+    """Refuse a command while the settings name a server, with a token for it, and neither is this home's own."""
 
     @wraps(command)
     def checked(*arguments: Given.args, **options: Given.kwargs) -> Result:
-        url = settings().url.rstrip("/")
-        if url and settings().token is not None and url != left_in_home("url"):
+        url, secret = settings().url.rstrip("/"), settings().token
+        token = secret.get_secret_value() if secret is not None else ""
+        if url and token and url != left_in_home("url") and token != left_in_home("token"):
             fail(
                 f"TEMPER_URL and TEMPER_TOKEN name the server at {url}, and this command works on the database itself, "
                 f"here that of {settings().home}. Type it on that server's machine, or unset TEMPER_TOKEN first."

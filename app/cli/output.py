@@ -58,7 +58,7 @@ def _address() -> str:
 
 def _token() -> str:
     given = settings().token
-    return given.get_secret_value() if given is not None else left_in_home("token")
+    return (given.get_secret_value() if given is not None else "") or left_in_home("token")
 
 
 def left_in_home(name: str) -> str:

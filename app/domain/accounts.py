@@ -25,6 +25,7 @@ SECRET_BYTES = 32  # cannot be guessed, so a plain hash protects it
 TOKEN_PREFIX = "temper_"  # noqa: S105 - what secret scanners look for in a leaked file
 RENEW_AFTER = timedelta(hours=1)  # a login is renewed this seldom, so that reading a page writes nothing
 FIRST_ADMIN = "admin"
+ADDING = 7_352_003  # of `db.take_turns`: who adds a user
 LONGEST_NAME = 100  # characters, of a user and of a token
 LONGEST_AGENT = 300  # characters of what a browser calls itself
 
@@ -85,6 +86,7 @@ def add_user(session: Session, name: str, *, role: Role) -> User:
     if not name.strip() or name != name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
         text = message("Take a name of 1 to {most} characters, without spaces around it.", most=LONGEST_NAME)
         raise InvalidError([FieldError("name", text)])
+    db.take_turns(session, ADDING)  # no key of the database keeps out who differs in capitals
     alike = _alike(session, name)
     user = None if alike else db.add_once(session, User(name=name, role=role), key=["name"])
     if user is None:
@@ -101,12 +103,6 @@ def find_user(session: Session, name: str) -> User:
     return user
 
 
-def only_name(session: Session) -> str:
-    """Return the name of the user where there is just one; empty where there are several, since names are not told."""
-    names = session.exec(select(User.name).limit(2)).all()
-    return names[0] if len(names) == 1 else ""
-
-
 def _named(session: Session, name: str) -> User | None:
     alike = _alike(session, name)
     user_id = alike.get(name) or (next(iter(alike.values())) if len(alike) == 1 else None)
@@ -114,10 +110,10 @@ def _named(session: Session, name: str) -> User | None:
 
 
 def _alike(session: Session, name: str) -> dict[str, int]:
-    """Return the users whose names differ from a name in capitals at most: two did in older versions."""
+    """Return the users whose names differ from a name in capitals at most: two may, of older versions."""
     known = session.exec(select(User.name, User.id).order_by(col(User.id)))
-    folded = name.casefold()  # by Python: SQLite folds ASCII alone, and Postgres takes no NUL to compare with
-    return {each: user_id for each, user_id in known if user_id and each.casefold() == folded}
+    lower = name.lower()  # by Python: SQLite folds ASCII alone, and Postgres takes no NUL to compare with
+    return {each: user_id for each, user_id in known if user_id and each.lower() == lower}
 
 
 # ── One-time links and logins ──────────────────────────────────────────────

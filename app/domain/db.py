@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import Engine, event, inspect
+from sqlalchemy import Engine, event, func, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, create_engine
 
@@ -133,6 +133,17 @@ def add_once(session: Session, row: Row, *, key: Sequence[str]) -> Row | None:
     made = _insert(session)(table).values(**row.model_dump(exclude={"id"})).on_conflict_do_nothing(index_elements=key)
     stored = session.execute(made.returning(*inspect(table).primary_key)).one_or_none()
     return None if stored is None else session.get(table, tuple(stored))
+
+
+def take_turns(session: Session, what: int) -> None:
+    """
+    Let one transaction at a time do something; on SQLite each that writes is alone anyway.
+
+    Args:
+        what: a number of our own, of Postgres' advisory lock; no two things share one.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(what)))
 
 
 def _insert(session: Session) -> Any:  # noqa: ANN401 - of either dialect, which share no type

@@ -90,7 +90,9 @@ def _make(session: Session, identity: Identity, name: str, *, role: Role | None)
     except InvalidError as error:
         if made := _find(session, identity, name):  # by the same person's other login, meanwhile
             return made
-        raise _unknown(name) from error  # somebody else has the name: another person at the provider, most likely
+        # Another person at the provider, most likely.
+        text = message("For the provider you are {name}, which is another user's name here. Ask an admin.", name=name)
+        raise ForbiddenError(text) from error
     user.is_provided = True
     return user
 

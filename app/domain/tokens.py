@@ -132,11 +132,11 @@ def why_refused(session: Session, secret: str) -> Message:
     token = accounts.find_credential(session, CredentialKind.TOKEN, secret)
     if token is None:
         return message("This is no API token of this server. Make one under Account, or by: temper token create NAME")
+    if session.get_one(User, token.user_id).disabled_at is not None:
+        return message("The user of this API token is disabled. Ask an admin.")
     if token.revoked_at is not None:
         return message("This API token was revoked. Make another under Account.")
-    if is_expired(token):
-        return message("This API token has ended. Make another under Account.")
-    return message("The user of this API token is disabled. Ask an admin.")
+    return message("This API token has ended. Make another under Account.")
 
 
 def revoke_token(session: Session, token_id: int, *, user_id: int | None = None) -> None:

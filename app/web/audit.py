@@ -27,8 +27,9 @@ PAGES_OF = {  # where an object of a kind is shown
 }  # fmt: skip
 ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", re.ASCII)  # as entries hold times
 DETAILS = (  # what entries tell, in the order of the alphabet; what else they hold is shown as it is called
-    N_("address"), N_("at once"), N_("ended"), N_("expires at"), N_("keep"), N_("made at"), N_("name"), N_("reason"),
-    N_("role"), N_("rows"), N_("scope"), N_("source"), N_("user"),
+    N_("address"), N_("at once"), N_("ended"), N_("entries left out before"), N_("events"), N_("expires at"),
+    N_("is enabled"), N_("keep"), N_("made at"), N_("name"), N_("reason"), N_("role"), N_("rows"), N_("scope"),
+    N_("source"), N_("user"),
 )  # fmt: skip
 Text = Annotated[str, Query(max_length=200)]
 

@@ -16,7 +16,7 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import AfterValidator
 from sqlmodel import Session
 
-from app.config import settings
+from app.config import is_loopback, settings
 from app.domain import accounts, audit, db
 from app.domain.accounts import CredentialKind
 from app.domain.audit_models import Means
@@ -83,8 +83,13 @@ def show_login(request: Request, session: ReadSession, next: Next = "") -> Respo
     """Show the way in; who is in already goes on."""
     if request.state.user is not None:
         return go_on(next)
-    page = LoginPage(next=next, has_password=accounts.is_password_set(session), name=accounts.only_name(session))
+    page = LoginPage(next=next, has_password=accounts.is_password_set(session), name=_usual_name())
     return render(request, "login/login.html", page)
+
+
+def _usual_name() -> str:
+    """Return the first admin's name where nobody but this machine can read it; strangers are told none."""
+    return accounts.FIRST_ADMIN if is_loopback(settings().host) else ""
 
 
 @router.post("/login", name="login.password")

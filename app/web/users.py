@@ -10,13 +10,12 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session
 
-from app.config import settings
+from app.config import is_loopback, settings
 from app.domain import accounts, audit, tokens, users
 from app.domain.errors import ConflictError, InvalidError
 from app.domain.messages import Message
 from app.domain.models import Credential, Role, User
 from app.domain.users import UserFacts
-from app.serve import is_loopback
 from app.web.addresses import split_address
 from app.web.deps import Id, ReadSession, WriteSession
 from app.web.render import render

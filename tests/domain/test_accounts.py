@@ -9,7 +9,7 @@ from app.domain import accounts, db, tokens
 from app.domain.accounts import CredentialKind
 from app.domain.errors import InvalidError, NotFoundError, TooManyError
 from app.domain.login_tries import FORGET_SECONDS, MOST_COUNTS, TRIES, WINDOW_SECONDS, LoginTries
-from app.domain.models import Credential, Role, User
+from app.domain.models import Credential, Role
 from tests.databases import two_at_once
 
 HOUR = timedelta(hours=1)
@@ -44,30 +44,6 @@ def test_a_name_is_given_once(session: Session) -> None:
 
     assert accounts.find_user(session, "ada").role is Role.VIEWER
     assert accounts.find_user(session, "bea").role is Role.VIEWER
-
-
-@pytest.mark.parametrize(("name", "other"), [("Ada", "aDA"), ("Ödön", "öDÖN")])
-def test_capitals_do_not_count_in_a_name(session: Session, name: str, other: str) -> None:
-    """Whoever types them differently is the same user, and nobody else can take such a name."""
-    user = accounts.add_user(session, name, role=Role.VIEWER)
-    accounts.set_password(session, user, PASSWORD)
-    session.flush()
-
-    assert accounts.find_user(session, other).id == user.id
-    assert accounts.check_password(session, other, PASSWORD) is not None
-    with pytest.raises(InvalidError, match="name"):
-        accounts.add_user(session, other, role=Role.ADMIN)
-
-
-def test_two_whose_names_differ_in_capitals_stay_two(session: Session) -> None:
-    """Older versions let them be: each is found by the name as it is written, and by no other."""
-    session.add_all([User(name="ada", role=Role.ADMIN), User(name="Ada", role=Role.VIEWER)])
-    session.flush()
-
-    assert accounts.find_user(session, "ada").role is Role.ADMIN
-    assert accounts.find_user(session, "Ada").role is Role.VIEWER
-    with pytest.raises(NotFoundError):
-        accounts.find_user(session, "ADA")
 
 
 def test_a_name_is_given_once_to_two_who_ask_at_once(session: Session) -> None:

@@ -80,6 +80,16 @@ def test_two_whom_a_name_fits_are_nobody(session: Session) -> None:
     assert subjects(session) == dict.fromkeys(names)
 
 
+def test_who_has_another_one_s_name_but_for_capitals_is_nobody(session: Session) -> None:
+    """Two at the provider may be; here they would be taken for each other."""
+    added = accounts.add_user(session, "Åsa@x.org", role=Role.VIEWER)
+
+    with pytest.raises(ForbiddenError, match="another user's name here"):
+        user_of(session, person("åsa@x.org", group="lab"))
+
+    assert added.subject is None
+
+
 @pytest.mark.parametrize("email", ["a\x00b@x.org", "a\u202eb@x.org", "a\ud800@x.org"])
 def test_a_name_that_cannot_be_shown_is_nobody_s(session: Session, email: str) -> None:
     """Whatever the person's groups."""

@@ -8,10 +8,9 @@ from sqlmodel import Session
 
 from app.domain import accounts, tokens
 from app.domain.accounts import Caller, CredentialKind
-from app.domain.columns import utc_now
 from app.domain.errors import ForbiddenError, InvalidError, NotFoundError
 from app.domain.models import Role, User
-from app.domain.users import change_role, user_id_of
+from app.domain.users import change_role, disable_user, user_id_of
 
 HOUR = timedelta(hours=1)
 
@@ -141,11 +140,12 @@ def test_a_token_ends_with_its_time(session: Session) -> None:
 def test_a_token_that_lets_nobody_in_says_why(session: Session) -> None:
     """To whoever holds it: each of four reasons has its own cure."""
     rita = runner(session)
+    ada = accounts.add_user(session, "ada", role=Role.RUNNER)
     ended = tokens.issue_token(session, rita, name="t", lifetime=-HOUR)
-    revoked, good = tokens.issue_token(session, rita, name="t"), tokens.issue_token(session, rita, name="t")
+    revoked, good = tokens.issue_token(session, rita, name="t"), tokens.issue_token(session, ada, name="t")
     session.flush()
     tokens.revoke_token(session, revoked.credential.id or 0)
-    rita.disabled_at = utc_now()
+    disable_user(session, user_id_of(ada))
     session.flush()
 
     why = [str(tokens.why_refused(session, secret)) for secret in ("no", ended.secret, revoked.secret, good.secret)]

@@ -10,6 +10,7 @@ from app.domain.accounts import Caller, CredentialKind
 from app.domain.errors import ConflictError, InvalidError, NotFoundError
 from app.domain.models import Credential, Role, User
 from app.domain.users import user_id_of
+from tests.databases import two_at_once
 
 HOUR = timedelta(hours=1)
 PASSWORD = "correct horse battery"
@@ -169,3 +170,38 @@ def test_when_a_user_was_seen_outlasts_what_let_them_in(session: Session, ada: U
     came = session.get_one(Credential, caller.credential_id).created_at
     assert users.facts_of(session, user_id_of(ada)).seen_at == came
     assert {facts.user.name: facts.seen_at for facts in users.list_users(session)} == {"admin": None, "ada": came}
+
+
+@pytest.mark.parametrize(("name", "other"), [("Ada", "aDA"), ("Ödön", "öDÖN")])
+def test_capitals_do_not_count_in_a_name(session: Session, name: str, other: str) -> None:
+    """Whoever types them differently is the same user, and nobody else can take such a name."""
+    user = accounts.add_user(session, name, role=Role.VIEWER)
+    accounts.set_password(session, user, PASSWORD)
+    session.flush()
+
+    assert accounts.find_user(session, other).id == user.id
+    assert accounts.check_password(session, other, PASSWORD) is not None
+    with pytest.raises(InvalidError, match="name"):
+        accounts.add_user(session, other, role=Role.ADMIN)
+
+
+def test_two_whose_names_differ_in_capitals_stay_two(session: Session) -> None:
+    """Older versions let them be: each is found by the name as it is written, and by no other."""
+    session.add_all([User(name="ada", role=Role.ADMIN), User(name="Ada", role=Role.VIEWER)])
+    session.flush()
+
+    assert accounts.find_user(session, "ada").role is Role.ADMIN
+    assert accounts.find_user(session, "Ada").role is Role.VIEWER
+    with pytest.raises(NotFoundError):
+        accounts.find_user(session, "ADA")
+
+
+def test_two_who_take_such_names_at_once_are_told_so(session: Session) -> None:
+    """One has the name, the other one is refused."""
+    _, refused = two_at_once(
+        lambda work: accounts.add_user(work, "ada", role=Role.VIEWER).name,
+        lambda work: accounts.add_user(work, "Ada", role=Role.ADMIN).name,
+    )
+
+    assert isinstance(refused, InvalidError)
+    assert accounts.find_user(session, "ADA").role is Role.VIEWER

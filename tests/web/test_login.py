@@ -306,20 +306,19 @@ def test_who_was_invited_is_asked_for_a_password(anonymous: TestClient, session:
     assert later == "/runs"
 
 
-def test_names_are_told_to_nobody(anonymous: TestClient, session: Session) -> None:
-    """One user's is typed in already; of several, none."""
-
-    def typed() -> str:
-        field = BeautifulSoup(anonymous.get("/login").text, "html.parser").select_one("input[name=name]")
-        assert field is not None
-        return str(field["value"])
-
+@pytest.mark.parametrize(("host", "name", "begins"), [("127.0.0.1", "admin", "password"), ("0.0.0.0", "", "name")])  # noqa: S104
+def test_strangers_are_told_no_name(
+    anonymous: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch, *, host: str, name: str, begins: str
+) -> None:
+    """On one's own machine the first admin's is typed in already; what is empty is where one begins to type."""
     set_password(session)
-    alone = typed()
-    accounts.add_user(session, "rita", role=Role.RUNNER)
-    session.commit()
+    monkeypatch.setenv("TEMPER_HOST", host)
+    forget_settings()
 
-    assert (alone, typed()) == ("admin", "")
+    form = BeautifulSoup(anonymous.get("/login").text, "html.parser")
+
+    assert [field["value"] for field in form.select("input[name=name]")] == [name]
+    assert [field["name"] for field in form.select("input[autofocus]")] == [begins]
 
 
 def test_a_link_says_how_long_it_is_good(anonymous: TestClient, session: Session) -> None:

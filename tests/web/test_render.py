@@ -90,6 +90,19 @@ def test_times_are_told_by_their_distance(age: timedelta, expected: str) -> None
     assert formats.ago(utc_now() - age) == expected
 
 
+def test_what_is_written_down_to_the_hour_is_told_to_the_hour() -> None:
+    """Minutes would be false precision."""
+    told = [formats.hours_ago(utc_now() - timedelta(minutes=age)) for age in (0, 59, 61)]
+
+    assert told == ["in the last hour", "in the last hour", "1 h ago"]
+    assert formats.hours_ago(None) == formats.NONE
+
+
+def test_what_is_not_there_is_not_to_be_tried_again(client: TestClient) -> None:
+    """It would be as little there the next time."""
+    assert "Try again" not in client.get("/runs/999").text
+
+
 def test_heat_runs_along_the_ramp() -> None:
     """The base model is cold; the last checkpoint is at the end of the ramp, and no step is skipped."""
     heats = [formats.heat(iteration, 50) for iteration in range(0, 51, 5)]

@@ -6,16 +6,18 @@ from functools import partial
 from typing import Any
 
 import pytest
+from fastapi.sse import KEEPALIVE_COMMENT
 from fastapi.testclient import TestClient
 from sqlmodel import Session
 
 from app.config import settings
 from app.domain.attempts import Ending, end_attempt
 from app.domain.events import events_after
-from app.domain.models import RunState
+from app.domain.models import Event, RunState
 from app.domain.presence import wake_watchers
 from app.domain.runs import id_of
 from app.web import streams
+from app.web.streams import SILENCE_SECONDS, Look, Reader
 from tests.factories import make_metrics, make_run
 
 Message = tuple[str | None, int, Any]
@@ -147,3 +149,39 @@ def test_the_curves_history_has_each_iteration_once(client: TestClient, session:
 
     assert [point[0] for point in history["points"]] == [1, 2, 3, 4]
     assert history["iterations"] == run.iterations
+
+
+# ── What one who watches is told ───────────────────────────────────────────
+
+
+def looked(*ids: int, points: bytes = b"", is_over: bool = False) -> Look:
+    """Return a look that found events of these ids."""
+    events = [Event(id=each, run_id=1, attempt=1, iteration=each, kind="metric", data={}) for each in ids]
+    return Look(events, points, has_more=False, is_over=is_over)
+
+
+def test_cues_are_a_second_apart_and_none_is_lost() -> None:
+    """A page fetches its panel with each: news of a burst is one cue, and the last news comes with one."""
+    clock = iter([0.0, 0.0, 0.4, 0.8, 1.1, 5.0]).__next__
+    reader = Reader(0, clock)
+
+    told = [reader.told(looked(1)), reader.told(looked(2)), reader.told(looked()), reader.told(looked())]
+
+    assert told == [b"event: status\ndata: 1\nid: 1\n\n", b"", b"", b"event: status\ndata: 2\nid: 2\n\n"]
+    assert reader.told(looked()) == b""
+
+
+def test_the_end_comes_with_a_last_cue_whatever_the_clock_says() -> None:
+    """The page shows how the run ended."""
+    reader = Reader(0, lambda: 0.0)
+    reader.told(looked(1))
+
+    assert reader.told(looked(2, is_over=True)).split(b"\n")[::4] == [b"event: status", b"event: end", b""]
+
+
+def test_silence_is_broken_by_a_comment() -> None:
+    """So that a proxy keeps the connection, and a reader who has gone is noticed."""
+    clock = iter([0.0, SILENCE_SECONDS - 1, SILENCE_SECONDS, SILENCE_SECONDS + 1]).__next__
+    reader = Reader(7, clock)
+
+    assert [reader.told(looked()) for _ in range(3)] == [b"", KEEPALIVE_COMMENT, b""]

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
-from sqlalchemy import text
 from sqlmodel import Session, col, func, select
 
+from app.domain import db
 from app.domain.models import Dataset, Run, RunDataset
 
-ONE_AT_A_TIME = 7_352_002  # a number of our own: who holds Postgres' advisory lock of it puts, names or removes a file
+ONE_AT_A_TIME = 7_352_002  # of `db.take_turns`: who puts, names or removes a file
 
 
 def used_by(session: Session, dataset: Dataset) -> int:
@@ -35,8 +35,7 @@ def runs_with(session: Session, dataset: Dataset, *, limit: int) -> Sequence[Run
 
 def take_turns(session: Session) -> None:
     """Let one transaction at a time put, name or remove files; on SQLite each transaction does so anyway."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": ONE_AT_A_TIME})
+    db.take_turns(session, ONE_AT_A_TIME)
 
 
 def hold_sets(session: Session, hashes: AbstractSet[str]) -> set[str]:
