@@ -10,7 +10,6 @@ from app.domain.accounts import CredentialKind
 from app.domain.errors import InvalidError, NotFoundError, TooManyError
 from app.domain.login_tries import FORGET_SECONDS, MOST_COUNTS, TRIES, WINDOW_SECONDS, LoginTries
 from app.domain.models import Credential, Role
-from tests.databases import two_at_once
 
 HOUR = timedelta(hours=1)
 PAST = timedelta(seconds=-1)
@@ -44,17 +43,6 @@ def test_a_name_is_given_once(session: Session) -> None:
 
     assert accounts.find_user(session, "ada").role is Role.VIEWER
     assert accounts.find_user(session, "bea").role is Role.VIEWER
-
-
-def test_a_name_is_given_once_to_two_who_ask_at_once(session: Session) -> None:
-    """Who comes while the first one's transaction is open is told that it is taken."""
-    _, refused = two_at_once(
-        lambda work: accounts.add_user(work, "ada", role=Role.VIEWER).name,
-        lambda work: accounts.add_user(work, "ada", role=Role.ADMIN).name,
-    )
-
-    assert isinstance(refused, InvalidError)
-    assert accounts.find_user(session, "ada").role is Role.VIEWER
 
 
 def test_a_link_lets_in_once(session: Session) -> None:

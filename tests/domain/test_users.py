@@ -196,11 +196,12 @@ def test_two_whose_names_differ_in_capitals_stay_two(session: Session) -> None:
         accounts.find_user(session, "ADA")
 
 
-def test_two_who_take_such_names_at_once_are_told_so(session: Session) -> None:
-    """One has the name, the other one is refused."""
+@pytest.mark.parametrize("name", ["ada", "Ada"])
+def test_a_name_is_given_once_to_two_who_ask_at_once(session: Session, name: str) -> None:
+    """Who comes while the first one's transaction is open is told that it is taken."""
     _, refused = two_at_once(
         lambda work: accounts.add_user(work, "ada", role=Role.VIEWER).name,
-        lambda work: accounts.add_user(work, "Ada", role=Role.ADMIN).name,
+        lambda work: accounts.add_user(work, name, role=Role.ADMIN).name,
     )
 
     assert isinstance(refused, InvalidError)
