@@ -131,7 +131,7 @@ def why_refused(session: Session, secret: str) -> Message:
     """Return why a token lets nobody in; whoever holds it may know that it was one."""
     token = accounts.find_credential(session, CredentialKind.TOKEN, secret)
     if token is None:
-        return message("This is no API token of this server. Make one under Account, or by: temper token create NAME")
+        return message("This is no API token of this server. Make one under Account, or by `temper token create NAME`.")
     if session.get_one(User, token.user_id).disabled_at is not None:
         return message("The user of this API token is disabled. Ask an admin.")
     if token.revoked_at is not None:
