@@ -10,13 +10,13 @@ import pytest
 from sqlmodel import Session
 
 from app import client as client_module
-from app.api import events as api_events
 from app.client import AsyncTemperClient, TemperClient, TemperError
 from app.client_events import EventReader
 from app.client_steps import Endpoint, Request, ask_all, send
 from app.domain import accounts
 from app.domain.columns import utc_now
 from app.domain.models import RunState
+from app.web import event_streams
 from tests.conftest import run_apart
 from tests.factories import IDENTITY, make_checkpoint, make_metrics, make_model, make_recipe_data, make_run
 
@@ -115,8 +115,8 @@ def test_events_outlive_a_connection(
     live_server: str, token: str, session: Session, monkeypatch: pytest.MonkeyPatch, *, is_awaiting: bool
 ) -> None:
     """Whatever came while nobody was connected is there after it, once, and the end of the run ends them."""
-    monkeypatch.setattr(api_events, "LIFE_SECONDS", 0.05)
-    monkeypatch.setattr(api_events, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(event_streams, "LIFE_SECONDS", 0.05)
+    monkeypatch.setattr(event_streams, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(client_module, "COME_BACK_SECONDS", 0.01)
     run = make_run(session, state=RunState.RUNNING)
     make_metrics(session, run, iterations=range(1, 4))

@@ -5,23 +5,21 @@ It is the stream that the run's page lives on. The id of an event is the id of i
 comes back says which one it had last (`Last-Event-ID`) and misses nothing. The last event is `over`.
 """
 
-import time
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.sse import format_sse_event
 from pydantic import Field, TypeAdapter, ValidationError
 
 from app.api.errors import documented
 from app.api.types import Reply
 from app.domain.models import ArtifactState, Event, RunState, StopCause
 from app.domain.trainer_events import DamagedCheckpoint
+from app.web.event_streams import EventStream, FirstEvent, Look, Reader, WatchedRun, stream_to
 from app.web.limits import StreamPlace
 from app.web.permits import Permit, permit_of
-from app.web.run_watch import watching
-from app.web.streams import LIFE_SECONDS, LOOK_SECONDS, FirstEvent, WatchedRun, look_at
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -173,31 +171,32 @@ DESCRIPTION: dict[int | str, dict[str, Any]] = {
 @router.get(
     "/{run_id}/events",
     summary="Watch a run",
-    response_class=EventSourceResponse,
+    response_class=EventStream,
     responses=documented(404) | DESCRIPTION,
 )
 async def watch_run(
     run_id: WatchedRun, after: FirstEvent, permit: Annotated[Permit, Depends(permit_of)], _place: StreamPlace
-) -> AsyncIterator[ServerSentEvent]:
+) -> EventStream:
     """
     Stream what happens to a run as server-sent events, from its beginning or after `Last-Event-ID`.
 
     The name of an event is its `kind`; its data is one of the shapes of `RunEvent` as JSON.
     """
-    ends_at = time.monotonic() + LIFE_SECONDS
-    async with watching(run_id, look=look_at, every=LOOK_SECONDS) as watch:
-        while time.monotonic() < ends_at and await permit.holds():
-            turn = watch.turn
-            look = await watch.look(after)
-            for event in look.events:
-                after = event.id or after
-                if (reply := event_reply(event)) is not None:
-                    yield _sent(reply)
-            if look.is_over:
-                yield _sent(Over(id=after, run_id=run_id))
-                return
-            if not look.has_more:
-                await watch.wait(turn, LOOK_SECONDS)
+    return stream_to(Program(after), run_id, permit)
+
+
+class Program(Reader):
+    """A program: every event, and that nothing more will come."""
+
+    def words(self, look: Look, now: float) -> bytes:  # noqa: ARG002 - all is told at once
+        """Return the events."""
+        over = _sent(Over(id=self.after, run_id=look.run_id)) if look.is_over else b""
+        return look.written(lines_of) + over
+
+
+def lines_of(events: Sequence[Event]) -> bytes:
+    """Return events as they are sent; those of a kind that is no news to anybody are left out."""
+    return b"".join(_sent(reply) for event in events if (reply := event_reply(event)) is not None)
 
 
 def event_reply(event: Event) -> RunEvent | None:
@@ -209,5 +208,5 @@ def event_reply(event: Event) -> RunEvent | None:
         return None
 
 
-def _sent(reply: RunEvent) -> ServerSentEvent:
-    return ServerSentEvent(event=reply.kind, raw_data=reply.model_dump_json(), id=str(reply.id))
+def _sent(reply: RunEvent) -> bytes:
+    return format_sse_event(event=reply.kind, data_str=reply.model_dump_json(), id=str(reply.id))

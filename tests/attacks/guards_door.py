@@ -7,7 +7,7 @@ GUARDS = [
     Guard(
         2, "app/web/security.py", "        check_role(request, request.state.user)\n", "        pass\n", tests="refused"
     ),
-    Guard(2, "app/web/streams.py", " and await permit.holds()", "", tests="closed"),
+    Guard(2, "app/web/event_streams.py", " and await permit.holds()", "", tests="closed"),
     Guard(3, "app/serve.py", "    if not is_set:\n        raise", "    if False:\n        raise"),
     Guard(4, "app/domain/passwords.py", "if not SHORTEST_PASSWORD <=", "if not 0 <=", tests="can_be_set"),
     Guard(4, "app/domain/passwords.py", "if is_common(password, name=name):", "if False:", tests="can_be_set"),

@@ -11,13 +11,12 @@ from fastapi.testclient import TestClient
 from pwdlib import PasswordHash
 from sqlmodel import Session, select
 
-from app.api import events
 from app.domain import accounts
 from app.domain.columns import utc_now
 from app.domain.errors import InvalidError
 from app.domain.login_tries import TRIES, WINDOW_SECONDS
 from app.domain.models import Credential, Dataset, Model, Run, RunState
-from app.web import login, permits, streams
+from app.web import event_streams, login, permits
 from tests.conftest import COOKIE, log_in
 from tests.factories import make_model, make_run
 from tests.saved_sets import make_set
@@ -76,8 +75,7 @@ def test_a_stream_is_closed_when_its_login_ends(
 ) -> None:
     """2: A stream that is open when its login is ended is closed at the next look, without an end of the run."""
     monkeypatch.setattr(permits, "CHECK_SECONDS", 0.1)
-    for module in (streams, events):
-        monkeypatch.setattr(module, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(event_streams, "LOOK_SECONDS", 0.1)
     run = make_run(session, state=RunState.RUNNING)
     credential = session.exec(select(Credential)).one()
 
@@ -106,7 +104,7 @@ def test_a_stream_is_closed_when_its_login_ends(
 
 def test_no_stream_is_longer_than_a_minute_past_its_login() -> None:
     """2: A login is looked at so often that a stream outlives it by less than a minute."""
-    assert permits.CHECK_SECONDS + streams.LOOK_SECONDS < 60
+    assert permits.CHECK_SECONDS + event_streams.LOOK_SECONDS < 60
 
 
 # ── Guessing ───────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ from sqlmodel import Session
 from app.domain import accounts, users
 from app.domain.accounts import Caller, CredentialKind
 from app.domain.models import Role, RunState
-from app.web import permits, streams
+from app.web import event_streams, permits
 from app.web.permits import CHECK_SECONDS, Permit
 from tests.conftest import log_in, run_apart
 from tests.factories import make_run
@@ -52,14 +52,14 @@ def test_a_permit_ends_within_a_minute(session: Session, how: str) -> None:
     assert run_apart(permit.holds())  # not looked up yet
     now[0] += 1
     assert not run_apart(permit.holds())
-    assert CHECK_SECONDS + streams.LOOK_SECONDS < 60
+    assert CHECK_SECONDS + event_streams.LOOK_SECONDS < 60
 
 
 def test_a_stream_ends_with_its_login(client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that goes on sends nothing more to who was logged out meanwhile; the browser is asked to log in again."""
     run = make_run(session, state=RunState.RUNNING)
     monkeypatch.setattr(permits, "CHECK_SECONDS", 0.0)
-    monkeypatch.setattr(streams, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(event_streams, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(Permit, "_look", lambda _: False)
 
     reply = client.get(f"/runs/{run.id}/events")

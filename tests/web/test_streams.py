@@ -16,8 +16,9 @@ from app.domain.events import events_after
 from app.domain.models import Event, RunState
 from app.domain.presence import wake_watchers
 from app.domain.runs import id_of
-from app.web import streams
-from app.web.streams import SILENCE_SECONDS, Look, Reader
+from app.web import event_streams
+from app.web.event_streams import SILENCE_SECONDS, Look
+from app.web.streams import Page
 from tests.factories import make_metrics, make_run
 
 Message = tuple[str | None, int, Any]
@@ -90,7 +91,7 @@ def test_more_events_than_one_look_takes_all_arrive(
     client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ledger longer than one read is followed to its last line before the stream ends."""
-    monkeypatch.setattr(streams, "events_after", partial(events_after, limit=3))
+    monkeypatch.setattr(event_streams, "events_after", partial(events_after, limit=3))
     run = make_run(session, state=RunState.FINISHED)
     make_metrics(session, run, iterations=range(1, 11))
 
@@ -105,7 +106,7 @@ def test_what_is_written_while_somebody_listens_arrives(
     if not has_redis:
         monkeypatch.setenv("TEMPER_REDIS_URL", "redis://127.0.0.1:1/0")
         settings.cache_clear()
-        monkeypatch.setattr(streams, "LOOK_SECONDS", 0.3)
+        monkeypatch.setattr(event_streams, "LOOK_SECONDS", 0.3)
     run = make_run(session, state=RunState.RUNNING)
     make_metrics(session, run, iterations=range(1, 4))
 
@@ -129,7 +130,7 @@ def test_an_old_connection_is_closed_without_an_end(
     client: TestClient, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection's life is capped; the browser comes back, because it heard no `end`."""
-    monkeypatch.setattr(streams, "LIFE_SECONDS", 0.3)
+    monkeypatch.setattr(event_streams, "LIFE_SECONDS", 0.3)
     run = make_run(session, state=RunState.RUNNING)
     make_metrics(session, run, iterations=range(1, 3))
 
@@ -154,16 +155,16 @@ def test_the_curves_history_has_each_iteration_once(client: TestClient, session:
 # ── What one who watches is told ───────────────────────────────────────────
 
 
-def looked(*ids: int, points: bytes = b"", is_over: bool = False) -> Look:
+def looked(*ids: int, is_over: bool = False) -> Look:
     """Return a look that found events of these ids."""
-    events = [Event(id=each, run_id=1, attempt=1, iteration=each, kind="metric", data={}) for each in ids]
-    return Look(events, points, has_more=False, is_over=is_over)
+    events = [Event(id=each, run_id=1, attempt=1, iteration=each, kind="checkpoint", data={}) for each in ids]
+    return Look(1, events, has_more=False, is_over=is_over)
 
 
 def test_cues_are_a_second_apart_and_none_is_lost() -> None:
     """A page fetches its panel with each: news of a burst is one cue, and the last news comes with one."""
     clock = iter([0.0, 0.0, 0.4, 0.8, 1.1, 5.0]).__next__
-    reader = Reader(0, clock)
+    reader = Page(0, clock)
 
     told = [reader.told(looked(1)), reader.told(looked(2)), reader.told(looked()), reader.told(looked())]
 
@@ -173,7 +174,7 @@ def test_cues_are_a_second_apart_and_none_is_lost() -> None:
 
 def test_the_end_comes_with_a_last_cue_whatever_the_clock_says() -> None:
     """The page shows how the run ended."""
-    reader = Reader(0, lambda: 0.0)
+    reader = Page(0, lambda: 0.0)
     reader.told(looked(1))
 
     assert reader.told(looked(2, is_over=True)).split(b"\n")[::4] == [b"event: status", b"event: end", b""]
@@ -182,6 +183,6 @@ def test_the_end_comes_with_a_last_cue_whatever_the_clock_says() -> None:
 def test_silence_is_broken_by_a_comment() -> None:
     """So that a proxy keeps the connection, and a reader who has gone is noticed."""
     clock = iter([0.0, SILENCE_SECONDS - 1, SILENCE_SECONDS, SILENCE_SECONDS + 1]).__next__
-    reader = Reader(7, clock)
+    reader = Page(7, clock)
 
     assert [reader.told(looked()) for _ in range(3)] == [b"", KEEPALIVE_COMMENT, b""]
