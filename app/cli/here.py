@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from app.cli.output import fail, left_in_home
+from app.cli.output import fail, left_in_home, token_of_settings
 from app.config import settings
 
 Given = ParamSpec("Given")
@@ -16,8 +16,7 @@ def here(command: Callable[Given, Result]) -> Callable[Given, Result]:
 
     @wraps(command)
     def checked(*arguments: Given.args, **options: Given.kwargs) -> Result:
-        url, secret = settings().url.rstrip("/"), settings().token
-        token = secret.get_secret_value() if secret is not None else ""
+        url, token = settings().url.rstrip("/"), token_of_settings()
         if url and token and url != left_in_home("url") and token != left_in_home("token"):
             fail(
                 f"TEMPER_URL and TEMPER_TOKEN name the server at {url}, and this command works on the database itself, "

@@ -57,8 +57,13 @@ def _address() -> str:
 
 
 def _token() -> str:
+    return token_of_settings() or left_in_home("token")
+
+
+def token_of_settings() -> str:
+    """Return the API token that the settings name; empty where they name none."""
     given = settings().token
-    return (given.get_secret_value() if given is not None else "") or left_in_home("token")
+    return given.get_secret_value() if given is not None else ""
 
 
 def left_in_home(name: str) -> str:

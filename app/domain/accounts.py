@@ -87,11 +87,11 @@ def add_user(session: Session, name: str, *, role: Role) -> User:
         text = message("Take a name of 1 to {most} characters, without spaces around it.", most=LONGEST_NAME)
         raise InvalidError([FieldError("name", text)])
     db.take_turns(session, ADDING)  # no key of the database keeps out who differs in capitals
-    alike = _alike(session, name)
-    user = None if alike else db.add_once(session, User(name=name, role=role), key=["name"])
-    if user is None:
-        taken = next(iter(alike), name)
+    for taken in _alike(session, name):
         raise InvalidError([FieldError("name", message("There is a user named “{name}” already.", name=taken))])
+    user = User(name=name, role=role)
+    session.add(user)
+    session.flush()  # its id is named
     return user
 
 
