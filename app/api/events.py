@@ -160,6 +160,32 @@ RunEvent = Annotated[
 run_events: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)
 
 
+def event_reply(event: Event) -> RunEvent | None:
+    """Return a line of the ledger as the API shows it; None of a kind that is no news to anybody."""
+    own = {name: getattr(event, name) for name in ("id", "run_id", "attempt", "kind", "iteration", "created_at")}
+    try:
+        return run_events.validate_python(event.data | own)
+    except ValidationError:
+        return None
+
+
+def _sent(reply: RunEvent) -> bytes:
+    return format_sse_event(event=reply.kind, data_str=reply.model_dump_json(), id=str(reply.id))
+
+
+class Program(Reader):
+    """A program: every event, and that nothing more will come."""
+
+    @staticmethod
+    def write(events: Sequence[Event]) -> bytes:
+        """Return events as JSON; those of a kind that is no news to anybody are left out."""
+        return b"".join(_sent(reply) for event in events if (reply := event_reply(event)) is not None)
+
+    def cues(self, look: Look, now: float) -> bytes:  # noqa: ARG002 - all is told at once
+        """Return the last event, once there is no other."""
+        return _sent(Over(id=self.after, run_id=look.run_id)) if look.is_over else b""
+
+
 DESCRIPTION: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events until the run has ended, or for ten minutes: then come back with `Last-Event-ID`.",
@@ -183,30 +209,3 @@ async def watch_run(
     The name of an event is its `kind`; its data is one of the shapes of `RunEvent` as JSON.
     """
     return stream_to(Program(after), run_id, permit)
-
-
-class Program(Reader):
-    """A program: every event, and that nothing more will come."""
-
-    def words(self, look: Look, now: float) -> bytes:  # noqa: ARG002 - all is told at once
-        """Return the events."""
-        over = _sent(Over(id=self.after, run_id=look.run_id)) if look.is_over else b""
-        return look.written(lines_of) + over
-
-
-def lines_of(events: Sequence[Event]) -> bytes:
-    """Return events as they are sent; those of a kind that is no news to anybody are left out."""
-    return b"".join(_sent(reply) for event in events if (reply := event_reply(event)) is not None)
-
-
-def event_reply(event: Event) -> RunEvent | None:
-    """Return a line of the ledger as the API shows it; None of a kind that is no news to anybody."""
-    own = {name: getattr(event, name) for name in ("id", "run_id", "attempt", "kind", "iteration", "created_at")}
-    try:
-        return run_events.validate_python(event.data | own)
-    except ValidationError:
-        return None
-
-
-def _sent(reply: RunEvent) -> bytes:
-    return format_sse_event(event=reply.kind, data_str=reply.model_dump_json(), id=str(reply.id))

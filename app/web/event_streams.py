@@ -8,6 +8,7 @@ looked at every two seconds. What a look found is written out once for all who w
 sent it in one piece.
 """
 
+import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Header, Query
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT
 
@@ -45,13 +47,15 @@ class Look:
     """There are events beyond these already."""
     is_over: bool
     """The run has ended, and these are the last of its events."""
-    _written: dict[Write, bytes] = field(default_factory=dict)
+    _written: dict[Write, asyncio.Task[bytes]] = field(default_factory=dict)
 
-    def written(self, write: Write) -> bytes:
-        """Return the events as they are sent; written once, whoever asks how often."""
+    async def written(self, write: Write) -> bytes:
+        """Return the events as they are sent; written once, in a thread: a replay has a thousand of them."""
+        if not self.events:
+            return b""
         if write not in self._written:
-            self._written[write] = write(self.events)
-        return self._written[write]
+            self._written[write] = asyncio.ensure_future(run_in_threadpool(write, self.events))
+        return await asyncio.shield(self._written[write])  # one that leaves must not end it for the others
 
 
 def look_at(run_id: int, after: int) -> Look:
@@ -75,19 +79,24 @@ class Reader(ABC):
         """Count silence from now."""
         self.told_at = self.clock()
 
-    def told(self, look: Look) -> bytes:
-        """Return what to send of a look: nothing of one that found no news, now and then a comment."""
+    def told(self, look: Look, written: bytes) -> bytes:
+        """Return what to send of a look, whose events are written: nothing without news, now and then a comment."""
         now = self.clock()
         self.after = look.events[-1].id or self.after if look.events else self.after
-        text = self.words(look, now)
+        text = written + self.cues(look, now)
         if not text and now - self.told_at < SILENCE_SECONDS:
             return b""
         self.told_at = now
         return text or KEEPALIVE_COMMENT
 
+    @staticmethod
     @abstractmethod
-    def words(self, look: Look, now: float) -> bytes:
-        """Return a look in this reader's form; `after` is that of its last event."""
+    def write(events: Sequence[Event]) -> bytes:
+        """Return events in the form of readers of this kind."""
+
+    @abstractmethod
+    def cues(self, look: Look, now: float) -> bytes:
+        """Return what comes after a look's events; `after` is the id of the last one."""
 
     @property
     def patience(self) -> float:
@@ -114,7 +123,7 @@ async def _told(reader: Reader, run_id: int, permit: Permit) -> AsyncIterator[by
         while time.monotonic() < ends_at and await permit.holds():
             turn = watch.turn
             look = await watch.look(reader.after)
-            if text := reader.told(look):
+            if text := reader.told(look, await look.written(reader.write)):
                 yield text
             if look.is_over:
                 return

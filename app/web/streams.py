@@ -29,6 +29,15 @@ MOST_POINTS = 4_000  # of a curve's history; a screen has fewer columns
 router = APIRouter(include_in_schema=False)
 
 
+def _point(event: Event) -> bytes:
+    if event.kind == "metric":
+        numbers = [event.data["iteration"], event.data["loss"], event.data["learning_rate"]]
+        return format_sse_event(event="metric", data_str=json.dumps(numbers), id=str(event.id))
+    if event.kind == "resumed":
+        return format_sse_event(event="cut", data_str=json.dumps(event.data["iteration"]), id=str(event.id))
+    return b""
+
+
 @dataclass
 class Page(Reader):
     """A run's page: points of the curve as they come, and a cue when anything has."""
@@ -36,12 +45,17 @@ class Page(Reader):
     is_cue_due: bool = False
     _cued_at: float = float("-inf")
 
-    def words(self, look: Look, now: float) -> bytes:
-        """Return the points, and the cues that are due."""
+    @staticmethod
+    def write(events: Sequence[Event]) -> bytes:
+        """Return what events say of the curve."""
+        return b"".join(map(_point, events))
+
+    def cues(self, look: Look, now: float) -> bytes:
+        """Return the cues that are due."""
         self.is_cue_due = self.is_cue_due or bool(look.events) or look.is_over
-        text = look.written(points_of)
+        text = b""
         if self.is_cue_due and (look.is_over or now - self._cued_at >= STATUS_SECONDS):
-            text += self._cue("status")
+            text = self._cue("status")
             self._cued_at, self.is_cue_due = now, False
         return text + self._cue("end") if look.is_over else text
 
@@ -60,20 +74,6 @@ async def stream_events(
 ) -> EventStream:
     """Stream a run's events after one to its page."""
     return stream_to(Page(after), run_id, permit)
-
-
-def points_of(events: Sequence[Event]) -> bytes:
-    """Return what events say of the curve, as it is sent."""
-    return b"".join(map(_point, events))
-
-
-def _point(event: Event) -> bytes:
-    if event.kind == "metric":
-        numbers = [event.data["iteration"], event.data["loss"], event.data["learning_rate"]]
-        return format_sse_event(event="metric", data_str=json.dumps(numbers), id=str(event.id))
-    if event.kind == "resumed":
-        return format_sse_event(event="cut", data_str=json.dumps(event.data["iteration"]), id=str(event.id))
-    return b""
 
 
 @router.get("/runs/{run_id}/metrics.json", name="runs.metrics")

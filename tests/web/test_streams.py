@@ -166,18 +166,23 @@ def test_cues_are_a_second_apart_and_none_is_lost() -> None:
     clock = iter([0.0, 0.0, 0.4, 0.8, 1.1, 5.0]).__next__
     reader = Page(0, clock)
 
-    told = [reader.told(looked(1)), reader.told(looked(2)), reader.told(looked()), reader.told(looked())]
+    told = [
+        reader.told(looked(1), b""),
+        reader.told(looked(2), b""),
+        reader.told(looked(), b""),
+        reader.told(looked(), b""),
+    ]
 
     assert told == [b"event: status\ndata: 1\nid: 1\n\n", b"", b"", b"event: status\ndata: 2\nid: 2\n\n"]
-    assert reader.told(looked()) == b""
+    assert reader.told(looked(), b"") == b""
 
 
 def test_the_end_comes_with_a_last_cue_whatever_the_clock_says() -> None:
     """The page shows how the run ended."""
     reader = Page(0, lambda: 0.0)
-    reader.told(looked(1))
+    reader.told(looked(1), b"")
 
-    assert reader.told(looked(2, is_over=True)).split(b"\n")[::4] == [b"event: status", b"event: end", b""]
+    assert reader.told(looked(2, is_over=True), b"").split(b"\n")[::4] == [b"event: status", b"event: end", b""]
 
 
 def test_silence_is_broken_by_a_comment() -> None:
@@ -185,4 +190,4 @@ def test_silence_is_broken_by_a_comment() -> None:
     clock = iter([0.0, SILENCE_SECONDS - 1, SILENCE_SECONDS, SILENCE_SECONDS + 1]).__next__
     reader = Page(7, clock)
 
-    assert [reader.told(looked()) for _ in range(3)] == [b"", KEEPALIVE_COMMENT, b""]
+    assert [reader.told(looked(), b"") for _ in range(3)] == [b"", KEEPALIVE_COMMENT, b""]
